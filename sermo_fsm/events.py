@@ -1,0 +1,466 @@
+"""The events of the protocol, as frozen and validated values.
+
+One class for each meaning that an event can have, whatever name later revisions of the protocol
+give it: ``client_closed`` is a :class:`ClientLeft` whose ``type`` says ``client_closed``. What an
+event means to the machine is :func:`trigger_of`, a function of the event alone.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar, Final
+
+from attrs import Attribute, field, frozen
+
+from sermo_fsm.errors import InvalidEvent
+
+__all__ = [
+    "BIGGEST_INTEGER",
+    "ID_CHARACTERS",
+    "KINDS",
+    "QUIET",
+    "Agent",
+    "AgentDone",
+    "ClientLeft",
+    "ClientUnload",
+    "CustomerText",
+    "Direction",
+    "Event",
+    "HandoverTo",
+    "HandoverToAgent",
+    "HandoverToBot",
+    "Heartbeat",
+    "KnownEvent",
+    "MessagesRead",
+    "PlatformClosed",
+    "QueueNumber",
+    "Reply",
+    "SystemText",
+    "Trigger",
+    "Typing",
+    "TypingOff",
+    "TypingOn",
+    "Unknown",
+    "Who",
+    "is_id",
+    "kind_of_value",
+    "trigger_of",
+]
+
+ID_CHARACTERS: Final = 255
+"""The longest id that the columns hold, in characters."""
+
+BIGGEST_INTEGER: Final = 2**63 - 1
+"""The biggest integer that the columns hold."""
+
+
+class Direction(StrEnum):
+    """The queue that an event came on; ``timer`` for what the clock does."""
+
+    __hash__ = str.__hash__  # Enum's own is written in Python, and this is the hot path
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+    INTERNAL = "internal"
+    TIMER = "timer"
+
+
+class Trigger(StrEnum):
+    """What an event means to the machine (DESIGN, section 3)."""
+
+    __hash__ = str.__hash__
+
+    CUSTOMER_TEXT = "customer_text"
+    HEARTBEAT = "heartbeat"
+    TYPING = "typing"
+    MESSAGES_READ = "messages_read"
+    CLIENT_UNLOAD = "client_unload"
+    CLIENT_LEFT = "client_left"
+    BOT_TEXT = "bot_text"
+    AGENT_TEXT = "agent_text"
+    UNATTRIBUTED_TEXT = "unattributed_text"
+    SYSTEM_TEXT = "system_text"
+    TYPING_ON = "typing_on"
+    TYPING_OFF = "typing_off"
+    QUEUE_NUMBER = "queue_number"
+    AGENT_DONE = "agent_done"
+    PLATFORM_CLOSED = "platform_closed"
+    HANDOVER_TO_BOT = "handover_to_bot"
+    HANDOVER_TO_AGENT = "handover_to_agent"
+    EXPIRE = "expire"
+    UNKNOWN = "unknown"
+
+
+class Who(StrEnum):
+    """Who speaks, or whom a chat is handed to."""
+
+    BOT = "bot"
+    HUMAN = "human"
+    UNKNOWN = "unknown"
+
+
+QUIET: Final = frozenset(
+    {
+        Trigger.HEARTBEAT,
+        Trigger.TYPING,
+        Trigger.MESSAGES_READ,
+        Trigger.TYPING_ON,
+        Trigger.TYPING_OFF,
+    }
+)
+"""Most of the traffic: they update presence, and write history only where they open a session."""
+
+
+def kind_of_value(value: object) -> str:
+    """What *value* is in the words of JSON: never the value itself, it may be a customer's."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return f"a string of {len(value)} characters"
+        case datetime():
+            return "a timestamp"
+        case list() | tuple():
+            return "an array"
+        case Mapping():
+            return "an object"
+        case _:
+            return f"a Python {type(value).__name__}"
+
+
+_Check = Callable[[Any, "Attribute[Any]", Any], None]
+
+
+def _check(wanted: str, holds: Callable[[Any], bool]) -> _Check:
+    def validate(_: object, attribute: "Attribute[Any]", value: Any) -> None:
+        if not holds(value):
+            path = f"$.{attribute.metadata['wire']}"
+            raise InvalidEvent(path, wanted=wanted, got=kind_of_value(value))
+
+    return validate
+
+
+def _storable(value: str) -> bool:
+    """Whether every database takes *value* as text: no NUL, no lone surrogate."""
+    if value.isascii():
+        return "\0" not in value
+    return "\0" not in value and not any("\ud800" <= char <= "\udfff" for char in value)
+
+
+def is_id(value: object) -> bool:
+    """Whether *value* can be an id: 1 to 255 characters that every database can store."""
+    return isinstance(value, str) and 0 < len(value) <= ID_CHARACTERS and _storable(value)
+
+
+def _optional(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or holds(value)
+
+
+_ID = _check("a string of 1 to 255 characters, without NUL or lone surrogates", is_id)
+_TEXT = _check("a string", lambda value: isinstance(value, str))
+_OPTIONAL_TEXT = _check("a string", _optional(lambda value: isinstance(value, str)))
+_OPTIONAL_NAME = _check(
+    "a string without NUL or lone surrogates",
+    _optional(lambda value: isinstance(value, str) and _storable(value)),
+)
+_OPTIONAL_TIME = _check(
+    "a timestamp with a zone, such as 2020-02-18T12:14:11.386Z",
+    _optional(lambda value: isinstance(value, datetime) and value.tzinfo is not None),
+)
+_MILLISECONDS = _check(
+    "a number of milliseconds, 0 or more",
+    _optional(
+        lambda value: isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    ),
+)
+_QUEUE_PLACE = _check(
+    f"an integer from 0 to {BIGGEST_INTEGER}",
+    lambda value: type(value) is int and 0 <= value <= BIGGEST_INTEGER,
+)
+
+
+def _wire(name: str, check: _Check, **options: Any) -> Any:
+    """A field that is called *name* on the wire."""
+    return field(validator=check, metadata={"wire": name}, **options)
+
+
+@frozen(kw_only=True)
+class Agent:
+    """Who sent an outbound text, or whom a ``handover_to`` goes to."""
+
+    id: str = _wire("id", _ID)
+    name: str | None = _wire("name", _OPTIONAL_NAME, default=None)
+    type: str | None = _wire("type", _OPTIONAL_NAME, default=None)
+
+
+def who_is(agent: Agent | None) -> Who:
+    """Bot, human or neither (DESIGN, section 3)."""
+    if agent is None:
+        return Who.UNKNOWN
+    if agent.id == "bot" or agent.type == "bot":
+        return Who.BOT
+    if agent.type == "human" or (agent.type is None and agent.id != "system"):
+        return Who.HUMAN
+    return Who.UNKNOWN
+
+
+def _check_type(event: "Event", attribute: "Attribute[Any]", value: Any) -> None:
+    _ID(event, attribute, value)
+    if event.types and value not in event.types:
+        raise InvalidEvent("$.type", wanted=" or ".join(event.types), got="another type")
+
+
+@frozen(kw_only=True)
+class Event:
+    """What every event has. ``extra`` holds the fields that the protocol does not name."""
+
+    types: ClassVar[tuple[str, ...]] = ()
+    inbound: ClassVar[bool | None] = None
+
+    type: str = field(validator=_check_type, metadata={"wire": "type"})
+    platform_id: str | None = None
+    user_id: str | None = None
+    extra: Mapping[str, Any] = field(factory=dict, repr=False)
+
+
+@frozen(kw_only=True)
+class Unknown(Event):
+    """An event that the protocol does not name, or not on this direction: recorded, no more."""
+
+    at: datetime | None = _wire("at", _OPTIONAL_TIME, default=None)
+
+
+@frozen(kw_only=True)
+class KnownEvent(Event):
+    """What every event of the protocol has. ``at`` is the sender's own clock: never trusted."""
+
+    trigger: ClassVar[Trigger]
+
+    type: str = field(validator=_check_type, metadata={"wire": "type"})
+    platform_id: str = _wire("platformId", _ID)
+    user_id: str = _wire("userId", _ID)
+    at: datetime | None = _wire("at", _OPTIONAL_TIME, default=None)
+
+    @type.default
+    def _first_type(self) -> str:
+        return self.types[0]
+
+
+@frozen(kw_only=True)
+class _Inbound(KnownEvent):
+    inbound: ClassVar[bool | None] = True
+
+
+@frozen(kw_only=True)
+class _Outbound(KnownEvent):
+    inbound: ClassVar[bool | None] = False
+
+    agent: Agent | None = _wire(
+        "agent",
+        _check("an object", _optional(lambda value: isinstance(value, Agent))),
+        default=None,
+    )
+
+
+@frozen(kw_only=True)
+class CustomerText(_Inbound):
+    """The customer sent a message, perhaps with a picture."""
+
+    types = ("text",)
+    trigger = Trigger.CUSTOMER_TEXT
+
+    text: str = _wire("text", _TEXT, repr=False)
+    image: str | None = _wire("image", _OPTIONAL_TEXT, default=None, repr=False)
+
+
+@frozen(kw_only=True)
+class Heartbeat(_Inbound):
+    """The customer's client is still there."""
+
+    types = ("heartbeat",)
+    trigger = Trigger.HEARTBEAT
+
+
+@frozen(kw_only=True)
+class Typing(_Inbound):
+    """The customer is typing. ``text`` is not sent yet: it is never stored anywhere."""
+
+    types = ("typing", "typing_on", "typing_off")
+    trigger = Trigger.TYPING
+
+    text: str | None = _wire("text", _OPTIONAL_TEXT, default=None, repr=False)
+
+
+@frozen(kw_only=True)
+class MessagesRead(_Inbound):
+    """The customer has read what was written."""
+
+    types = ("messages_read",)
+    trigger = Trigger.MESSAGES_READ
+
+    text: str | None = _wire("text", _OPTIONAL_TEXT, default=None, repr=False)
+
+
+@frozen(kw_only=True)
+class ClientLeft(_Inbound):
+    """The customer closed the chat, and confirmed it."""
+
+    types = ("client_left", "client_closed")
+    trigger = Trigger.CLIENT_LEFT
+
+    text: str | None = _wire("text", _OPTIONAL_TEXT, default=None, repr=False)
+
+
+@frozen(kw_only=True)
+class ClientUnload(_Inbound):
+    """The customer's page went away: the tab was closed, reloaded, or left for the next page."""
+
+    types = ("client_unload",)
+    trigger = Trigger.CLIENT_UNLOAD
+
+
+@frozen(kw_only=True)
+class Reply(_Outbound):
+    """Somebody wrote to the customer: a bot, a human, or nobody that we know.
+
+    ``typing`` is the milliseconds for which a bot pretends to type.
+    """
+
+    types = ("text",)
+
+    text: str = _wire("text", _TEXT, repr=False)
+    image: str | None = _wire("image", _OPTIONAL_TEXT, default=None, repr=False)
+    typing: float | None = _wire("typing", _MILLISECONDS, default=None)
+
+    @property
+    def sender(self) -> Who:
+        """Who wrote it."""
+        return who_is(self.agent)
+
+
+@frozen(kw_only=True)
+class SystemText(_Outbound):
+    """The system tells the customer something, such as the name of the queue."""
+
+    types = ("system_text",)
+    trigger = Trigger.SYSTEM_TEXT
+
+    text: str = _wire("text", _TEXT, repr=False)
+
+
+@frozen(kw_only=True)
+class TypingOn(_Outbound):
+    """The agent began to write."""
+
+    types = ("typing_on",)
+    trigger = Trigger.TYPING_ON
+
+
+@frozen(kw_only=True)
+class TypingOff(_Outbound):
+    """The agent stopped writing."""
+
+    types = ("typing_off",)
+    trigger = Trigger.TYPING_OFF
+
+
+@frozen(kw_only=True)
+class QueueNumber(_Outbound):
+    """The customer stands in line, at this place."""
+
+    types = ("queue_number",)
+    trigger = Trigger.QUEUE_NUMBER
+
+    queue_number: int = _wire("queueNumber", _QUEUE_PLACE)
+
+
+@frozen(kw_only=True)
+class AgentDone(_Outbound):
+    """The agent clicked the chat away."""
+
+    types = ("agent_done",)
+    trigger = Trigger.AGENT_DONE
+
+
+@frozen(kw_only=True)
+class PlatformClosed(_Outbound):
+    """The main queue of the platform has closed."""
+
+    types = ("platform_closed",)
+    trigger = Trigger.PLATFORM_CLOSED
+
+
+@frozen(kw_only=True)
+class HandoverToBot(_Outbound):
+    """The chat goes to the bot, which runs the flows of ``flow_group_id``."""
+
+    types = ("handover_to_bot",)
+    trigger = Trigger.HANDOVER_TO_BOT
+
+    flow_group_id: str | None = _wire("flowGroupId", _OPTIONAL_NAME, default=None)
+
+
+@frozen(kw_only=True)
+class HandoverToAgent(_Outbound):
+    """The chat goes to an agent, by way of a queue."""
+
+    types = ("handover_to_agent",)
+    trigger = Trigger.HANDOVER_TO_AGENT
+
+
+@frozen(kw_only=True)
+class HandoverTo(_Outbound):
+    """The handover of the protocol's scenario; ``agent`` is whom it goes to."""
+
+    types = ("handover_to",)
+
+    flow_group_id: str | None = _wire("flowGroupId", _OPTIONAL_NAME, default=None)
+
+
+KINDS: Final[Mapping[tuple[bool, str], type[KnownEvent]]] = {
+    (bool(kind.inbound), name): kind
+    for kind in (
+        CustomerText,
+        Heartbeat,
+        Typing,
+        MessagesRead,
+        ClientLeft,
+        ClientUnload,
+        Reply,
+        SystemText,
+        TypingOn,
+        TypingOff,
+        QueueNumber,
+        AgentDone,
+        PlatformClosed,
+        HandoverToBot,
+        HandoverToAgent,
+        HandoverTo,
+    )
+    for name in kind.types
+}
+"""Whether it is inbound, and its wire ``type`` → the class of the event."""
+
+_TEXT_OF: Final = {
+    Who.BOT: Trigger.BOT_TEXT,
+    Who.HUMAN: Trigger.AGENT_TEXT,
+    Who.UNKNOWN: Trigger.UNATTRIBUTED_TEXT,
+}
+
+
+def trigger_of(event: Event) -> Trigger:
+    """What *event* means to the machine (DESIGN, section 3)."""
+    match event:
+        case Reply():
+            return _TEXT_OF[event.sender]
+        case HandoverTo():
+            to_bot = who_is(event.agent) is Who.BOT
+            return Trigger.HANDOVER_TO_BOT if to_bot else Trigger.HANDOVER_TO_AGENT
+        case KnownEvent():
+            return event.trigger
+        case _:
+            return Trigger.UNKNOWN
