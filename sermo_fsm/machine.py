@@ -1,0 +1,216 @@
+"""The machine: which states a chat has, and what every trigger does in each of them.
+
+The law
+=======
+
+*The order of reading does not matter, only the order of receiving.*
+
+The two queues have no order between each other. A reader sees them interleaved in any way, while
+each keeps its own order. So in every live state, for every pair of an inbound and an outbound
+trigger, with either received first, both orders of reading must end in the same state. That is
+why inbound triggers hardly move anything (a customer's first words give the chat to the bot, the
+customer's leaving closes it) and why the one cell that would break the law has a guard: an
+``agent_done`` that was received before the customer's last words does not close the chat.
+
+Everything that decides a transition stands in this file, and as much as possible of it in
+``RULES``. ``python -m sermo_fsm check`` proves the law on every build.
+
+Whoever changes a cell changes the law's proof, the README's table and the diagrams with it.
+"""
+
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from enum import StrEnum
+from functools import partial
+from typing import Any, Final
+
+import transitions
+from attrs import frozen
+
+from sermo_fsm.errors import InvalidTable
+from sermo_fsm.events import Trigger
+
+__all__ = [
+    "LIVE",
+    "MACHINE",
+    "NO_GUARD",
+    "RULES",
+    "TABLE",
+    "Cell",
+    "Effect",
+    "Guard",
+    "State",
+    "build_machine",
+    "compile_rules",
+]
+
+
+class State(StrEnum):
+    """Whose turn it is."""
+
+    __hash__ = str.__hash__  # Enum's own is written in Python, and this is the hot path
+
+    OPEN = "open"
+    BOT = "bot"
+    QUEUED = "queued"
+    WITH_AGENT = "with_agent"
+    CLOSED = "closed"
+
+
+LIVE: Final = (State.OPEN, State.BOT, State.QUEUED, State.WITH_AGENT)
+"""The states of a live chat. ``closed`` is final: nothing reopens a session."""
+
+# "=" stays.  "×" is ignored: it has no meaning there.  A name moves to that state.
+# "name unless guard: other" moves to the other state where the guard holds.
+RULES: Final[tuple[tuple[str, ...], ...]] = (
+    # trigger              open          bot           queued        with_agent
+    ("customer_text",      "bot",        "=",          "=",          "="),
+    ("heartbeat",          "=",          "=",          "=",          "="),
+    ("typing",             "=",          "=",          "=",          "="),
+    ("messages_read",      "=",          "=",          "=",          "="),
+    # Also what a reload sends: closing here would cost a waiting customer the place in the queue.
+    ("client_unload",      "=",          "=",          "=",          "="),
+    ("client_left",        "closed",     "closed",     "closed",     "closed"),
+    ("bot_text",           "bot",        "=",          "=",          "="),
+    ("agent_text",         "with_agent", "with_agent", "with_agent", "="),
+    ("unattributed_text",  "=",          "=",          "=",          "="),
+    ("system_text",        "=",          "=",          "=",          "="),
+    # Only hints that an agent has picked the chat up; the first agent_text says so.
+    ("typing_on",          "=",          "=",          "=",          "="),
+    ("typing_off",         "=",          "=",          "=",          "="),
+    # While with an agent it is a transfer: the customer has just been told of the line.
+    ("queue_number",       "queued",     "queued",     "=",          "queued"),
+    # Closes only what an agent has; and who had not read the last word leaves it to the bot.
+    ("agent_done",         "×",          "×",          "×",
+     "closed unless customer_wrote_later: bot"),
+    # Nobody will come from that queue, but the customer is there and only the bot can speak.
+    ("platform_closed",    "=",          "=",          "bot",        "="),
+    ("handover_to_bot",    "bot",        "=",          "bot",        "bot"),
+    # While with an agent it is an echo: the agent took over before the handover was read.
+    ("handover_to_agent",  "queued",     "queued",     "=",          "×"),
+    ("expire",             "closed",     "closed",     "closed",     "closed"),
+    ("unknown",            "=",          "=",          "=",          "="),
+)  # fmt: skip
+
+
+class Guard(StrEnum):
+    """A fact about the session and the event at hand that a cell may ask for."""
+
+    __hash__ = str.__hash__
+
+    CUSTOMER_WROTE_LATER = "customer_wrote_later"
+    """A customer_text of this session was received later than the event at hand."""
+
+
+class Effect(StrEnum):
+    """What a trigger does in a state."""
+
+    MOVE = "→"
+    STAY = "="
+    IGNORE = "×"
+
+
+NO_GUARD: Final[AbstractSet[Guard]] = frozenset()
+
+
+@frozen
+class Cell:
+    """One cell of the table. Where *guard* holds, *otherwise* is where it goes instead of *to*."""
+
+    effect: Effect
+    to: State
+    guard: Guard | None = None
+    otherwise: State | None = None
+
+    def target(self, holding: AbstractSet[Guard] = NO_GUARD) -> State:
+        """Where it goes while exactly the guards in *holding* hold."""
+        if self.otherwise is not None and self.guard in holding:
+            return self.otherwise
+        return self.to
+
+
+def _state(name: str, where: str) -> State:
+    try:
+        return State(name)
+    except ValueError:
+        raise InvalidTable(where, f"there is no state {name!r}") from None
+
+
+def _cell(text: str, state: State, where: str) -> Cell:
+    if text in (Effect.STAY, Effect.IGNORE):
+        return Cell(Effect(text), state)
+    target, _, condition = text.partition(" unless ")
+    to = _state(target, where)
+    if to is state:
+        raise InvalidTable(where, "moves to where it is; write '='")
+    if not condition:
+        return Cell(Effect.MOVE, to)
+    name, _, other = condition.partition(": ")
+    try:
+        guard = Guard(name)
+    except ValueError:
+        raise InvalidTable(where, f"there is no guard {name!r}") from None
+    return Cell(Effect.MOVE, to, guard, _state(other, where))
+
+
+def compile_rules(rules: Iterable[tuple[str, ...]]) -> Mapping[tuple[State, Trigger], Cell]:
+    """*rules* as a lookup, total over live states and triggers.
+
+    Raises:
+        InvalidTable: An unknown name, a cell left out, a cell given twice.
+    """
+    table: dict[tuple[State, Trigger], Cell] = {}
+    for name, *cells in rules:
+        try:
+            trigger = Trigger(name)
+        except ValueError:
+            raise InvalidTable(name, "there is no such trigger") from None
+        if (LIVE[0], trigger) in table:
+            raise InvalidTable(name, "is given twice")
+        if len(cells) != len(LIVE):
+            raise InvalidTable(name, f"has {len(cells)} cells for {len(LIVE)} states")
+        for state, text in zip(LIVE, cells, strict=True):
+            table[state, trigger] = _cell(text, state, f"{name} in {state}")
+    missing = [trigger for trigger in Trigger if (LIVE[0], trigger) not in table]
+    if missing:
+        raise InvalidTable(", ".join(missing), "is left out")
+    return table
+
+
+def build_machine(table: Mapping[tuple[State, Trigger], Cell]) -> transitions.Machine:
+    """*table* as a :class:`transitions.Machine` without models of its own.
+
+    Drive it with ``machine.events[trigger].trigger(subject)``, where the subject has a ``state``
+    and the guards that hold in ``holding``: true where the table says ``→`` or ``=``, false where
+    it says ``×``.
+    """
+    machine = transitions.Machine(
+        model=None,
+        states=[state.value for state in State],
+        initial=State.OPEN.value,
+        auto_transitions=False,
+        ignore_invalid_triggers=True,
+        send_event=True,
+    )
+    for (state, trigger), cell in table.items():
+        name, source = trigger.value, state.value
+        if cell.effect is Effect.STAY:
+            machine.add_transition(name, source, None)
+        elif cell.effect is Effect.MOVE:
+            if cell.guard is not None and cell.otherwise is not None:
+                holds = partial(_holds, cell.guard)
+                machine.add_transition(name, source, cell.otherwise.value, conditions=holds)
+            machine.add_transition(name, source, cell.to.value)  # the first that may, does
+    return machine
+
+
+def _holds(guard: Guard, data: transitions.EventData) -> bool:
+    subject: Any = data.model
+    return guard in subject.holding
+
+
+TABLE: Final = compile_rules(RULES)
+"""The hot path: (live state, trigger) → cell."""
+
+MACHINE: Final = build_machine(TABLE)
+"""The same rules for whoever knows ``transitions``: shared, it holds no chat."""

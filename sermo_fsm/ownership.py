@@ -1,0 +1,139 @@
+"""Whose event is it? Where one session ends and the next begins (DESIGN, section 4).
+
+The protocol carries no session id. An event goes to the user's live session. Where there is none,
+``RULES`` decide between the session that closed last and a new one, by how that one closed.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from sermo_fsm.events import Direction, Trigger
+from sermo_fsm.machine import State
+from sermo_fsm.policy import Durations
+from sermo_fsm.session import ChatSession
+
+__all__ = ["COLUMNS", "RULES", "Ending", "Owner", "Rule", "overdue", "owner_of"]
+
+
+class Owner(StrEnum):
+    """The session that an event belongs to."""
+
+    LIVE = "live"
+    CLOSED = "closed"
+    """The session that closed last."""
+    NEW = "new"
+    RESUMED = "resumed"
+    """A new one, which goes on where the clock took the last one from."""
+    NOBODY = "nobody"
+
+
+class Rule(StrEnum):
+    """What an event does where there is no live session."""
+
+    OPENS = "opens"
+    STRAY = "stray"
+    LATE = "late"
+    """It belongs to the closed session, whenever it was received."""
+    ECHO = "echo"
+    """It belongs to the closed session until that one's ``expires_at``, then it opens."""
+    LINGERS = "lingers"
+    """It belongs to the closed session for ``linger``, then it opens."""
+    RESUMES = "resumes"
+
+
+class Ending(StrEnum):
+    """How the session that closed last ended."""
+
+    NONE = "no session yet"
+    LEFT = "closed by the customer"
+    DONE = "closed by agent_done"
+    EXPIRED = "closed by the clock"
+
+
+COLUMNS: Final = tuple(Ending)
+
+_ANYTHING_ELSE: Final = (Rule.STRAY, Rule.LATE, Rule.LATE, Rule.LATE)
+_CUSTOMER_IS_THERE: Final = (Rule.OPENS, Rule.ECHO, Rule.ECHO, Rule.RESUMES)
+# After agent_done the customer is still there: an agent's word or a handover is the next chat.
+_SERVING: Final = (Rule.OPENS, Rule.LINGERS, Rule.OPENS, Rule.LINGERS)
+
+_Row = tuple[Rule, Rule, Rule, Rule]
+
+RULES: Final[Mapping[Trigger, _Row]] = {
+    **{trigger: _ANYTHING_ELSE for trigger in Trigger if trigger is not Trigger.EXPIRE},
+    Trigger.CUSTOMER_TEXT: (Rule.OPENS, Rule.OPENS, Rule.OPENS, Rule.RESUMES),
+    Trigger.HEARTBEAT: _CUSTOMER_IS_THERE,
+    Trigger.TYPING: _CUSTOMER_IS_THERE,
+    Trigger.AGENT_TEXT: _SERVING,
+    Trigger.QUEUE_NUMBER: _SERVING,
+    Trigger.HANDOVER_TO_BOT: _SERVING,
+    Trigger.HANDOVER_TO_AGENT: _SERVING,
+    # A bot's text after the end is a goodbye.
+    Trigger.BOT_TEXT: (Rule.OPENS, Rule.LINGERS, Rule.LINGERS, Rule.LINGERS),
+}
+
+
+def ending_of(closed: ChatSession | None) -> Ending:
+    """How *closed* ended: once the customer has left, nothing else counts."""
+    if closed is None:
+        return Ending.NONE
+    if closed.kept_state is not None:
+        return Ending.EXPIRED
+    return Ending.LEFT if closed.left else Ending.DONE
+
+
+def overdue(live: ChatSession, direction: Direction, received_at: datetime) -> bool:
+    """Whether this event proves that the deadline passed: only the customer's own queue can."""
+    return (
+        direction is Direction.INBOUND
+        and live.expires_at is not None
+        and received_at >= live.expires_at
+    )
+
+
+def owner_of(
+    trigger: Trigger,
+    received_at: datetime,
+    live: ChatSession | None,
+    closed: ChatSession | None,
+    durations: Durations,
+) -> Owner:
+    """The session that an event belongs to, where no deadline is overdue.
+
+    *live* is the user's live session, *closed* the one that closed last.
+    """
+    if live is None:
+        return _owner_without_live(trigger, received_at, closed, durations)
+    if (
+        received_at < live.opened_at
+        and not live.resumed
+        and _owner_without_live(trigger, received_at, closed, durations) is Owner.CLOSED
+    ):
+        return Owner.CLOSED
+    return Owner.LIVE
+
+
+def _owner_without_live(
+    trigger: Trigger, received_at: datetime, closed: ChatSession | None, durations: Durations
+) -> Owner:
+    rule = RULES[trigger][COLUMNS.index(ending_of(closed))]
+    if closed is None or closed.closed_at is None:
+        return Owner.NEW if rule is Rule.OPENS else Owner.NOBODY
+    if received_at < closed.closed_at:
+        return Owner.CLOSED
+    lingers = received_at < closed.closed_at + durations.linger
+    match rule:
+        case Rule.OPENS:
+            return Owner.NEW
+        case Rule.ECHO:
+            echoes = closed.expires_at is None or received_at < closed.expires_at
+            return Owner.CLOSED if echoes else Owner.NEW
+        case Rule.LINGERS:
+            return Owner.CLOSED if lingers else Owner.NEW
+        case Rule.RESUMES:
+            resumes = lingers and closed.kept_state is not State.CLOSED
+            return Owner.RESUMED if resumes else Owner.NEW
+        case _:
+            return Owner.CLOSED
