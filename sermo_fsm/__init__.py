@@ -1,0 +1,107 @@
+"""One finite-state machine per chat session, from events on two queues.
+
+>>> from sermo_fsm import ChatEngine
+>>> with ChatEngine("sqlite://") as engine:
+...     revision = engine.migrate()
+...     receipt = engine.handle(
+...         "inbound", {"type": "text", "text": "Hej!", "platformId": "web", "userId": "u-1"}
+...     )
+...     str(receipt.after.state)
+'bot'
+"""
+
+from importlib import metadata
+
+from sermo_fsm.engine import ChatEngine
+from sermo_fsm.envelope import Envelope
+from sermo_fsm.errors import (
+    InvalidArgument,
+    InvalidEvent,
+    LostRace,
+    MessageConflict,
+    SchemaNotReady,
+    SermoError,
+    StoreBusy,
+    StoreError,
+)
+from sermo_fsm.events import (
+    Agent,
+    AgentDone,
+    ClientLeft,
+    ClientUnload,
+    CustomerText,
+    Direction,
+    Event,
+    HandoverTo,
+    HandoverToAgent,
+    HandoverToBot,
+    Heartbeat,
+    MessagesRead,
+    PlatformClosed,
+    QueueNumber,
+    Reply,
+    SystemText,
+    Trigger,
+    Typing,
+    TypingOff,
+    TypingOn,
+    Unknown,
+    Who,
+)
+from sermo_fsm.machine import State
+from sermo_fsm.policy import Durations, Policy
+from sermo_fsm.receipt import Receipt
+from sermo_fsm.session import ChatSession, CloseReason, HistoryRow, Outcome
+from sermo_fsm.verify import Problem, Verification
+from sermo_fsm.views import row_view, session_view
+from sermo_fsm.wire import Limits
+
+__all__ = [
+    "Agent",
+    "AgentDone",
+    "ChatEngine",
+    "ChatSession",
+    "ClientLeft",
+    "ClientUnload",
+    "CloseReason",
+    "CustomerText",
+    "Direction",
+    "Durations",
+    "Envelope",
+    "Event",
+    "HandoverTo",
+    "HandoverToAgent",
+    "HandoverToBot",
+    "Heartbeat",
+    "HistoryRow",
+    "InvalidArgument",
+    "InvalidEvent",
+    "Limits",
+    "LostRace",
+    "MessageConflict",
+    "MessagesRead",
+    "Outcome",
+    "PlatformClosed",
+    "Policy",
+    "Problem",
+    "QueueNumber",
+    "Receipt",
+    "Reply",
+    "SchemaNotReady",
+    "SermoError",
+    "State",
+    "StoreBusy",
+    "StoreError",
+    "SystemText",
+    "Trigger",
+    "Typing",
+    "TypingOff",
+    "TypingOn",
+    "Unknown",
+    "Verification",
+    "Who",
+    "row_view",
+    "session_view",
+]
+
+__version__ = metadata.version("sermo-fsm")

@@ -1,0 +1,340 @@
+"""The door that waits. ``ChatEngine`` owns transactions, and nothing else: the body is in
+:mod:`sermo_fsm.handling`.
+
+Inside a transaction of the host's (``connection=``) it never begins, commits or rolls back.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from sermo_fsm import handling, migrate, queries
+from sermo_fsm import verify as verification
+from sermo_fsm._hooks import AfterCommit, Hooks, WithinTransaction
+from sermo_fsm.database import (
+    adopt_engine,
+    begin_for_real,
+    committing,
+    open_engine,
+    translated,
+    writing,
+)
+from sermo_fsm.envelope import Envelope, as_direction, read_envelope
+from sermo_fsm.errors import InvalidArgument, InvalidEvent
+from sermo_fsm.events import Direction, is_id
+from sermo_fsm.handling import Arrival, Rejected, arrive
+from sermo_fsm.machine import State
+from sermo_fsm.policy import Policy
+from sermo_fsm.receipt import Receipt
+from sermo_fsm.session import ChatSession, HistoryRow
+from sermo_fsm.wire import Limits, Raw
+
+__all__ = ["ChatEngine"]
+
+_T = TypeVar("_T")
+
+Line = Envelope | bytes | str | Mapping[str, Any]
+
+
+class ChatEngine:
+    """Hands events in, asks where chats are.
+
+    Args:
+        database: A URL such as ``sqlite:///chat.db``, or the host's own SQLAlchemy engine.
+        policy: The durations that decide where chats end.
+        limits: How large an event may be.
+
+    Raises:
+        InvalidArgument: The URL is none, or its driver is not installed.
+
+    Every method raises :class:`~sermo_fsm.StoreError` where the database refuses; then nothing of
+    what was asked for is written. Those that take ``connection`` work in the host's transaction,
+    and leave its end to the host.
+    """
+
+    def __init__(
+        self,
+        database: str | sa.URL | sa.Engine,
+        *,
+        policy: Policy | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self._owns_engine = not isinstance(database, sa.Engine)
+        if isinstance(database, sa.Engine):
+            adopt_engine(database)
+            self._engine = database
+        else:
+            self._engine = open_engine(database)
+        self._policy = policy or Policy()
+        self._limits = limits or Limits()
+        self._hooks = Hooks()
+
+    def close(self) -> None:
+        """Close the connections of an engine that was made from a URL; the host's stay open."""
+        if self._owns_engine:
+            self._engine.dispose()
+
+    def __enter__(self) -> "ChatEngine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- the schema ------------------------------------------------------------------------------
+
+    def migrate(self) -> str:
+        """Create or upgrade our tables; harmless where nothing is to be done.
+
+        Returns:
+            The revision that the database is at now.
+        """
+        with writing(self._engine) as connection, translated():
+            return migrate.upgrade(connection)
+
+    def check_schema(self) -> None:
+        """Raise where this release can't work with the tables of the database.
+
+        Raises:
+            SchemaNotReady: They are missing, older or newer; says what to do.
+        """
+        with self._reading(None) as connection:
+            migrate.check_schema(connection)
+
+    # --- events in -------------------------------------------------------------------------------
+
+    def handle(
+        self,
+        direction: str,
+        event: Raw,
+        *,
+        message_id: str | None = None,
+        received_at: datetime | None = None,
+        platform_id: str | None = None,
+        connection: sa.Connection | None = None,
+    ) -> Receipt:
+        """Hand in one event.
+
+        Args:
+            direction: The queue that it came on: ``inbound``, ``outbound`` or ``internal``.
+            event: What came: bytes, text, an object, or an :class:`~sermo_fsm.Event`.
+            message_id: The broker's id of the message; with it, handing in twice is harmless.
+            received_at: When the broker received it (aware); now, where left out.
+            platform_id: Stands in where the event has no ``platformId``.
+            connection: The host's, in a transaction of the host's.
+
+        Raises:
+            MessageConflict: This message id was written before with another event.
+            InvalidArgument: An argument beside the event is unusable.
+        """
+        envelope = Envelope(
+            as_direction(direction),
+            event,
+            message_id=message_id,
+            received_at=received_at,
+            platform_id=platform_id,
+        )
+        arrival = arrive(envelope, self._limits, datetime.now(UTC))
+        with self._writing(connection) as ours:
+            (receipt,) = self._handle(ours, [arrival])
+        if receipt.error is not None and not isinstance(receipt.error, InvalidEvent):
+            raise receipt.error
+        return receipt
+
+    def handle_many(
+        self,
+        envelopes: Iterable[Line],
+        *,
+        direction: str | None = None,
+        platform_id: str | None = None,
+        connection: sa.Connection | None = None,
+    ) -> list[Receipt]:
+        """Hand in many events, in order, in one transaction: all of them are in, or none.
+
+        An invalid event, or one whose message id is in conflict, spoils no other: its receipt
+        says so. A ``within_transaction`` hook that raises undoes the whole batch.
+
+        Args:
+            envelopes: :class:`~sermo_fsm.Envelope`, or the JSON of one, or of a bare event.
+            direction: The queue of bare events.
+            platform_id: Stands in where neither event nor envelope has a ``platformId``.
+            connection: The host's, in a transaction of the host's.
+        """
+        queue = None if direction is None else as_direction(direction)
+        _check_id("platform_id", platform_id)
+        arrivals = [self._open(item, queue, platform_id) for item in envelopes]
+        with self._writing(connection) as ours:
+            return self._handle(ours, arrivals)
+
+    def sweep(self, up_to: datetime | None = None) -> list[HistoryRow]:
+        """Close every session whose deadline is reached at *up_to*.
+
+        Args:
+            up_to: The time to which the inbound queue has been read; now, where left out. A worker
+                that was down must not close the chats whose heartbeats still wait in its queue.
+
+        Returns:
+            The row of each session that was closed.
+        """
+        if up_to is not None and up_to.tzinfo is None:
+            raise InvalidArgument("up_to", wanted="an aware datetime", got=up_to)
+        moment = up_to or datetime.now(UTC)
+        closed: list[HistoryRow] = []
+        while True:
+            with self._writing(None) as connection:
+                with translated():
+                    rows = handling.sweep(connection, moment)
+                self._hooks.written(connection, rows)
+            if not rows:
+                return closed
+            closed += rows
+
+    # --- questions -------------------------------------------------------------------------------
+
+    def status(
+        self, platform_id: str, user_id: str, *, connection: sa.Connection | None = None
+    ) -> ChatSession | None:
+        """Where this user's chat is: the live session, else the last one; None for nobody."""
+        with self._reading(connection) as ours:
+            return queries.status(ours, platform_id, user_id)
+
+    def session(
+        self, session_id: str, *, connection: sa.Connection | None = None
+    ) -> ChatSession | None:
+        """The session with this id; None where there is none."""
+        with self._reading(connection) as ours:
+            return queries.session_by_id(ours, session_id)
+
+    def sessions(
+        self,
+        *,
+        state: str | Iterable[str] | None = None,
+        platform: str | None = None,
+        user: str | None = None,
+        limit: int | None = None,
+        connection: sa.Connection | None = None,
+    ) -> Iterator[ChatSession]:
+        """Sessions, the newest first; read while you iterate.
+
+        Args:
+            state: One state, or several.
+            platform: Only of this platform.
+            user: Only of this user.
+            limit: At most so many.
+        """
+        states = _states(state)
+        _check_limit(limit)
+        return self._iterate(
+            connection,
+            lambda ours: queries.sessions(
+                ours, states=states, platform_id=platform, user_id=user, limit=limit
+            ),
+        )
+
+    def history(
+        self, session_id: str, *, connection: sa.Connection | None = None
+    ) -> Iterator[HistoryRow]:
+        """The rows of a session, in order; read while you iterate. Nothing for no such session."""
+        return self._iterate(connection, lambda ours: queries.history(ours, session_id))
+
+    def strays(
+        self, *, limit: int | None = None, connection: sa.Connection | None = None
+    ) -> Iterator[HistoryRow]:
+        """The rows without a session, the oldest first; read while you iterate."""
+        _check_limit(limit)
+        return self._iterate(connection, lambda ours: queries.strays(ours, limit=limit))
+
+    def verify(self) -> verification.Verification:
+        """Replay the whole stored history against guarantee 2; changes nothing."""
+        with self._reading(None) as connection:
+            return verification.verify(connection)
+
+    # --- hooks -----------------------------------------------------------------------------------
+
+    def within_transaction(self, hook: WithinTransaction) -> WithinTransaction:
+        """Call ``hook(row, connection)`` for every row, inside its transaction.
+
+        Raising undoes the event, and reaches the caller of ``handle``. A decorator.
+        """
+        self._hooks.within_transaction.append(hook)
+        return hook
+
+    def after_commit(self, hook: AfterCommit) -> AfterCommit:
+        """Call ``hook(row)`` for every row, once the outermost transaction is durable.
+
+        What it raises is logged and goes no further: the row is written. A decorator.
+        """
+        self._hooks.after_commit.append(hook)
+        return hook
+
+    # --- transactions ----------------------------------------------------------------------------
+
+    @contextmanager
+    def _writing(self, connection: sa.Connection | None) -> Iterator[sa.Connection]:
+        """Our own transaction; or, within the host's, a savepoint of ours."""
+        if connection is None:
+            with writing(self._engine) as ours:
+                yield ours
+            return
+        adopt_engine(connection.engine)
+        if connection.dialect.name == "sqlite" and connection.in_transaction():
+            with translated():
+                begin_for_real(connection)
+        with committing(connection.begin_nested):
+            yield connection
+
+    @contextmanager
+    def _reading(self, connection: sa.Connection | None) -> Iterator[sa.Connection]:
+        with translated():
+            if connection is not None:
+                yield connection
+                return
+            with self._engine.connect() as ours:
+                yield ours
+
+    def _iterate(
+        self, connection: sa.Connection | None, read: Callable[[sa.Connection], Iterator[_T]]
+    ) -> Iterator[_T]:
+        with self._reading(connection) as ours:
+            yield from read(ours)
+
+    def _handle(
+        self, connection: sa.Connection, arrivals: list[Arrival | Rejected]
+    ) -> list[Receipt]:
+        with translated():
+            receipts = handling.handle(connection, arrivals, self._policy)
+        self._hooks.written(connection, (row for receipt in receipts for row in receipt.rows))
+        return receipts
+
+    def _open(
+        self, item: Line, direction: Direction | None, platform_id: str | None
+    ) -> Arrival | Rejected:
+        now = datetime.now(UTC)
+        if not isinstance(item, Envelope):
+            try:
+                item = read_envelope(
+                    item, self._limits, direction=direction, platform_id=platform_id
+                )
+            except InvalidEvent as error:
+                return Rejected(error, item, now, direction)
+        return arrive(item, self._limits, now)
+
+
+def _states(state: str | Iterable[str] | None) -> tuple[State, ...]:
+    names = () if state is None else (state,) if isinstance(state, str) else tuple(state)
+    for name in names:
+        if name not in set(State):
+            raise InvalidArgument("state", wanted=" or ".join(State), got=name)
+    return tuple(State(name) for name in names)
+
+
+def _check_limit(limit: int | None) -> None:
+    if limit is not None and limit < 0:
+        raise InvalidArgument("limit", wanted="0 or more", got=limit)
+
+
+def _check_id(argument: str, value: str | None) -> None:
+    if value is not None and not is_id(value):
+        raise InvalidArgument(argument, wanted="1 to 255 characters", got=value)

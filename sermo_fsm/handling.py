@@ -1,0 +1,172 @@
+"""The one body behind every door: events in, receipts out, inside somebody's transaction.
+
+A batch is read in one go (message ids, users), decided in memory by :mod:`sermo_fsm.advance`, and
+written in one go. A single event is a batch of one.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+from attrs import define, field, frozen
+
+from sermo_fsm import store
+from sermo_fsm.advance import NO_VISITS, Visits, advance, expire
+from sermo_fsm.envelope import Envelope
+from sermo_fsm.errors import InvalidEvent, MessageConflict
+from sermo_fsm.events import Direction
+from sermo_fsm.policy import Policy
+from sermo_fsm.receipt import Receipt
+from sermo_fsm.session import HistoryRow, Outcome, UserKey
+from sermo_fsm.store import Keys, MessageKey, Pending
+from sermo_fsm.wire import Limits, Message, decode, excerpt, fingerprint
+
+__all__ = ["Arrival", "Rejected", "arrive", "handle", "sweep"]
+
+_SWEPT_AT_ONCE = 1000
+
+
+@frozen
+class Arrival:
+    """A valid event, ready to be handled."""
+
+    message: Message
+    received_at: datetime
+    message_id: str | None
+
+    @property
+    def user(self) -> UserKey | None:
+        """Whose event it is; None where it does not say so in a usable way."""
+        event = self.message.event
+        if event.platform_id is None or event.user_id is None:
+            return None
+        return event.platform_id, event.user_id
+
+    @property
+    def key(self) -> MessageKey | None:
+        """Its message id, on its queue."""
+        return None if self.message_id is None else (self.message.direction, self.message_id)
+
+
+@frozen
+class Rejected:
+    """What is no event: recorded as a stray, with the reason. Its message id is not remembered."""
+
+    error: InvalidEvent
+    raw: object = field(repr=False)
+    received_at: datetime
+    direction: Direction | None = None
+
+
+def arrive(envelope: Envelope, limits: Limits, now: datetime) -> Arrival | Rejected:
+    """Open an envelope; what was received without a time was received *now*."""
+    received_at = envelope.received_at or now
+    try:
+        message = decode(
+            envelope.direction, envelope.event, platform_id=envelope.platform_id, limits=limits
+        )
+    except InvalidEvent as error:
+        return Rejected(error, envelope.event, received_at, envelope.direction)
+    return Arrival(message, received_at, envelope.message_id)
+
+
+def handle(
+    connection: sa.Connection, arrivals: Sequence[Arrival | Rejected], policy: Policy
+) -> list[Receipt]:
+    """Decide what became of each event, in order, and write it down. Never commits."""
+    batch = _Batch.load(connection, arrivals, policy)
+    receipts = [batch.take(arrival) for arrival in arrivals]
+    store.write(connection, batch.pending, batch.keys)
+    return receipts
+
+
+def sweep(connection: sa.Connection, up_to: datetime) -> list[HistoryRow]:
+    """Close some of what is past its deadline at *up_to*; none are left where none come back."""
+    keys: Keys = {}
+    pending = Pending(next_row_id=store.next_row_id(connection))
+    rows = []
+    for live in store.load_overdue(connection, up_to, _SWEPT_AT_ONCE, keys):
+        closed, row = expire(live)
+        pending.keep(closed)
+        rows.append(pending.add(row))
+    store.write(connection, pending, keys)
+    return rows
+
+
+@define
+class _Batch:
+    """What is known and what is decided while the events of one transaction are handled."""
+
+    policy: Policy
+    keys: Keys
+    visits: dict[UserKey, Visits]
+    written: dict[MessageKey, tuple[HistoryRow, bytes]]
+    pending: Pending
+
+    @classmethod
+    def load(
+        cls, connection: sa.Connection, arrivals: Sequence[Arrival | Rejected], policy: Policy
+    ) -> "_Batch":
+        valid = [arrival for arrival in arrivals if isinstance(arrival, Arrival)]
+        users = sorted({arrival.user for arrival in valid if arrival.user is not None})
+        messages = {arrival.key for arrival in valid if arrival.key is not None}
+        keys: Keys = {}
+        visits = store.load_visits(connection, users, keys)
+        written = store.find_messages(connection, messages)
+        pending = Pending(next_row_id=store.next_row_id(connection))
+        return cls(policy, keys, visits, written, pending)
+
+    def take(self, arrival: Arrival | Rejected) -> Receipt:
+        if isinstance(arrival, Rejected):
+            return self._reject(arrival)
+        if arrival.key in self.written:
+            return self._again(arrival, *self.written[arrival.key])
+        user = arrival.user
+        step = advance(
+            NO_VISITS if user is None else self.visits[user],
+            arrival.message,
+            arrival.received_at,
+            self.policy.of(user[0] if user else ""),
+            arrival.message_id,
+        )
+        if user is not None:
+            self._keep(user, step.visits)
+        rows = tuple([self._write(row, arrival) for row in step.rows])
+        return Receipt(outcome=step.outcome, before=step.before, after=step.after, rows=rows)
+
+    def _keep(self, user: UserKey, visits: Visits) -> None:
+        """Remember the sessions that changed: mostly one, of a quiet event perhaps none."""
+        old = self.visits[user]
+        self.visits[user] = visits
+        for session in (visits.closed, visits.live):
+            if session is not None and session is not old.live and session is not old.closed:
+                self.pending.keep(session)
+
+    def _write(self, row: HistoryRow, arrival: Arrival) -> HistoryRow:
+        if row.direction is Direction.TIMER:
+            return self.pending.add(row)
+        value, image = arrival.message.stored
+        if arrival.key is None:
+            return self.pending.add(row, image)
+        mark = fingerprint(value)
+        row = self.pending.add(row, image, mark)
+        self.written[arrival.key] = row, mark
+        return row
+
+    def _again(self, arrival: Arrival, first: HistoryRow, mark: bytes) -> Receipt:
+        if fingerprint(arrival.message.stored[0]) == mark:
+            return Receipt(outcome=Outcome.DUPLICATE, first=first)
+        error = MessageConflict(arrival.message.direction, str(arrival.message_id))
+        return Receipt(outcome=Outcome.CONFLICT, first=first, error=error)
+
+    def _reject(self, rejected: Rejected) -> Receipt:
+        row = HistoryRow(
+            direction=rejected.direction,
+            outcome=Outcome.INVALID,
+            received_at=rejected.received_at,
+            effective_at=rejected.received_at,
+            reason=str(rejected.error),
+            raw=excerpt(rejected.raw),
+        )
+        rows = (self.pending.add(row),)
+        return Receipt(outcome=Outcome.INVALID, rows=rows, error=rejected.error)
