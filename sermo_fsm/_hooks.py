@@ -39,38 +39,50 @@ class Hooks:
             for within in self.within_transaction:
                 within(row, connection)
         if self.after_commit and rows:
-            _waiting_on(connection).calls += [
+            _waiting_on(connection).add(
                 partial(after, row) for row in rows for after in self.after_commit
-            ]
+            )
+
+
+@define
+class _Call:
+    """One call that waits, and the savepoint that was ours while its row was written."""
+
+    run: Callable[[], object]
+    savepoint: int | None = None
 
 
 @define
 class _Waiting:
     """The calls that wait for the outermost commit of one connection."""
 
-    calls: list[Callable[[], object]] = field(factory=list)
-    marks: dict[str, int] = field(factory=dict)
-    """How many calls waited when a savepoint was set."""
+    calls: list[_Call] = field(factory=list)
 
-    def set_savepoint(self, _: sa.Connection, name: str | None) -> None:
-        if name is not None:
-            self.marks[name] = len(self.calls)
+    def add(self, calls: Iterable[Callable[[], object]]) -> None:
+        self.calls += map(_Call, calls)
+
+    def release_savepoint(self, _: sa.Connection, name: str, __: object) -> None:
+        """The first to be released after a row was written is the one around it."""
+        for call in self.calls:
+            if call.savepoint is None:
+                call.savepoint = _number(name)
 
     def undo_savepoint(self, _: sa.Connection, name: str, __: object) -> None:
-        # A savepoint that was set before the first row undoes all of them.
-        del self.calls[self.marks.get(name, 0) :]
+        """Savepoints are numbered as they are set: undoing one undoes all that came after."""
+        undone = _number(name)
+        self.calls = [
+            call for call in self.calls if call.savepoint is not None and call.savepoint < undone
+        ]
 
     def forget(self, _: sa.Connection) -> None:
         self.calls.clear()
-        self.marks.clear()
 
     def run(self) -> None:
         calls, self.calls = self.calls, []
-        self.marks.clear()
         for call in calls:
             try:
-                call()
-            except Exception:
+                call.run()
+            except Exception:  # noqa: BLE001 - whatever the host's code may raise
                 # What was written is durable: the caller must not take this for a failed commit.
                 _LOG.exception("an after_commit hook failed")
 
@@ -79,21 +91,30 @@ def _waiting_on(connection: sa.Connection) -> _Waiting:
     waiting: Any = connection.__dict__.get(_WAITING)
     if waiting is None:
         waiting = _Waiting()
-        event.listen(connection, "savepoint", waiting.set_savepoint)
+        event.listen(connection, "release_savepoint", waiting.release_savepoint)
         event.listen(connection, "rollback_savepoint", waiting.undo_savepoint)
         event.listen(connection, "rollback", waiting.forget)
-        _call_after_commit(connection, waiting.run)
+        _wrap_commit(connection, waiting)
         connection.__dict__[_WAITING] = waiting
     return waiting  # type: ignore[no-any-return]  # what this function put there
 
 
-def _call_after_commit(connection: sa.Connection, run: Callable[[], None]) -> None:
+def _number(savepoint: str) -> int:
+    """SQLAlchemy calls them ``sa_savepoint_1``, ``sa_savepoint_2`` and so on."""
+    return int(savepoint.rpartition("_")[2])
+
+
+def _wrap_commit(connection: sa.Connection, waiting: _Waiting) -> None:
     """SQLAlchemy's own ``commit`` event comes before the commit, and nothing comes after it."""
     for name in ("_commit_impl", "_commit_twophase_impl"):
         commit = getattr(connection, name)
 
         def committed(*args: Any, _commit: Callable[..., Any] = commit, **options: Any) -> None:
-            _commit(*args, **options)
-            run()
+            try:
+                _commit(*args, **options)
+            except BaseException:
+                waiting.forget(connection)  # no ``rollback`` event follows on a failed commit
+                raise
+            waiting.run()
 
         setattr(connection, name, committed)

@@ -135,8 +135,7 @@ class _Arrival:
         if to is State.CLOSED:
             left = trigger is Trigger.CLIENT_LEFT
             changes["close_reason"] = CloseReason.CLIENT_LEFT if left else CloseReason.AGENT_DONE
-        if effect is not Effect.IGNORE:
-            self._take_facts(to, changes)
+        self._take_facts(to, changes)
         outcome = Outcome.UNKNOWN if trigger is Trigger.UNKNOWN else _OUTCOMES[effect]
         row = self._row_of(live, changes, effective, outcome)
         after = evolve(live, **changes)
@@ -154,8 +153,7 @@ class _Arrival:
             effect, to = self._resolve(closed, closed.kept_state)
             if effect is Effect.MOVE:
                 changes["kept_state"] = to
-            if effect is not Effect.IGNORE:
-                self._take_facts(None, changes)
+            self._take_facts(None, changes)
         outcome = Outcome.UNKNOWN if trigger is Trigger.UNKNOWN else Outcome.LATE
         rows: tuple[HistoryRow, ...] = ()
         if trigger not in QUIET:

@@ -38,7 +38,7 @@ def open_engine(url: str | sa.URL) -> sa.Engine:
     try:
         # Parameters are what customers wrote: they stay out of logs and errors.
         engine = sa.create_engine(url, hide_parameters=True)
-    except exc.ArgumentError:
+    except (exc.ArgumentError, ValueError):  # such as a port that is no number
         wanted = "a database URL such as sqlite:///sermo.db"
         raise InvalidArgument("url", wanted=wanted, got="something else") from None
     except ModuleNotFoundError as error:
@@ -87,7 +87,7 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 @contextmanager
 def committing(begin: Callable[[], sa.Transaction]) -> Iterator[None]:
-    """A transaction or savepoint around what the caller does; only its own errors are translated."""
+    """A transaction or savepoint around the caller's code; only its own errors are translated."""
     with translated():
         transaction = begin()
     try:

@@ -1,13 +1,13 @@
-"""The door that waits. ``ChatEngine`` owns transactions, and nothing else: the body is in
-:mod:`sermo_fsm.handling`.
+"""The door: ``ChatEngine`` owns transactions, and nothing else.
 
-Inside a transaction of the host's (``connection=``) it never begins, commits or rolls back.
+The body is in :mod:`sermo_fsm.handling` and :mod:`sermo_fsm.queries`. Inside a transaction of the
+host's (``connection=``) it never begins, commits or rolls back.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import sqlalchemy as sa
 
@@ -77,7 +77,7 @@ class ChatEngine:
         if self._owns_engine:
             self._engine.dispose()
 
-    def __enter__(self) -> "ChatEngine":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -102,6 +102,22 @@ class ChatEngine:
         """
         with self._reading(None) as connection:
             migrate.check_schema(connection)
+
+    def prepare(self) -> str:
+        """Create our tables in a SQLite database that is empty; check them in any other.
+
+        Returns:
+            The revision that the database is at.
+
+        Raises:
+            SchemaNotReady: It is not empty, and our tables are missing, older or newer.
+        """
+        with self._reading(None) as connection:
+            empty = migrate.is_empty_sqlite(connection)
+        if empty:  # another process may be about to do the same: the second finds nothing to do
+            return self.migrate()
+        self.check_schema()
+        return migrate.head()
 
     # --- events in -------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
 from sermo_fsm.events import Direction, is_id, kind_of_value
-from sermo_fsm.wire import Limits, Parsed, Raw, parse, parse_time
+from sermo_fsm.wire import Limits, Parsed, Raw, check_depth, parse, parse_time, read_id
 
 __all__ = ["Envelope", "as_direction", "as_received_at", "read_envelope"]
 
@@ -40,7 +40,9 @@ def as_received_at(value: object) -> datetime:
     Raises:
         InvalidArgument: Not an aware datetime, or beyond what can be reckoned with.
     """
-    if isinstance(value, datetime) and value.tzinfo is not None and _EARLIEST <= value < _LATEST:
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        raise InvalidArgument("received_at", wanted=_A_TIME, got=value)
+    if _EARLIEST <= value < _LATEST:
         return value.astimezone(UTC)
     raise InvalidArgument("received_at", wanted=_A_TIME, got=value)
 
@@ -99,6 +101,7 @@ def read_envelope(
     parsed = parse(raw, limits, slack=_SLACK)
     value = parsed.value
     if "type" in value or "event" not in value:
+        check_depth(value, limits.depth)
         own = _queue(value["direction"]) if "direction" in value else None
         if own is None and direction is None:
             wanted = "the queue that the event came on, here or by --direction"
@@ -111,14 +114,14 @@ def read_envelope(
         raise InvalidEvent("$.event", wanted="an object", got=kind_of_value(event))
     if "direction" not in value:
         raise InvalidEvent("$.direction", wanted=_A_QUEUE, got="nothing")
-    own_platform = _id(value, "platformId")
+    own_platform = _id(value, "platformId", limits)
     if own_platform is not None and event.get("platformId", own_platform) != own_platform:
         wanted = "the platformId of its envelope"
         raise InvalidEvent("$.event.platformId", wanted=wanted, got="another one")
     return Envelope(
         _queue(value["direction"]),
         Parsed(event, parsed.size, "$.event"),
-        message_id=_id(value, "messageId"),
+        message_id=_id(value, "messageId", limits),
         received_at=_time(value),
         platform_id=own_platform or platform_id,
     )
@@ -131,12 +134,8 @@ def _queue(value: object) -> Direction:
     raise InvalidEvent("$.direction", wanted=_A_QUEUE, got=got)
 
 
-def _id(value: Mapping[str, Any], name: str) -> str | None:
-    if name not in value:
-        return None
-    if not is_id(value[name]):
-        raise InvalidEvent(f"$.{name}", wanted=_AN_ID, got=kind_of_value(value[name]))
-    return str(value[name])
+def _id(value: Mapping[str, Any], name: str, limits: Limits) -> str | None:
+    return read_id(value[name], f"$.{name}", limits) if name in value else None
 
 
 def _time(value: Mapping[str, Any]) -> datetime | None:

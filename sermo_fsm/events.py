@@ -6,7 +6,7 @@ event means to the machine is :func:`trigger_of`, a function of the event alone.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Final
 
@@ -156,6 +156,17 @@ def is_id(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= ID_CHARACTERS and _storable(value)
 
 
+def _is_moment(value: object) -> bool:
+    """Whether *value* is a moment that UTC can express."""
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        return False
+    try:
+        value.astimezone(UTC)
+    except OverflowError:  # its zone carries it beyond the calendar
+        return False
+    return True
+
+
 def _optional(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or holds(value)
 
@@ -169,12 +180,16 @@ _OPTIONAL_NAME = _check(
 )
 _OPTIONAL_TIME = _check(
     "a timestamp with a zone, such as 2020-02-18T12:14:11.386Z",
-    _optional(lambda value: isinstance(value, datetime) and value.tzinfo is not None),
+    _optional(_is_moment),
 )
 _MILLISECONDS = _check(
     "a number of milliseconds, 0 or more",
     _optional(
-        lambda value: isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+        lambda value: (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and 0 <= value < float("inf")
+        )
     ),
 )
 _QUEUE_PLACE = _check(
@@ -245,7 +260,7 @@ class KnownEvent(Event):
     user_id: str = _wire("userId", _ID)
     at: datetime | None = _wire("at", _OPTIONAL_TIME, default=None)
 
-    @type.default
+    @type.default  # noqa: A003 - the field above, not the builtin
     def _first_type(self) -> str:
         return self.types[0]
 

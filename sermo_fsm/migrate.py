@@ -12,10 +12,23 @@ from alembic.script import ScriptDirectory
 from sermo_fsm.errors import SchemaNotReady, StoreError
 from sermo_fsm.schema import TABLE_PREFIX
 
-__all__ = ["VERSION_TABLE", "check_schema", "current", "head", "script_location", "upgrade"]
+__all__ = [
+    "NEWER",
+    "VERSION_TABLE",
+    "check_schema",
+    "config",
+    "current",
+    "head",
+    "is_empty_sqlite",
+    "script_location",
+    "upgrade",
+]
 
 VERSION_TABLE: Final = TABLE_PREFIX + "alembic_version"
 """Our own: the host's Alembic has its own, and neither sees the other's."""
+
+NEWER: Final = "use a newer sermo_fsm"
+"""The remedy where the tables are of a later release."""
 
 _REMEDY: Final = "run 'sermo-fsm db upgrade', or ChatEngine.migrate()"
 
@@ -27,16 +40,17 @@ def script_location() -> Path:
     return inside if inside.is_dir() else here.parent / "migrations"
 
 
-def _config(connection: sa.Connection | None = None) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(script_location()).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    return config
+def config(connection: sa.Connection | None = None) -> Config:
+    """Alembic's configuration of our migrations, to run on *connection*."""
+    ours = Config()
+    ours.set_main_option("script_location", str(script_location()).replace("%", "%%"))
+    ours.attributes["connection"] = connection
+    return ours
 
 
 def head() -> str:
     """The revision that this release works with."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
+    revision = ScriptDirectory.from_config(config()).get_current_head()
     if revision is None:
         raise StoreError(f"there are no migrations in {script_location().name}")
     return revision
@@ -55,14 +69,28 @@ def check_schema(connection: sa.Connection) -> None:
         SchemaNotReady: The tables are missing, or of another release.
     """
     have, want = current(connection), head()
-    if have == want:
-        return
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    newer = have is not None and have not in known
-    raise SchemaNotReady(have, want, "use a newer sermo_fsm" if newer else _REMEDY)
+    if have != want:
+        raise SchemaNotReady(have, want, NEWER if _is_newer(have) else _REMEDY)
+
+
+def _is_newer(revision: str | None) -> bool:
+    known = {script.revision for script in ScriptDirectory.from_config(config()).walk_revisions()}
+    return revision is not None and revision not in known
+
+
+def is_empty_sqlite(connection: sa.Connection) -> bool:
+    """Whether this is a SQLite database without any table, ours or anyone's."""
+    return connection.dialect.name == "sqlite" and not sa.inspect(connection).get_table_names()
 
 
 def upgrade(connection: sa.Connection) -> str:
-    """Bring the database to :func:`head`, within the transaction of *connection*."""
-    command.upgrade(_config(connection), "head")
+    """Bring the database to :func:`head`, within the transaction of *connection*.
+
+    Raises:
+        SchemaNotReady: The tables are of a later release.
+    """
+    have = current(connection)
+    if _is_newer(have):
+        raise SchemaNotReady(have, head(), NEWER)
+    command.upgrade(config(connection), "head")
     return head()

@@ -13,6 +13,7 @@ __all__ = ["Durations", "Policy"]
 
 _LONGEST: Final = timedelta(days=36500)  # keeps every deadline within the calendar
 _A_DURATION: Final = "a timedelta, longer than nothing and at most 36500 days"
+_SECONDS: Final = f"a number of seconds, more than 0 and at most {_LONGEST.total_seconds():.0f}"
 
 
 def _positive(_: object, attribute: Any, value: object) -> None:
@@ -73,7 +74,7 @@ class Policy(Durations):
         """
         try:
             document = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:  # also a number too long, nesting too deep
             raise InvalidArgument("policy", wanted="TOML", got=str(error)) from None
         platforms = document.pop("platforms", {})
         if not isinstance(platforms, dict):
@@ -96,11 +97,13 @@ def _durations(table: Any, where: str) -> dict[str, Any]:
             raise InvalidArgument(where + name, wanted=" or ".join(names), got=name)
         if value is False and name == "idle_timeout":
             durations[name] = None
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            try:
-                durations[name] = timedelta(seconds=value)
-            except (OverflowError, ValueError):  # beyond the calendar, or not a number at all
-                raise InvalidArgument(where + name, wanted=_A_DURATION, got=value) from None
         else:
-            raise InvalidArgument(where + name, wanted="a number of seconds", got=value)
+            durations[name] = _seconds(value, where + name)
     return durations
+
+
+def _seconds(value: Any, where: str) -> timedelta:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and 0 < value <= _LONGEST.total_seconds() and (seconds := timedelta(seconds=value)):
+        return seconds
+    raise InvalidArgument(where, wanted=_SECONDS, got=value)

@@ -15,11 +15,31 @@ __all__ = ["BODY", "HISTORY", "IMAGE", "METADATA", "SESSION", "TABLE_PREFIX", "U
 TABLE_PREFIX: Final = "sermo_"
 
 
+def _to_text(value: datetime | None) -> str | None:
+    if value is None:
+        return None
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def _from_text(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value).replace(tzinfo=UTC)
+
+
 class UtcDateTime(sa.TypeDecorator[datetime]):
     """A timestamp in UTC, to the microsecond, aware in Python whatever the database."""
 
     impl = sa.DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
     cache_ok = True
+
+    def bind_processor(self, dialect: sa.Dialect) -> Any:
+        """SQLite's timestamps are text, and half of the time of writing would go into them."""
+        return _to_text if dialect.name == "sqlite" else super().bind_processor(dialect)
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
+        """Likewise."""
+        if dialect.name == "sqlite":
+            return _from_text
+        return super().result_processor(dialect, coltype)
 
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
         """Aware in, UTC to the database."""

@@ -335,7 +335,7 @@ _FIXED: Final = ("id", "session_id", "platform_id", "user_id", "ordinal")
 _UPDATE_SESSION: Final = (
     SESSION.update()
     .where(SESSION.c.id == sa.bindparam("key"))
-    .values({name: sa.bindparam(name) for name in SESSION.c.keys() if name not in _FIXED})
+    .values({col.name: sa.bindparam(col.name) for col in SESSION.c if col.name not in _FIXED})
 )
 _INSERT_SESSION: Final = SESSION.insert()
 _INSERT_HISTORY: Final = HISTORY.insert()
@@ -358,7 +358,7 @@ def _run(
         [
             tuple(
                 [
-                    value[name] if process is None else process(value[name])
+                    process(item) if (item := value[name]) is not None and process else item
                     for name, process in columns
                 ]
             )

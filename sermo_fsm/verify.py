@@ -4,7 +4,7 @@ Guarantee 2: ``seq`` is dense per session, every row's ``from`` is the row befor
 ``effective_at`` never falls. And the session is where its last row says.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import groupby, islice, pairwise
 from operator import itemgetter
@@ -88,6 +88,20 @@ def _problems(rows: list[sa.RowMapping]) -> Iterator[Problem]:
     if session["seq"] is None:
         yield problem(None, "the session has no row")
         return
+    yield from _broken_chain(rows, problem)
+    last = rows[-1]
+    if session["state"] != last["to_state"]:
+        is_in, ended = session["state"], last["to_state"]
+        yield problem(None, f"the session is in {is_in}, its last row ended in {ended}")
+    if session["row_count"] != len(rows):
+        yield problem(None, f"the session counts {session['row_count']} rows of {len(rows)}")
+    if session["latest"] != last["effective_at"]:
+        yield problem(None, "the session's latest effective time is not its last row's")
+
+
+def _broken_chain(
+    rows: list[sa.RowMapping], problem: Callable[[int | None, str], Problem]
+) -> Iterator[Problem]:
     for seq, row in enumerate(rows, 1):
         if row["seq"] != seq:
             yield problem(row["seq"], f"seq {seq} should stand here")
@@ -99,11 +113,3 @@ def _problems(rows: list[sa.RowMapping]) -> Iterator[Problem]:
             yield problem(row["seq"], f"the row says from {said}, the row before ended in {was}")
         if row["effective_at"] < before["effective_at"]:
             yield problem(row["seq"], "effective_at falls")
-    last = rows[-1]
-    if session["state"] != last["to_state"]:
-        is_in, ended = session["state"], last["to_state"]
-        yield problem(None, f"the session is in {is_in}, its last row ended in {ended}")
-    if session["row_count"] != len(rows):
-        yield problem(None, f"the session counts {session['row_count']} rows of {len(rows)}")
-    if session["latest"] != last["effective_at"]:
-        yield problem(None, "the session's latest effective time is not its last row's")

@@ -6,7 +6,6 @@ was there. Nothing is coerced, nothing else is raised.
 """
 
 import base64
-import binascii
 import hashlib
 import json
 import re
@@ -41,6 +40,7 @@ __all__ = [
     "Message",
     "Parsed",
     "Raw",
+    "check_depth",
     "decode",
     "dump",
     "encode",
@@ -49,6 +49,7 @@ __all__ = [
     "image_of",
     "parse",
     "parse_time",
+    "read_id",
 ]
 
 EXCERPT_BYTES: Final = 64 * 1024
@@ -86,7 +87,7 @@ class Limits:
 class Parsed:
     """A JSON object that was parsed already, the bytes it took, and where it stood."""
 
-    value: dict[str, Any]
+    value: dict[str, Any] = field(repr=False)
     size: int
     path: str = "$"
 
@@ -160,8 +161,9 @@ _JSON: Final = json.JSONDecoder(
 def _text(raw: bytes | bytearray | memoryview | str, limits: Limits, slack: int) -> tuple[str, int]:
     """*raw* as text, and its size in bytes."""
     most = limits.event_bytes + slack
-    if len(raw) > most:
-        raise InvalidEvent("$", wanted=f"at most {most} bytes", got=f"{len(raw)} or more")
+    least = raw.nbytes if isinstance(raw, memoryview) else len(raw)
+    if least > most:
+        raise InvalidEvent("$", wanted=f"at most {most} bytes", got=f"{least} or more")
     try:
         if isinstance(raw, str):
             return raw, len(raw.encode())
@@ -181,8 +183,20 @@ def _too_deep(value: object, room: int) -> bool:
     return False
 
 
+def check_depth(value: object, most: int) -> None:
+    """Objects and arrays inside each other, *value* itself included.
+
+    Raises:
+        InvalidEvent: There are more than *most*.
+    """
+    if _too_deep(value, most):
+        raise InvalidEvent("$", wanted=f"nesting of at most {most} levels", got="more")
+
+
 def parse(raw: Raw, limits: Limits, *, slack: int = 0) -> Parsed:
     """*raw* as one JSON object; *slack* is what may stand around an event, in bytes.
+
+    What has something around it may also be nested one level deeper.
 
     Raises:
         InvalidEvent: Not UTF-8, not JSON, not an object, a field given twice, too deep, too large.
@@ -194,29 +208,38 @@ def parse(raw: Raw, limits: Limits, *, slack: int = 0) -> Parsed:
     if not isinstance(raw, bytes | bytearray | memoryview | str):
         raise InvalidEvent("$", wanted="bytes, text or an object", got=kind_of_value(raw))
     text, size = _text(raw, limits, slack)
-    too_deep = f"nesting of at most {limits.depth} levels"
+    depth = limits.depth + bool(slack)
     try:
         value = _JSON.decode(text)
     except json.JSONDecodeError as error:
         got = f"{error.msg} (line {error.lineno}, column {error.colno})"
         raise InvalidEvent("$", wanted="JSON", got=got) from None
     except RecursionError:
-        raise InvalidEvent("$", wanted=too_deep, got="many more") from None
+        wanted = f"nesting of at most {depth} levels"
+        raise InvalidEvent("$", wanted=wanted, got="many more") from None
     except ValueError:  # the interpreter's own bound on the digits of an integer
         raise InvalidEvent("$", wanted="numbers of a sane length", got="a longer one") from None
     if not isinstance(value, dict):
         raise InvalidEvent("$", wanted="an object", got=kind_of_value(value))
-    if _too_deep(value, limits.depth):
-        raise InvalidEvent("$", wanted=too_deep, got="more")
+    check_depth(value, depth)
     return Parsed(value, size)
 
 
 def _dump_mapping(raw: Mapping[str, Any]) -> str:
+    wanted = "an object that JSON can express"
     try:
-        return dump(dict(raw))
+        text, as_it_came = dump(dict(raw)), _has_text_keys(raw)
     except (TypeError, ValueError, RecursionError):
-        wanted = "an object that JSON can express"
         raise InvalidEvent("$", wanted=wanted, got="Python values that it can't") from None
+    if not as_it_came:  # json made strings of them
+        raise InvalidEvent("$", wanted=wanted, got="a key that is no string")
+    return text
+
+
+def _has_text_keys(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _has_text_keys(item) for key, item in value.items())
+    return not isinstance(value, list | tuple) or all(map(_has_text_keys, value))
 
 
 def dump(value: object, *, sort: bool = False) -> str:
@@ -230,15 +253,15 @@ def dump(value: object, *, sort: bool = False) -> str:
 def _check_size(parsed: Parsed, limits: Limits) -> None:
     if parsed.size <= min(limits.bare_bytes, limits.event_bytes):
         return
-    image = parsed.value.get("image")
-    bare = {name: value for name, value in parsed.value.items() if name != "image"}
-    size = len(dump(bare).encode()) + 2  # as compact as it can be written: never too strict
-    whole = size + len(image) if isinstance(image, str) else len(dump(parsed.value).encode())
-    if not isinstance(image, str):
-        size = whole
+    bare, picture = parsed.value, 0
+    if isinstance(bare.get("image"), str):
+        picture = len(',"image":""') + len(bare["image"].encode("utf-8", "surrogatepass"))
+        bare = {name: value for name, value in bare.items() if name != "image"}
+    # As compact as it came or as it can be written (floats can come shorter): never too strict.
+    size = min(len(dump(bare).encode()), parsed.size - picture)
     for most, what, got in (
         (limits.bare_bytes, "without its image", size),
-        (limits.event_bytes, "in all", whole),
+        (limits.event_bytes, "in all", size + picture),
     ):
         if got > most:
             wanted = f"an event of at most {most} bytes {what}"
@@ -252,15 +275,28 @@ def parse_time(value: object, path: str) -> datetime:
         InvalidEvent: Not a string, not a timestamp, without a zone, or beyond the calendar.
     """
     wanted = "a timestamp with a zone, such as 2020-02-18T12:14:11.386Z"
-    if not isinstance(value, str):
+    # fromisoformat reads over some of what is not printable, such as a NUL at the end.
+    if not isinstance(value, str) or not (value.isascii() and value.isprintable()):
         raise InvalidEvent(path, wanted=wanted, got=kind_of_value(value))
     try:
-        moment = datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(value.upper())
         if moment.tzinfo is None:
             raise InvalidEvent(path, wanted=wanted, got="one without a zone, or no time of day")
         return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise InvalidEvent(path, wanted=wanted, got=kind_of_value(value)) from None
+
+
+def read_id(value: object, path: str, limits: Limits) -> str:
+    """*value* as an id, or a type.
+
+    Raises:
+        InvalidEvent: Not a string, empty, too long, or with characters that can't be stored.
+    """
+    if is_id(value) and len(str(value)) <= limits.id_characters:
+        return str(value)
+    wanted = f"a string of 1 to {limits.id_characters} characters, without NUL or lone surrogates"
+    raise InvalidEvent(path, wanted=wanted, got=kind_of_value(value))
 
 
 # --- structuring ---------------------------------------------------------------------------------
@@ -326,7 +362,7 @@ def decode(
     raw: Raw,
     *,
     platform_id: str | None = None,
-    limits: Limits = Limits(),  # noqa: B008 - frozen
+    limits: Limits = Limits(),
 ) -> Message:
     """The event in *raw*; *platform_id* stands in where it has none of its own.
 
@@ -364,11 +400,7 @@ def _decode(
 def _type_of(value: Mapping[str, Any], limits: Limits) -> str:
     if "type" not in value:
         raise InvalidEvent("$.type", wanted="this field", got="nothing")
-    name = value["type"]
-    if not is_id(name) or len(name) > limits.id_characters:
-        wanted = f"a string of 1 to {limits.id_characters} characters"
-        raise InvalidEvent("$.type", wanted=wanted, got=kind_of_value(name))
-    return str(name)
+    return read_id(value["type"], "$.type", limits)
 
 
 def _check_direction(direction: Direction, value: Mapping[str, Any]) -> None:
@@ -436,7 +468,7 @@ def encode(event: Event) -> dict[str, Any]:
         if isinstance(item, Agent):
             item = _CONVERTER.unstructure(item)
         elif isinstance(item, datetime):
-            item = item.isoformat().replace("+00:00", "Z")
+            item = item.astimezone(UTC).isoformat().replace("+00:00", "Z")
         if item is not None:
             value[wire] = item
     return {**value, **event.extra}
@@ -450,23 +482,25 @@ def fingerprint(value: Mapping[str, Any]) -> bytes:
     return hashlib.sha256(dump(value, sort=True).encode()).digest()
 
 
+# Its own grammar, for what base64 takes for valid changes from one Python to the next. Too much
+# padding does no harm, and the protocol's own example has it.
+_BASE64: Final = re.compile(r"([A-Za-z0-9+/]*+)(={0,2})", re.ASCII)
 _DATA_URL: Final = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w.+-]+=[\w.+-]+)*;base64,", re.ASCII)
 
 
 def image_of(text: str) -> Image:
     """The picture in a base64 ``data:`` URL; any other string is its own content."""
     content, media_type = text.encode("utf-8", "surrogatepass"), None
-    if head := _DATA_URL.match(text):
-        try:
-            content = base64.b64decode(text[head.end() :], validate=True)
+    if (head := _DATA_URL.match(text)) and (body := _BASE64.fullmatch(text, head.end())):
+        missing = -len(body[1]) % 4
+        if missing <= len(body[2]):  # else damaged on the way: kept as it came
+            content = base64.b64decode(body[1] + "=" * missing)
             media_type = head[1].lower()
-        except (binascii.Error, ValueError):
-            pass  # damaged on the way: kept as it came
     return Image(hashlib.sha256(content).hexdigest(), media_type, content)
 
 
 _ESCAPE: Final = re.compile(r"\\u([0-9a-fA-F]{4})")
-_READABLY_TYPING: Final = re.compile(r"""type["']?\s*[:=]\s*["']?typing""", re.IGNORECASE)
+_READABLY_TYPING: Final = re.compile(r"type\W+typing", re.IGNORECASE)
 
 
 def excerpt(raw: object) -> str | None:
@@ -479,7 +513,7 @@ def excerpt(raw: object) -> str | None:
         raw = raw.value
     if isinstance(raw, Mapping):
         try:
-            text = dump(raw)
+            text = dump(dict(raw))
         except (TypeError, ValueError, RecursionError):
             text = f"a Python {type(raw).__name__} that JSON can't express"
     elif isinstance(raw, str):
@@ -492,5 +526,6 @@ def excerpt(raw: object) -> str | None:
     if _READABLY_TYPING.search(plain.replace("\\x00", "").replace("\\", "")):
         return None
     # NUL and lone surrogates are what not every database can store.
-    data = text.replace("\0", "\\x00").encode("utf-8", "backslashreplace")
+    head = text[:EXCERPT_BYTES].replace("\0", "\\x00")
+    data = head.encode("utf-8", "backslashreplace")
     return data[:EXCERPT_BYTES].decode("utf-8", "ignore")
