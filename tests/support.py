@@ -1,0 +1,39 @@
+"""What several tests need: events in one line, times, and a database of one's own."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+PLATFORM = "web"
+USER = "anna"
+
+BOT = {"id": "bot", "name": "Bot"}
+ANDERS = {"id": "anan01", "name": "Anders Andersson", "type": "human"}
+BEATA = {"id": "bebe02", "name": "Beata Berg", "type": "human"}
+
+
+def at(seconds: float) -> datetime:
+    """So many seconds after the start."""
+    return START + timedelta(seconds=seconds)
+
+
+def event(kind: str, user: str = USER, **fields: Any) -> dict[str, Any]:
+    """A wire event of type *kind*."""
+    return {"type": kind, "platformId": PLATFORM, "userId": user, **fields}
+
+
+def text(words: str = "Hej!", user: str = USER, **fields: Any) -> dict[str, Any]:
+    """A text; with an agent it is an outbound one."""
+    return event("text", user, text=words, **fields)
+
+
+def envelope(
+    direction: str, event: dict[str, Any], seconds: float, message_id: str | None = None
+) -> dict[str, Any]:
+    """A line of ``ingest``."""
+    line: dict[str, Any] = {
+        "direction": direction,
+        "event": event,
+        "receivedAt": at(seconds).isoformat(),
+    }
+    return line if message_id is None else {**line, "messageId": message_id}

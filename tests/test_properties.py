@@ -1,0 +1,174 @@
+"""What must hold of any traffic: delivered twice, interleaved, swept or not."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import hypothesis.strategies as st
+from hypothesis import assume, given, settings
+
+from sermo_fsm import ChatEngine, Durations, State
+from sermo_fsm.advance import NO_VISITS, Visits, advance
+from sermo_fsm.events import Direction, Trigger
+from sermo_fsm.views import row_view, session_view
+from sermo_fsm.wire import decode
+from tests.support import PLATFORM, USER, at, envelope, event
+from tests.test_model import INBOUND, OUTBOUND
+
+POLICY = Durations()
+
+inbound = st.tuples(st.just("inbound"), st.sampled_from(INBOUND))
+outbound = st.tuples(st.just("outbound"), st.sampled_from(OUTBOUND))
+gaps = st.sampled_from((0, 1, 5, 30, 59, 60, 61, 700, 1799, 1800, 1801, 4000))
+users = st.sampled_from(("anna", "bo"))
+
+PRESENCE = {
+    *("lastSeenAt", "lastReadAt", "customerTypedAt", "lastCustomerTextAt", "lastReplyAt"),
+    *("lastReplyBy", "agentTypingSince", "expiresAt"),
+}
+
+
+def stored(chats: ChatEngine, *, presence: bool = True) -> list[Any]:
+    """Everything that can be asked for, session by session."""
+    left_out = set() if presence else PRESENCE
+    return [
+        (
+            {key: value for key, value in session_view(one).items() if key not in left_out},
+            [row_view(row) for row in chats.history(one.session_id)],
+        )
+        for one in chats.sessions()
+    ] + [row_view(row) for row in chats.strays()]
+
+
+def traffic(
+    items: Sequence[tuple[tuple[str, dict[str, Any]], int, str]], *, back: Sequence[int] = (0,)
+) -> list[dict[str, Any]]:
+    """Envelopes of these events, each with an id, each so long after the one before."""
+    lines, now = [], 0
+    for number, ((direction, wire), gap, user) in enumerate(items):
+        now += gap
+        seconds = now - back[number % len(back)]
+        line = {**wire, "platformId": PLATFORM, "userId": user}
+        lines.append(envelope(direction, line, seconds, f"m-{number}"))
+    return lines
+
+
+@given(st.lists(st.tuples(st.one_of(inbound, outbound), gaps.filter(bool), users), max_size=25))
+@settings(max_examples=40)
+def test_a_redelivered_batch_changes_nothing(
+    items: list[tuple[tuple[str, dict[str, Any]], int, str]],
+) -> None:
+    lines = traffic(items)
+    with ChatEngine("sqlite://") as chats:
+        chats.migrate()
+        first = chats.handle_many(lines)
+        once = stored(chats)
+
+        again = chats.handle_many(lines)
+
+        assert stored(chats) == once
+        assert not any(receipt.rows for receipt in again)
+        for one, other in zip(first, again, strict=True):
+            if any(row.message_id for row in one.rows):
+                assert other.outcome == "duplicate"
+
+
+@given(
+    st.lists(st.tuples(st.one_of(inbound, outbound), gaps, users), max_size=25),
+    st.lists(st.sampled_from((0, 0, 1, 20, 100)), min_size=1, max_size=5),
+)
+@settings(max_examples=40)
+def test_nor_does_it_write_or_move_anything_where_the_queues_were_read_out_of_order(
+    items: list[tuple[tuple[str, dict[str, Any]], int, str]], back: list[int]
+) -> None:
+    # Presence may: an event that was a stray has an owner once an earlier one opened a session.
+    lines = traffic(items, back=back)
+    with ChatEngine("sqlite://") as chats:
+        chats.migrate()
+        chats.handle_many(lines)
+        once = stored(chats, presence=False)
+
+        assert not any(receipt.rows for receipt in chats.handle_many(lines))
+        assert stored(chats, presence=False) == once
+
+
+@given(st.lists(st.tuples(inbound, gaps, st.just(USER)), max_size=25), st.randoms())
+@settings(max_examples=40)
+def test_swept_or_not_the_customers_events_give_the_same_rows(
+    items: list[tuple[tuple[str, dict[str, Any]], int, str]], dice: Any
+) -> None:
+    lines = traffic(items)
+    ends = []
+    for sweeps in ("never", "always", "sometimes"):
+        with ChatEngine("sqlite://") as chats:
+            chats.migrate()
+            for line in lines:
+                chats.handle_many([line])
+                if sweeps == "always" or (sweeps == "sometimes" and dice.random() < 0.3):
+                    chats.sweep(datetime.fromisoformat(line["receivedAt"]))
+            chats.sweep(at(10**6))
+            ends.append(stored(chats))
+
+    assert ends[0] == ends[1] == ends[2]
+
+
+STAYS: Sequence[dict[str, Any]] = [
+    wire for wire in INBOUND if wire["type"] not in ("client_left", "client_closed")
+]
+STARTS: dict[State, list[tuple[str, dict[str, Any]]]] = {
+    State.OPEN: [],
+    State.BOT: [("inbound", event("text", text="Hej"))],
+    State.QUEUED: [("outbound", event("queue_number", queueNumber=1))],
+    State.WITH_AGENT: [("outbound", event("text", text="Hej", agent={"id": "a", "type": "human"}))],
+}
+
+
+def feed(visits: Visits, direction: str, wire: dict[str, Any], seconds: int) -> Visits:
+    queue = Direction(direction)
+    message = decode(queue, {**wire, "platformId": PLATFORM, "userId": USER})
+    return advance(visits, message, at(seconds), POLICY).visits
+
+
+@given(
+    st.sampled_from(sorted(STARTS)),
+    st.lists(st.tuples(st.booleans(), st.integers(0, 99)), max_size=14),
+    st.lists(st.booleans(), min_size=14, max_size=14),
+)
+@settings(max_examples=300)
+def test_every_interleaving_ends_in_the_same_state(
+    start: State, received: list[tuple[bool, int]], read_inbound_first: list[bool]
+) -> None:
+    """As long as no deadline and no close falls in between."""
+    opened = feed(NO_VISITS, "inbound", {"type": "heartbeat"}, 0)
+    for direction, wire in STARTS[start]:
+        opened = feed(opened, direction, wire, 1)
+    queues: dict[str, list[tuple[str, dict[str, Any], int]]] = {"inbound": [], "outbound": []}
+    as_received = opened
+    for seconds, (is_inbound, which) in enumerate(received, 2):
+        direction = "inbound" if is_inbound else "outbound"
+        kinds = STAYS if is_inbound else OUTBOUND
+        item = (direction, kinds[which % len(kinds)], seconds)
+        queues[direction].append(item)
+        as_received = feed(as_received, *item)
+        assume(as_received.live is not None)
+
+    as_read = opened
+    for inbound_first in read_inbound_first:
+        first, second = queues["inbound"], queues["outbound"]
+        queue = (first or second) if inbound_first else (second or first)
+        if queue:
+            as_read = feed(as_read, *queue.pop(0))
+
+    assert as_received.live is not None
+    assert as_read.live is not None
+    assert as_read.live.ordinal == 1
+    assert as_read.live.state is as_received.live.state
+
+
+def test_the_streams_of_this_file_say_everything_there_is_to_say() -> None:
+    said = {
+        decode(Direction(direction), {**wire, "platformId": PLATFORM, "userId": USER}).trigger
+        for direction, kinds in (("inbound", INBOUND), ("outbound", OUTBOUND))
+        for wire in kinds
+    }
+    assert said == set(Trigger) - {Trigger.EXPIRE}
