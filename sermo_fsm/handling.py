@@ -83,7 +83,7 @@ def handle(
 def sweep(connection: sa.Connection, up_to: datetime) -> list[HistoryRow]:
     """Close some of what is past its deadline at *up_to*; none are left where none come back."""
     keys: Keys = {}
-    pending = Pending(next_row_id=store.next_row_id(connection))
+    pending = Pending(store.new_row_ids(connection))
     rows = []
     for live in store.load_overdue(connection, up_to, _SWEPT_AT_ONCE, keys):
         closed, row = expire(live)
@@ -113,7 +113,7 @@ class _Batch:
         keys: Keys = {}
         visits = store.load_visits(connection, users, keys)
         written = store.find_messages(connection, messages)
-        pending = Pending(next_row_id=store.next_row_id(connection))
+        pending = Pending(store.new_row_ids(connection))
         return cls(policy, keys, visits, written, pending)
 
     def take(self, arrival: Arrival | Rejected) -> Receipt:

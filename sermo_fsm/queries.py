@@ -6,9 +6,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from sermo_fsm.machine import State
+from sermo_fsm.rows import HISTORY_COLUMNS, row_of, session_of
 from sermo_fsm.schema import BODY, HISTORY, SESSION
 from sermo_fsm.session import ChatSession, HistoryRow
-from sermo_fsm.store import HISTORY_COLUMNS, row_of, session_of
 
 __all__ = ["history", "session_by_id", "sessions", "status", "strays"]
 

@@ -15,14 +15,17 @@ __all__ = ["BODY", "HISTORY", "IMAGE", "METADATA", "SESSION", "TABLE_PREFIX", "U
 TABLE_PREFIX: Final = "sermo_"
 
 
+_WITHOUT_ZONE: Final = len("2020-02-18 12:14:11.386000")
+
+
 def _to_text(value: datetime | None) -> str | None:
     if value is None:
         return None
-    return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+    return value.astimezone(UTC).isoformat(" ", "microseconds")[:_WITHOUT_ZONE]
 
 
 def _from_text(value: str | None) -> datetime | None:
-    return None if value is None else datetime.fromisoformat(value).replace(tzinfo=UTC)
+    return None if value is None else datetime.fromisoformat(value + "+00:00")
 
 
 class UtcDateTime(sa.TypeDecorator[datetime]):

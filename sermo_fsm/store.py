@@ -5,125 +5,52 @@ The few things that databases do differently stand here, and nowhere else.
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
 import sqlalchemy as sa
-from attrs import define, evolve, field, fields
+from attrs import define, field
 from sqlalchemy.dialects import sqlite
 
 from sermo_fsm.advance import NO_VISITS, Visits
-from sermo_fsm.events import Agent, Direction, Trigger, Who
-from sermo_fsm.machine import State
+from sermo_fsm.events import Direction
+from sermo_fsm.rows import (
+    HISTORY_COLUMNS,
+    SessionKey,
+    body_values,
+    history_values,
+    identity_values,
+    image_values,
+    key_of,
+    row_of,
+    session_key_of,
+    session_of,
+    session_values,
+)
 from sermo_fsm.schema import BODY, HISTORY, IMAGE, SESSION
-from sermo_fsm.session import ChatSession, CloseReason, HistoryRow, Outcome, UserKey
-from sermo_fsm.wire import Image, dump
+from sermo_fsm.session import ChatSession, HistoryRow, UserKey
+from sermo_fsm.wire import Image
 
 __all__ = [
-    "HISTORY_COLUMNS",
+    "Keys",
     "MessageKey",
     "Pending",
-    "SessionKey",
     "find_messages",
-    "key_of",
     "load_overdue",
     "load_visits",
-    "next_row_id",
-    "row_of",
-    "session_of",
+    "new_row_ids",
     "write",
 ]
 
 MessageKey = tuple[Direction, str]
-SessionKey = tuple[str, str, int]
+"""A message id on its queue."""
+
 Keys = dict[SessionKey, int]
-"""Which sessions have a row, and its key."""
+"""Which sessions have a row in the database, and its key."""
 
 _PARAMETERS: Final = 500  # in one statement, well below every database's bound
-
-
-# --- rows ⇄ values -------------------------------------------------------------------------------
-
-_ENUMS: Final[Mapping[str, type[Any]]] = {
-    "state": State,
-    "kept_state": State,
-    "close_reason": CloseReason,
-    "previous_close_reason": CloseReason,
-    "expiry_reason": CloseReason,
-    "last_reply_by": Who,
-}
-_RENAMED: Final = {"rows": "row_count"}
-_PLAIN: Final = tuple(
-    (item.name, _RENAMED.get(item.name, item.name), _ENUMS.get(item.name))
-    for item in fields(ChatSession)
-    if item.name != "agent"
-)
-
-
-def session_of(row: sa.RowMapping) -> ChatSession:
-    """A row of the session table as a value."""
-    values: dict[str, Any] = {}
-    for name, column, enum in _PLAIN:
-        value = row[column]
-        values[name] = value if enum is None or value is None else enum(value)
-    agent = None
-    if row["agent_id"] is not None:
-        agent = Agent(id=row["agent_id"], name=row["agent_name"], type=row["agent_type"])
-    return ChatSession(agent=agent, **values)
-
-
-def _session_values(session: ChatSession) -> dict[str, Any]:
-    values = {column: getattr(session, name) for name, column, _ in _PLAIN}
-    agent = session.agent
-    values["agent_id"] = agent.id if agent else None
-    values["agent_name"] = agent.name if agent else None
-    values["agent_type"] = agent.type if agent else None
-    values["live"] = 1 if session.live else None
-    return values
-
-
-HISTORY_COLUMNS: Final = (
-    *(
-        column
-        for column in HISTORY.c
-        if column.name not in ("session_key", "platform_id", "user_id", "fingerprint")
-    ),
-    sa.func.coalesce(SESSION.c.platform_id, HISTORY.c.platform_id).label("platform_id"),
-    sa.func.coalesce(SESSION.c.user_id, HISTORY.c.user_id).label("user_id"),
-    SESSION.c.ordinal,
-)
-"""What :func:`row_of` needs, from the history joined to its sessions."""
-
-
-def row_of(row: sa.RowMapping) -> HistoryRow:
-    """A row of the history, joined to its session and perhaps its body, as a value."""
-    event = row.get("event")
-    direction, trigger = row["direction"], row["trigger_name"]
-    from_state, to_state = row["from_state"], row["to_state"]
-    return HistoryRow(
-        id=row["id"],
-        direction=Direction(direction) if direction else None,
-        type=row["type"],
-        trigger=Trigger(trigger) if trigger else None,
-        outcome=Outcome(row["outcome"]),
-        received_at=row["received_at"],
-        effective_at=row["effective_at"],
-        at=row["sent_at"],
-        message_id=row["message_id"],
-        platform_id=row["platform_id"],
-        user_id=row["user_id"],
-        ordinal=row["ordinal"],
-        seq=row["seq"],
-        from_state=State(from_state) if from_state else None,
-        to_state=State(to_state) if to_state else None,
-        agent_id=row["agent_id"],
-        reason=row["reason"],
-        last_seen_at=row["last_seen_at"],
-        event=json.loads(event) if event is not None else None,
-        raw=row.get("raw"),
-    )
 
 
 # --- reading -------------------------------------------------------------------------------------
@@ -143,19 +70,20 @@ def find_messages(
         by_direction.setdefault(direction, []).append(message_id)
     for direction, ids in by_direction.items():
         for some in _chunks(ids):
-            query = (
-                sa.select(*HISTORY_COLUMNS, HISTORY.c.fingerprint)
-                .select_from(HISTORY.outerjoin(SESSION))
-                .where(HISTORY.c.direction == direction, HISTORY.c.message_id.in_(some))
-            )
-            for row in connection.execute(query).mappings():
+            parameters = {"queue": direction, "ids": some}
+            for row in connection.execute(_MESSAGES, parameters).mappings():
                 found[direction, row["message_id"]] = row_of(row), row["fingerprint"]
     return found
 
 
-def key_of(session: ChatSession) -> SessionKey:
-    """Which session it is."""
-    return session.platform_id, session.user_id, session.ordinal
+_MESSAGES: Final = (
+    sa.select(*HISTORY_COLUMNS, HISTORY.c.fingerprint)
+    .select_from(HISTORY.outerjoin(SESSION))
+    .where(
+        HISTORY.c.direction == sa.bindparam("queue"),
+        HISTORY.c.message_id.in_(sa.bindparam("ids", expanding=True)),
+    )
+)  # made once: building a query takes longer than running it
 
 
 def load_visits(
@@ -216,7 +144,7 @@ def _last_two(connection: sa.Connection, users: Sequence[UserKey]) -> Iterable[s
 class Pending:
     """What a transaction has decided and not yet written."""
 
-    next_row_id: int
+    row_ids: Iterator[int]
     sessions: dict[SessionKey, ChatSession] = field(factory=dict)
     rows: list[tuple[HistoryRow, Image | None, bytes | None]] = field(factory=list)
 
@@ -228,8 +156,7 @@ class Pending:
         self, row: HistoryRow, image: Image | None = None, fingerprint: bytes | None = None
     ) -> HistoryRow:
         """*row* is to be written; it comes back with its id."""
-        row = evolve(row, id=self.next_row_id)
-        self.next_row_id += 1
+        object.__setattr__(row, "id", next(self.row_ids))  # just made, nobody else holds it yet
         self.rows.append((row, image, fingerprint))
         return row
 
@@ -241,94 +168,48 @@ def write(connection: sa.Connection, pending: Pending, keys: Keys) -> None:
     """
     known = [(keys[key], session) for key, session in pending.sessions.items() if key in keys]
     new = [session for key, session in pending.sessions.items() if key not in keys]
-    _run(connection, _UPDATE_SESSION, [{**_session_values(one), "key": key} for key, one in known])
+    _run(connection, _UPDATE_SESSION, [{**session_values(one), "key": key} for key, one in known])
     if new:
         keys.update(zip(map(key_of, new), itertools.count(_next_id(connection, SESSION))))
-        values = [{**_session_values(session), **_identity(session, keys)} for session in new]
+        values = [
+            {**session_values(session), **identity_values(session, keys[key_of(session)])}
+            for session in new
+        ]
         _run(connection, _INSERT_SESSION, values)
     images = {image.sha256: image for _, image, _ in pending.rows if image is not None}
-    image_values = [_image_values(image) for image in images.values()]
-    _run(connection, _INSERT_IMAGE[connection.dialect.name], image_values)
     _run(
-        connection, _INSERT_HISTORY, [_row_values(row, mark, keys) for row, _, mark in pending.rows]
+        connection,
+        _INSERT_IMAGE[connection.dialect.name],
+        [image_values(image) for image in images.values()],
     )
+    history = [
+        history_values(row, fingerprint, None if key is None else keys[key])
+        for row, _, fingerprint in pending.rows
+        for key in (session_key_of(row),)
+    ]
+    _run(connection, _INSERT_HISTORY, history)
     bodies = [
-        _body_values(row, image)
+        body_values(row, image)
         for row, image, _ in pending.rows
         if row.event is not None or row.raw is not None
     ]
     _run(connection, _INSERT_BODY, bodies)
 
 
-def next_row_id(connection: sa.Connection) -> int:
-    """The id of the next history row: nobody else can write before this transaction ends."""
-    return _next_id(connection, HISTORY)
+def new_row_ids(connection: sa.Connection) -> Iterator[int]:
+    """The ids of the next history rows; the database is asked where one is needed, not before.
 
-
-def _identity(session: ChatSession, keys: Keys) -> dict[str, Any]:
-    return {
-        "id": keys[key_of(session)],
-        "session_id": session.session_id,
-        "platform_id": session.platform_id,
-        "user_id": session.user_id,
-        "ordinal": session.ordinal,
-    }
-
-
-def _image_values(image: Image) -> dict[str, Any]:
-    return {
-        "sha256": image.sha256,
-        "media_type": image.media_type,
-        "bytes": len(image.content),
-        "content": image.content,
-    }
-
-
-def _row_values(row: HistoryRow, mark: bytes | None, keys: Keys) -> dict[str, Any]:
-    stray = row.ordinal is None
-    return {
-        "id": row.id,
-        "session_key": None if stray else keys[_session_key(row)],
-        "seq": row.seq,
-        "direction": row.direction,
-        "type": row.type,
-        "trigger_name": row.trigger,
-        "from_state": row.from_state,
-        "to_state": row.to_state,
-        "outcome": row.outcome,
-        "received_at": row.received_at,
-        "effective_at": row.effective_at,
-        "sent_at": row.at,
-        "message_id": row.message_id,
-        "fingerprint": mark,
-        "agent_id": row.agent_id,
-        "reason": row.reason,
-        "last_seen_at": row.last_seen_at,
-        "platform_id": row.platform_id if stray else None,
-        "user_id": row.user_id if stray else None,
-    }
-
-
-def _session_key(row: HistoryRow) -> SessionKey:
-    assert row.platform_id is not None  # noqa: S101 - no stray: it was made from a session
-    assert row.user_id is not None  # noqa: S101 - likewise
-    assert row.ordinal is not None  # noqa: S101 - likewise
-    return row.platform_id, row.user_id, row.ordinal
-
-
-def _body_values(row: HistoryRow, image: Image | None) -> dict[str, Any]:
-    return {
-        "history_id": row.id,
-        "event": dump(row.event) if row.event is not None else None,
-        "raw": row.raw,
-        "image_sha256": image.sha256 if image is not None else None,
-    }
+    Nobody else can write before this transaction ends.
+    """
+    yield from itertools.count(_next_id(connection, HISTORY))
 
 
 def _next_id(connection: sa.Connection, table: sa.Table) -> int:
-    query = sa.text("SELECT seq FROM sqlite_sequence WHERE name = :name")
-    latest: int | None = connection.execute(query, {"name": table.name}).scalar()
+    latest: int | None = connection.execute(_LATEST_ID, {"name": table.name}).scalar()
     return 1 + (latest or 0)
+
+
+_LATEST_ID: Final = sa.text("SELECT seq FROM sqlite_sequence WHERE name = :name")
 
 
 _FIXED: Final = ("id", "session_id", "platform_id", "user_id", "ordinal")

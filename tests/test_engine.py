@@ -616,7 +616,7 @@ class TestVerify:
             ("UPDATE sermo_history SET from_state = 'bot' WHERE seq = 1", "comes from bot"),
             ("UPDATE sermo_history SET from_state = 'open' WHERE seq = 2", "row before ended in"),
             (
-                "UPDATE sermo_history SET effective_at = '2020-01-01' WHERE seq = 2",
+                "UPDATE sermo_history SET effective_at = '2020-01-01 00:00:00' WHERE seq = 2",
                 "effective_at falls",
             ),
             ("UPDATE sermo_session SET state = 'bot'", "the session is in bot"),

@@ -1,0 +1,182 @@
+"""Rows of the tables ⇄ sessions and history rows. No SQL is run here."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import sqlalchemy as sa
+from attrs import fields
+
+from sermo_fsm.events import Agent, Direction, Trigger, Who
+from sermo_fsm.machine import State
+from sermo_fsm.schema import HISTORY, SESSION
+from sermo_fsm.session import ChatSession, CloseReason, HistoryRow, Outcome
+from sermo_fsm.wire import Image, dump
+
+__all__ = [
+    "HISTORY_COLUMNS",
+    "SessionKey",
+    "body_values",
+    "history_values",
+    "identity_values",
+    "image_values",
+    "key_of",
+    "row_of",
+    "session_key_of",
+    "session_of",
+    "session_values",
+]
+
+SessionKey = tuple[str, str, int]
+"""Which session: platform id, user id and ordinal."""
+
+_ENUMS: Final[Mapping[str, type[Any]]] = {
+    "state": State,
+    "kept_state": State,
+    "close_reason": CloseReason,
+    "previous_close_reason": CloseReason,
+    "expiry_reason": CloseReason,
+    "last_reply_by": Who,
+}
+_RENAMED: Final = {"rows": "row_count"}
+_PLAIN: Final = tuple(
+    (item.name, _RENAMED.get(item.name, item.name), _ENUMS.get(item.name))
+    for item in fields(ChatSession)
+    if item.name != "agent"
+)
+
+
+def session_of(row: sa.RowMapping) -> ChatSession:
+    """A row of the session table as a value."""
+    values: dict[str, Any] = {}
+    for name, column, enum in _PLAIN:
+        value = row[column]
+        values[name] = value if enum is None or value is None else enum(value)
+    agent = None
+    if row["agent_id"] is not None:
+        agent = Agent(id=row["agent_id"], name=row["agent_name"], type=row["agent_type"])
+    return ChatSession(agent=agent, **values)
+
+
+def session_values(session: ChatSession) -> dict[str, Any]:
+    """The columns of a session that change."""
+    values = {column: getattr(session, name) for name, column, _ in _PLAIN}
+    agent = session.agent
+    values["agent_id"] = agent.id if agent else None
+    values["agent_name"] = agent.name if agent else None
+    values["agent_type"] = agent.type if agent else None
+    values["live"] = 1 if session.live else None
+    return values
+
+
+HISTORY_COLUMNS: Final = (
+    *(
+        column
+        for column in HISTORY.c
+        if column.name not in ("session_key", "platform_id", "user_id", "fingerprint")
+    ),
+    sa.func.coalesce(SESSION.c.platform_id, HISTORY.c.platform_id).label("platform_id"),
+    sa.func.coalesce(SESSION.c.user_id, HISTORY.c.user_id).label("user_id"),
+    SESSION.c.ordinal,
+)
+"""What :func:`row_of` needs, from the history joined to its sessions."""
+
+
+def row_of(row: sa.RowMapping) -> HistoryRow:
+    """A row of the history, joined to its session and perhaps its body, as a value."""
+    event = row.get("event")
+    direction, trigger = row["direction"], row["trigger_name"]
+    from_state, to_state = row["from_state"], row["to_state"]
+    return HistoryRow(
+        id=row["id"],
+        direction=Direction(direction) if direction else None,
+        type=row["type"],
+        trigger=Trigger(trigger) if trigger else None,
+        outcome=Outcome(row["outcome"]),
+        received_at=row["received_at"],
+        effective_at=row["effective_at"],
+        at=row["sent_at"],
+        message_id=row["message_id"],
+        platform_id=row["platform_id"],
+        user_id=row["user_id"],
+        ordinal=row["ordinal"],
+        seq=row["seq"],
+        from_state=State(from_state) if from_state else None,
+        to_state=State(to_state) if to_state else None,
+        agent_id=row["agent_id"],
+        reason=row["reason"],
+        last_seen_at=row["last_seen_at"],
+        event=json.loads(event) if event is not None else None,
+        raw=row.get("raw"),
+    )
+
+
+def key_of(session: ChatSession) -> SessionKey:
+    """Which session it is."""
+    return session.platform_id, session.user_id, session.ordinal
+
+
+def identity_values(session: ChatSession, key: int) -> dict[str, Any]:
+    """The columns of a session that never change."""
+    return {
+        "id": key,
+        "session_id": session.session_id,
+        "platform_id": session.platform_id,
+        "user_id": session.user_id,
+        "ordinal": session.ordinal,
+    }
+
+
+def image_values(image: Image) -> dict[str, Any]:
+    """The columns of a picture."""
+    return {
+        "sha256": image.sha256,
+        "media_type": image.media_type,
+        "bytes": len(image.content),
+        "content": image.content,
+    }
+
+
+def session_key_of(row: HistoryRow) -> SessionKey | None:
+    """Which session a row belongs to; None for strays."""
+    if row.platform_id is None or row.user_id is None or row.ordinal is None:
+        return None
+    return row.platform_id, row.user_id, row.ordinal
+
+
+def history_values(
+    row: HistoryRow, fingerprint: bytes | None, session_key: int | None
+) -> dict[str, Any]:
+    """The columns of a history row."""
+    stray = session_key is None
+    return {
+        "id": row.id,
+        "session_key": session_key,
+        "seq": row.seq,
+        "direction": row.direction,
+        "type": row.type,
+        "trigger_name": row.trigger,
+        "from_state": row.from_state,
+        "to_state": row.to_state,
+        "outcome": row.outcome,
+        "received_at": row.received_at,
+        "effective_at": row.effective_at,
+        "sent_at": row.at,
+        "message_id": row.message_id,
+        "fingerprint": fingerprint,
+        "agent_id": row.agent_id,
+        "reason": row.reason,
+        "last_seen_at": row.last_seen_at,
+        "platform_id": row.platform_id if stray else None,
+        "user_id": row.user_id if stray else None,
+    }
+
+
+def body_values(row: HistoryRow, image: Image | None) -> dict[str, Any]:
+    """The columns of what people wrote."""
+    return {
+        "history_id": row.id,
+        "event": dump(row.event) if row.event is not None else None,
+        "raw": row.raw,
+        "image_sha256": image.sha256 if image is not None else None,
+    }
