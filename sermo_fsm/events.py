@@ -231,7 +231,11 @@ def _check_type(event: "Event", attribute: "Attribute[Any]", value: Any) -> None
 
 @frozen(kw_only=True)
 class Event:
-    """What every event has. ``extra`` holds the fields that the protocol does not name."""
+    """What every event has.
+
+    ``at`` is the sender's own clock: kept, never trusted. ``extra`` holds the fields that the
+    protocol does not name.
+    """
 
     types: ClassVar[tuple[str, ...]] = ()
     inbound: ClassVar[bool | None] = None
@@ -239,6 +243,7 @@ class Event:
     type: str = field(validator=_check_type, metadata={"wire": "type"})
     platform_id: str | None = None
     user_id: str | None = None
+    at: datetime | None = _wire("at", _OPTIONAL_TIME, default=None)
     extra: Mapping[str, Any] = field(factory=dict, repr=False)
 
 
@@ -246,19 +251,16 @@ class Event:
 class Unknown(Event):
     """An event that the protocol does not name, or not on this direction: recorded, no more."""
 
-    at: datetime | None = _wire("at", _OPTIONAL_TIME, default=None)
-
 
 @frozen(kw_only=True)
 class KnownEvent(Event):
-    """What every event of the protocol has. ``at`` is the sender's own clock: never trusted."""
+    """What every event of the protocol has."""
 
     trigger: ClassVar[Trigger]
 
     type: str = field(validator=_check_type, metadata={"wire": "type"})
     platform_id: str = _wire("platformId", _ID)
     user_id: str = _wire("userId", _ID)
-    at: datetime | None = _wire("at", _OPTIONAL_TIME, default=None)
 
     @type.default  # noqa: A003 - the field above, not the builtin
     def _first_type(self) -> str:
