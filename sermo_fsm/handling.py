@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from attrs import define, field, frozen
 
 from sermo_fsm import store
-from sermo_fsm.advance import NO_VISITS, Visits, advance, expire
+from sermo_fsm.advance import NO_VISITS, Step, Visits, advance, expire
 from sermo_fsm.envelope import Envelope
 from sermo_fsm.errors import InvalidEvent, MessageConflict
 from sermo_fsm.events import Direction
@@ -130,17 +130,17 @@ class _Batch:
             arrival.message_id,
         )
         if user is not None:
-            self._keep(user, step.visits)
+            self._keep(user, step)
         rows = tuple([self._write(row, arrival) for row in step.rows])
         return Receipt(outcome=step.outcome, before=step.before, after=step.after, rows=rows)
 
-    def _keep(self, user: UserKey, visits: Visits) -> None:
+    def _keep(self, user: UserKey, step: Step) -> None:
         """Remember the sessions that changed: mostly one, of a quiet event perhaps none."""
         old = self.visits[user]
-        self.visits[user] = visits
-        for session in (visits.closed, visits.live):
+        self.visits[user] = step.visits
+        for session in (step.visits.closed, step.visits.live):
             if session is not None and session is not old.live and session is not old.closed:
-                self.pending.keep(session)
+                self.pending.keep(session, only_seen=not step.rows)
 
     def _write(self, row: HistoryRow, arrival: Arrival) -> HistoryRow:
         if row.direction is Direction.TIMER:

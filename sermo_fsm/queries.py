@@ -1,7 +1,7 @@
 """Read-only questions about sessions and their history."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -12,30 +12,35 @@ from sermo_fsm.session import ChatSession, HistoryRow
 
 __all__ = ["history", "session_by_id", "sessions", "status", "strays"]
 
-_WITH_BODY = (*HISTORY_COLUMNS, BODY.c.event, BODY.c.raw)
-_JOINED = HISTORY.outerjoin(SESSION).outerjoin(BODY)
+_WITH_BODY: Final = (*HISTORY_COLUMNS, BODY.c.event, BODY.c.raw)
+_STREAM: Final[Any] = {"yield_per": 500}
+_JOINED: Final = HISTORY.outerjoin(SESSION).outerjoin(BODY)
 
 
 def status(connection: sa.Connection, platform_id: str, user_id: str) -> ChatSession | None:
     """The live session of a user; the last one where none is live."""
-    query = (
-        sa.select(SESSION)
-        .where(SESSION.c.platform_id == platform_id, SESSION.c.user_id == user_id)
-        .order_by(SESSION.c.ordinal.desc())
-        .limit(1)
+    row = connection.execute(_LAST, {"platform_id": platform_id, "user_id": user_id}).first()
+    return None if row is None else session_of(row)[1]
+
+
+_LAST: Final = (
+    sa.select(SESSION)
+    .where(
+        SESSION.c.platform_id == sa.bindparam("platform_id"),
+        SESSION.c.user_id == sa.bindparam("user_id"),
     )
-    row = connection.execute(query).mappings().first()
-    return None if row is None else session_of(row)
+    .order_by(SESSION.c.ordinal.desc())
+    .limit(1)
+)
 
 
 def session_by_id(connection: sa.Connection, session_id: str) -> ChatSession | None:
     """The session with this id."""
-    row = (
-        connection.execute(sa.select(SESSION).where(SESSION.c.session_id == session_id))
-        .mappings()
-        .first()
-    )
-    return None if row is None else session_of(row)
+    row = connection.execute(_BY_ID, {"session_id": session_id}).first()
+    return None if row is None else session_of(row)[1]
+
+
+_BY_ID: Final = sa.select(SESSION).where(SESSION.c.session_id == sa.bindparam("session_id"))
 
 
 def sessions(
@@ -56,7 +61,7 @@ def sessions(
         query = query.where(SESSION.c.platform_id == platform_id)
     if user_id is not None:
         query = query.where(SESSION.c.user_id == user_id)
-    return (session_of(row) for row in _stream(connection, query))
+    return (session_of(row)[1] for row in connection.execute(query.execution_options(**_STREAM)))
 
 
 def history(connection: sa.Connection, session_id: str) -> Iterator[HistoryRow]:
@@ -67,7 +72,8 @@ def history(connection: sa.Connection, session_id: str) -> Iterator[HistoryRow]:
         .where(SESSION.c.session_id == session_id)
         .order_by(HISTORY.c.seq)
     )
-    return (row_of(row) for row in _stream(connection, query))
+    rows = connection.execute(query.execution_options(**_STREAM))
+    return map(row_of, rows.mappings())
 
 
 def strays(connection: sa.Connection, *, limit: int | None = None) -> Iterator[HistoryRow]:
@@ -79,8 +85,5 @@ def strays(connection: sa.Connection, *, limit: int | None = None) -> Iterator[H
         .order_by(HISTORY.c.id)
         .limit(limit)
     )
-    return (row_of(row) for row in _stream(connection, query))
-
-
-def _stream(connection: sa.Connection, query: sa.Select[Any]) -> Iterator[sa.RowMapping]:
-    return iter(connection.execute(query.execution_options(yield_per=500)).mappings())
+    rows = connection.execute(query.execution_options(**_STREAM))
+    return map(row_of, rows.mappings())

@@ -1,7 +1,7 @@
 """Rows of the tables ⇄ sessions and history rows. No SQL is run here."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -15,12 +15,14 @@ from sermo_fsm.wire import Image, dump
 
 __all__ = [
     "HISTORY_COLUMNS",
+    "PRESENCE",
     "SessionKey",
     "body_values",
     "history_values",
     "identity_values",
     "image_values",
     "key_of",
+    "presence_values",
     "row_of",
     "session_key_of",
     "session_of",
@@ -40,33 +42,52 @@ _ENUMS: Final[Mapping[str, type[Any]]] = {
 }
 _RENAMED: Final = {"rows": "row_count"}
 _PLAIN: Final = tuple(
-    (item.name, _RENAMED.get(item.name, item.name), _ENUMS.get(item.name))
+    (item.name, _RENAMED.get(item.name, item.name))
     for item in fields(ChatSession)
     if item.name != "agent"
 )
+_FIELD_OF: Final = {column: name for name, column in _PLAIN}
+_SELECTED: Final = tuple(_FIELD_OF.get(column.name, column.name) for column in SESSION.c)
 
 
-def session_of(row: sa.RowMapping) -> ChatSession:
-    """A row of the session table as a value."""
-    values: dict[str, Any] = {}
-    for name, column, enum in _PLAIN:
-        value = row[column]
-        values[name] = value if enum is None or value is None else enum(value)
-    agent = None
-    if row["agent_id"] is not None:
-        agent = Agent(id=row["agent_id"], name=row["agent_name"], type=row["agent_type"])
-    return ChatSession(agent=agent, **values)
+def session_of(row: Iterable[Any]) -> tuple[int, ChatSession]:
+    """A whole row of the session table, in its order, as its key and a value."""
+    values = dict(zip(_SELECTED, row, strict=True))
+    for name, enum in _ENUMS.items():
+        value = values[name]
+        if value is not None:
+            values[name] = enum(value)
+    key = values.pop("id")
+    del values["session_id"], values["live"]
+    agent_id, name, kind = (values.pop(column) for column in _AGENT)
+    agent = None if agent_id is None else Agent(id=agent_id, name=name, type=kind)
+    return key, ChatSession(agent=agent, **values)
+
+
+_AGENT: Final = ("agent_id", "agent_name", "agent_type")
 
 
 def session_values(session: ChatSession) -> dict[str, Any]:
     """The columns of a session that change."""
-    values = {column: getattr(session, name) for name, column, _ in _PLAIN}
+    values = {column: getattr(session, name) for name, column in _PLAIN}
     agent = session.agent
     values["agent_id"] = agent.id if agent else None
     values["agent_name"] = agent.name if agent else None
     values["agent_type"] = agent.type if agent else None
     values["live"] = 1 if session.live else None
     return values
+
+
+PRESENCE: Final = (
+    *("last_seen_at", "last_read_at", "customer_typed_at", "typing_on_at", "typing_ended_at"),
+    *("expires_at", "expiry_set_at", "expiry_reason"),
+)
+"""What a quiet event can change."""
+
+
+def presence_values(session: ChatSession) -> dict[str, Any]:
+    """The columns of a session that quiet events change."""
+    return {name: getattr(session, name) for name in PRESENCE}
 
 
 HISTORY_COLUMNS: Final = (

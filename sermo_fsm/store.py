@@ -18,12 +18,14 @@ from sermo_fsm.advance import NO_VISITS, Visits
 from sermo_fsm.events import Direction
 from sermo_fsm.rows import (
     HISTORY_COLUMNS,
+    PRESENCE,
     SessionKey,
     body_values,
     history_values,
     identity_values,
     image_values,
     key_of,
+    presence_values,
     row_of,
     session_key_of,
     session_of,
@@ -95,8 +97,8 @@ def load_visits(
     """
     loaded = dict.fromkeys(users, NO_VISITS)
     for row in _last_two(connection, users):
-        session = session_of(row)
-        keys[key_of(session)] = row["id"]
+        key, session = session_of(row)
+        keys[key_of(session)] = key
         visits = loaded[session.key]
         loaded[session.key] = (
             Visits(session, visits.closed) if session.live else Visits(visits.live, session)
@@ -115,9 +117,9 @@ def load_overdue(
         .limit(limit)
     )
     overdue = []
-    for row in connection.execute(query).mappings():
-        session = session_of(row)
-        keys[key_of(session)] = row["id"]
+    for row in connection.execute(query):
+        key, session = session_of(row)
+        keys[key_of(session)] = key
         overdue.append(session)
     return overdue
 
@@ -132,9 +134,9 @@ _LAST_TWO_SQLITE: Final = sa.text("""
 """).columns(*SESSION.c)
 
 
-def _last_two(connection: sa.Connection, users: Sequence[UserKey]) -> Iterable[sa.RowMapping]:
+def _last_two(connection: sa.Connection, users: Sequence[UserKey]) -> Iterable[sa.Row[Any]]:
     # Row values in an IN would make SQLite scan the whole table.
-    return connection.execute(_LAST_TWO_SQLITE, {"users": json.dumps(users)}).mappings()
+    return connection.execute(_LAST_TWO_SQLITE, {"users": json.dumps(users)})
 
 
 # --- writing -------------------------------------------------------------------------------------
@@ -146,11 +148,18 @@ class Pending:
 
     row_ids: Iterator[int]
     sessions: dict[SessionKey, ChatSession] = field(factory=dict)
+    seen: dict[SessionKey, ChatSession] = field(factory=dict)
+    """Those of which only the presence changed: most of the traffic, and a quarter of a row."""
     rows: list[tuple[HistoryRow, Image | None, bytes | None]] = field(factory=list)
 
-    def keep(self, session: ChatSession) -> None:
-        """*session* is to be written as it is now."""
-        self.sessions[key_of(session)] = session
+    def keep(self, session: ChatSession, *, only_seen: bool = False) -> None:
+        """*session* is to be written as it is now; *only_seen* after a quiet event."""
+        key = key_of(session)
+        if only_seen and key not in self.sessions:
+            self.seen[key] = session
+        else:
+            self.sessions[key] = session
+            self.seen.pop(key, None)
 
     def add(
         self, row: HistoryRow, image: Image | None = None, fingerprint: bytes | None = None
@@ -169,6 +178,8 @@ def write(connection: sa.Connection, pending: Pending, keys: Keys) -> None:
     known = [(keys[key], session) for key, session in pending.sessions.items() if key in keys]
     new = [session for key, session in pending.sessions.items() if key not in keys]
     _run(connection, _UPDATE_SESSION, [{**session_values(one), "key": key} for key, one in known])
+    seen = [{**presence_values(one), "key": keys[key]} for key, one in pending.seen.items()]
+    _run(connection, _UPDATE_PRESENCE, seen)
     if new:
         keys.update(zip(map(key_of, new), itertools.count(_next_id(connection, SESSION))))
         values = [
@@ -212,12 +223,16 @@ def _next_id(connection: sa.Connection, table: sa.Table) -> int:
 _LATEST_ID: Final = sa.text("SELECT seq FROM sqlite_sequence WHERE name = :name")
 
 
-_FIXED: Final = ("id", "session_id", "platform_id", "user_id", "ordinal")
-_UPDATE_SESSION: Final = (
-    SESSION.update()
-    .where(SESSION.c.id == sa.bindparam("key"))
-    .values({col.name: sa.bindparam(col.name) for col in SESSION.c if col.name not in _FIXED})
+def _update_session(columns: Iterable[str]) -> sa.Update:
+    values: dict[str, Any] = {name: sa.bindparam(name) for name in columns}
+    return SESSION.update().where(SESSION.c.id == sa.bindparam("key")).values(values)
+
+
+_FIXED: Final = {"id", "session_id", "platform_id", "user_id", "ordinal"}
+_UPDATE_SESSION: Final = _update_session(
+    column.name for column in SESSION.c if column.name not in _FIXED
 )
+_UPDATE_PRESENCE: Final = _update_session(PRESENCE)
 _INSERT_SESSION: Final = SESSION.insert()
 _INSERT_HISTORY: Final = HISTORY.insert()
 _INSERT_BODY: Final = BODY.insert()
