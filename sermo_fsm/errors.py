@@ -43,7 +43,7 @@ class InvalidEvent(SermoError):
         got: What was there: a kind or a size, never the value.
     """
 
-    def __init__(self, path: str, *, wanted: str, got: str) -> None:
+    def __init__(self, path: str, wanted: str, got: str) -> None:
         super().__init__(path, wanted, got)
         self.path = path
         self.wanted = wanted
@@ -65,7 +65,7 @@ class InvalidArgument(SermoError, ValueError):
         wanted: What it has to be.
     """
 
-    def __init__(self, argument: str, *, wanted: str, got: Any) -> None:
+    def __init__(self, argument: str, wanted: str, got: Any) -> None:
         super().__init__(argument, wanted, got)
         self.argument = argument
         self.wanted = wanted
@@ -137,6 +137,7 @@ class SchemaNotReady(StoreError):
     def __init__(self, current: str | None, wanted: str, remedy: str) -> None:
         state = "has no sermo_fsm tables" if current is None else f"is at revision {current}"
         super().__init__(f"the database {state}, this release needs revision {wanted}: {remedy}")
+        self.args = (current, wanted, remedy)  # what pickle makes it from again
         self.current = current
         self.wanted = wanted
         self.remedy = remedy
