@@ -150,7 +150,10 @@ def _cell(text: str, state: State, where: str) -> Cell:
         guard = Guard(name)
     except ValueError:
         raise InvalidTable(where, f"there is no guard {name!r}") from None
-    return Cell(Effect.MOVE, to, guard, _state(other, where))
+    otherwise = _state(other, where)
+    if otherwise is state:
+        raise InvalidTable(where, f"moves to where it is while {guard} holds")
+    return Cell(Effect.MOVE, to, guard, otherwise)
 
 
 def compile_rules(rules: Iterable[tuple[str, ...]]) -> Mapping[tuple[State, Trigger], Cell]:
