@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from benchmarks.traffic import lines
 
+from benchmarks.traffic import lines
 from sermo_fsm import ChatEngine
 
 Statement = tuple[str, Any, bool]

@@ -54,7 +54,7 @@ def traffic(
 
 
 @given(st.lists(st.tuples(st.one_of(inbound, outbound), gaps.filter(bool), users), max_size=25))
-@settings(max_examples=40)
+@settings(max_examples=settings().max_examples * 2 // 5)
 def test_a_redelivered_batch_changes_nothing(
     items: list[tuple[tuple[str, dict[str, Any]], int, str]],
 ) -> None:
@@ -77,7 +77,7 @@ def test_a_redelivered_batch_changes_nothing(
     st.lists(st.tuples(st.one_of(inbound, outbound), gaps, users), max_size=25),
     st.lists(st.sampled_from((0, 0, 1, 20, 100)), min_size=1, max_size=5),
 )
-@settings(max_examples=40)
+@settings(max_examples=settings().max_examples * 2 // 5)
 def test_nor_does_it_write_or_move_anything_where_the_queues_were_read_out_of_order(
     items: list[tuple[tuple[str, dict[str, Any]], int, str]], back: list[int]
 ) -> None:
@@ -93,7 +93,7 @@ def test_nor_does_it_write_or_move_anything_where_the_queues_were_read_out_of_or
 
 
 @given(st.lists(st.tuples(inbound, gaps, st.just(USER)), max_size=25), st.randoms())
-@settings(max_examples=40)
+@settings(max_examples=settings().max_examples * 2 // 5)
 def test_swept_or_not_the_customers_events_give_the_same_rows(
     items: list[tuple[tuple[str, dict[str, Any]], int, str]], dice: Any
 ) -> None:
@@ -134,7 +134,7 @@ def feed(visits: Visits, direction: str, wire: dict[str, Any], seconds: int) -> 
     st.lists(st.tuples(st.booleans(), st.integers(0, 99)), max_size=14),
     st.lists(st.booleans(), min_size=14, max_size=14),
 )
-@settings(max_examples=300)
+@settings(max_examples=settings().max_examples * 3)
 def test_every_interleaving_ends_in_the_same_state(
     start: State, received: list[tuple[bool, int]], read_inbound_first: list[bool]
 ) -> None:
