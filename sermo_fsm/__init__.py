@@ -48,13 +48,13 @@ from sermo_fsm.events import (
     Unknown,
     Who,
 )
+from sermo_fsm.jsontext import Limits
 from sermo_fsm.machine import State
 from sermo_fsm.policy import Durations, Policy
 from sermo_fsm.receipt import Receipt
 from sermo_fsm.session import ChatSession, CloseReason, HistoryRow, Outcome
 from sermo_fsm.verify import Problem, Verification
 from sermo_fsm.views import row_view, session_view
-from sermo_fsm.wire import Limits
 
 __all__ = [
     "Agent",

@@ -9,15 +9,7 @@ from typing import Any, Final, Literal
 
 from attrs import evolve, field, frozen
 
-from sermo_fsm.events import (
-    Direction,
-    HandoverTo,
-    HandoverToBot,
-    QueueNumber,
-    Reply,
-    Trigger,
-    Who,
-)
+from sermo_fsm.events import Direction, HandoverTo, HandoverToBot, QueueNumber, Reply, Trigger, Who
 from sermo_fsm.machine import State
 from sermo_fsm.policy import Durations
 from sermo_fsm.session import ChatSession, CloseReason

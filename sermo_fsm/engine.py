@@ -24,13 +24,15 @@ from sermo_fsm.database import (
 )
 from sermo_fsm.envelope import Envelope, as_direction, read_envelope
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
-from sermo_fsm.events import Direction, is_id
+from sermo_fsm.events import Direction
+from sermo_fsm.fields import is_id
 from sermo_fsm.handling import Arrival, Rejected, arrive
+from sermo_fsm.jsontext import Limits
 from sermo_fsm.machine import State
 from sermo_fsm.policy import Policy
 from sermo_fsm.receipt import Receipt
 from sermo_fsm.session import ChatSession, HistoryRow
-from sermo_fsm.wire import Limits, Raw
+from sermo_fsm.wire import Raw
 
 __all__ = ["ChatEngine"]
 

@@ -7,8 +7,10 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
-from sermo_fsm.events import Direction, is_id, kind_of_value
-from sermo_fsm.wire import Limits, Parsed, Raw, check_depth, parse, parse_time, read_id
+from sermo_fsm.events import Direction
+from sermo_fsm.fields import is_id, kind_of_value
+from sermo_fsm.jsontext import Limits, Parsed, check_depth, parse, parse_time, read_id
+from sermo_fsm.wire import Raw
 
 __all__ = ["Envelope", "as_direction", "as_received_at", "read_envelope"]
 

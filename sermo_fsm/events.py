@@ -3,20 +3,32 @@
 One class for each meaning that an event can have, whatever name later revisions of the protocol
 give it: ``client_closed`` is a :class:`ClientLeft` whose ``type`` says ``client_closed``. What an
 event means to the machine is :func:`trigger_of`, a function of the event alone.
+
+Long, because it is one small class after the other.
 """
 
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Final
 
 from attrs import Attribute, field, frozen
 
 from sermo_fsm.errors import InvalidEvent
+from sermo_fsm.fields import (
+    ID,
+    MILLISECONDS,
+    OPTIONAL_NAME,
+    OPTIONAL_TEXT,
+    OPTIONAL_TIME,
+    QUEUE_PLACE,
+    TEXT,
+    check,
+    on_wire,
+    optional,
+)
 
 __all__ = [
-    "BIGGEST_INTEGER",
-    "ID_CHARACTERS",
     "KINDS",
     "QUIET",
     "Agent",
@@ -42,16 +54,8 @@ __all__ = [
     "TypingOn",
     "Unknown",
     "Who",
-    "is_id",
-    "kind_of_value",
     "trigger_of",
 ]
-
-ID_CHARACTERS: Final = 255
-"""The longest id that the columns hold, in characters."""
-
-BIGGEST_INTEGER: Final = 2**63 - 1
-"""The biggest integer that the columns hold."""
 
 
 class Direction(StrEnum):
@@ -111,105 +115,13 @@ QUIET: Final = frozenset(
 """Most of the traffic: they update presence, and write history only where they open a session."""
 
 
-def kind_of_value(value: object) -> str:
-    """What *value* is in the words of JSON: never the value itself, it may be a customer's."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case int() | float():
-            return "a number"
-        case str():
-            return f"a string of {len(value)} characters"
-        case datetime():
-            return "a timestamp"
-        case list() | tuple():
-            return "an array"
-        case Mapping():
-            return "an object"
-        case _:
-            return f"a Python {type(value).__name__}"
-
-
-_Check = Callable[[Any, "Attribute[Any]", Any], None]
-
-
-def _check(wanted: str, holds: Callable[[Any], bool]) -> _Check:
-    def validate(_: object, attribute: "Attribute[Any]", value: Any) -> None:
-        if not holds(value):
-            path = f"$.{attribute.metadata['wire']}"
-            raise InvalidEvent(path, wanted=wanted, got=kind_of_value(value))
-
-    return validate
-
-
-def _storable(value: str) -> bool:
-    """Whether every database takes *value* as text: no NUL, no lone surrogate."""
-    if value.isascii():
-        return "\0" not in value
-    return "\0" not in value and not any("\ud800" <= char <= "\udfff" for char in value)
-
-
-def is_id(value: object) -> bool:
-    """Whether *value* can be an id: 1 to 255 characters that every database can store."""
-    return isinstance(value, str) and 0 < len(value) <= ID_CHARACTERS and _storable(value)
-
-
-def _is_moment(value: object) -> bool:
-    """Whether *value* is a moment that UTC can express."""
-    if not isinstance(value, datetime) or value.utcoffset() is None:
-        return False
-    try:
-        value.astimezone(UTC)
-    except OverflowError:  # its zone carries it beyond the calendar
-        return False
-    return True
-
-
-def _optional(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: value is None or holds(value)
-
-
-_ID = _check("a string of 1 to 255 characters, without NUL or lone surrogates", is_id)
-_TEXT = _check("a string", lambda value: isinstance(value, str))
-_OPTIONAL_TEXT = _check("a string", _optional(lambda value: isinstance(value, str)))
-_OPTIONAL_NAME = _check(
-    "a string without NUL or lone surrogates",
-    _optional(lambda value: isinstance(value, str) and _storable(value)),
-)
-_OPTIONAL_TIME = _check(
-    "a timestamp with a zone, such as 2020-02-18T12:14:11.386Z",
-    _optional(_is_moment),
-)
-_MILLISECONDS = _check(
-    "a number of milliseconds, 0 or more",
-    _optional(
-        lambda value: (
-            isinstance(value, int | float)
-            and not isinstance(value, bool)
-            and 0 <= value < float("inf")
-        )
-    ),
-)
-_QUEUE_PLACE = _check(
-    f"an integer from 0 to {BIGGEST_INTEGER}",
-    lambda value: type(value) is int and 0 <= value <= BIGGEST_INTEGER,
-)
-
-
-def _wire(name: str, check: _Check, **options: Any) -> Any:
-    """A field that is called *name* on the wire."""
-    return field(validator=check, metadata={"wire": name}, **options)
-
-
 @frozen(kw_only=True)
 class Agent:
     """Who sent an outbound text, or whom a ``handover_to`` goes to."""
 
-    id: str = _wire("id", _ID)
-    name: str | None = _wire("name", _OPTIONAL_NAME, default=None)
-    type: str | None = _wire("type", _OPTIONAL_NAME, default=None)
+    id: str = on_wire("id", ID)
+    name: str | None = on_wire("name", OPTIONAL_NAME, default=None)
+    type: str | None = on_wire("type", OPTIONAL_NAME, default=None)
 
 
 def who_is(agent: Agent | None) -> Who:
@@ -224,7 +136,7 @@ def who_is(agent: Agent | None) -> Who:
 
 
 def _check_type(event: "Event", attribute: "Attribute[Any]", value: Any) -> None:
-    _ID(event, attribute, value)
+    ID(event, attribute, value)
     if event.types and value not in event.types:
         raise InvalidEvent("$.type", wanted=" or ".join(event.types), got="another type")
 
@@ -243,7 +155,7 @@ class Event:
     type: str = field(validator=_check_type, metadata={"wire": "type"})
     platform_id: str | None = None
     user_id: str | None = None
-    at: datetime | None = _wire("at", _OPTIONAL_TIME, default=None)
+    at: datetime | None = on_wire("at", OPTIONAL_TIME, default=None)
     extra: Mapping[str, Any] = field(factory=dict, repr=False)
 
 
@@ -259,8 +171,8 @@ class KnownEvent(Event):
     trigger: ClassVar[Trigger]
 
     type: str = field(validator=_check_type, metadata={"wire": "type"})
-    platform_id: str = _wire("platformId", _ID)
-    user_id: str = _wire("userId", _ID)
+    platform_id: str = on_wire("platformId", ID)
+    user_id: str = on_wire("userId", ID)
 
     @type.default  # noqa: A003 - the field above, not the builtin
     def _first_type(self) -> str:
@@ -276,9 +188,9 @@ class _Inbound(KnownEvent):
 class _Outbound(KnownEvent):
     inbound: ClassVar[bool | None] = False
 
-    agent: Agent | None = _wire(
+    agent: Agent | None = on_wire(
         "agent",
-        _check("an object", _optional(lambda value: isinstance(value, Agent))),
+        check("an object", optional(lambda value: isinstance(value, Agent))),
         default=None,
     )
 
@@ -290,8 +202,8 @@ class CustomerText(_Inbound):
     types = ("text",)
     trigger = Trigger.CUSTOMER_TEXT
 
-    text: str = _wire("text", _TEXT, repr=False)
-    image: str | None = _wire("image", _OPTIONAL_TEXT, default=None, repr=False)
+    text: str = on_wire("text", TEXT, repr=False)
+    image: str | None = on_wire("image", OPTIONAL_TEXT, default=None, repr=False)
 
 
 @frozen(kw_only=True)
@@ -309,7 +221,7 @@ class Typing(_Inbound):
     types = ("typing", "typing_on", "typing_off")
     trigger = Trigger.TYPING
 
-    text: str | None = _wire("text", _OPTIONAL_TEXT, default=None, repr=False)
+    text: str | None = on_wire("text", OPTIONAL_TEXT, default=None, repr=False)
 
 
 @frozen(kw_only=True)
@@ -319,7 +231,7 @@ class MessagesRead(_Inbound):
     types = ("messages_read",)
     trigger = Trigger.MESSAGES_READ
 
-    text: str | None = _wire("text", _OPTIONAL_TEXT, default=None, repr=False)
+    text: str | None = on_wire("text", OPTIONAL_TEXT, default=None, repr=False)
 
 
 @frozen(kw_only=True)
@@ -329,7 +241,7 @@ class ClientLeft(_Inbound):
     types = ("client_left", "client_closed")
     trigger = Trigger.CLIENT_LEFT
 
-    text: str | None = _wire("text", _OPTIONAL_TEXT, default=None, repr=False)
+    text: str | None = on_wire("text", OPTIONAL_TEXT, default=None, repr=False)
 
 
 @frozen(kw_only=True)
@@ -349,9 +261,9 @@ class Reply(_Outbound):
 
     types = ("text",)
 
-    text: str = _wire("text", _TEXT, repr=False)
-    image: str | None = _wire("image", _OPTIONAL_TEXT, default=None, repr=False)
-    typing: float | None = _wire("typing", _MILLISECONDS, default=None)
+    text: str = on_wire("text", TEXT, repr=False)
+    image: str | None = on_wire("image", OPTIONAL_TEXT, default=None, repr=False)
+    typing: float | None = on_wire("typing", MILLISECONDS, default=None)
 
     @property
     def sender(self) -> Who:
@@ -366,7 +278,7 @@ class SystemText(_Outbound):
     types = ("system_text",)
     trigger = Trigger.SYSTEM_TEXT
 
-    text: str = _wire("text", _TEXT, repr=False)
+    text: str = on_wire("text", TEXT, repr=False)
 
 
 @frozen(kw_only=True)
@@ -392,7 +304,7 @@ class QueueNumber(_Outbound):
     types = ("queue_number",)
     trigger = Trigger.QUEUE_NUMBER
 
-    queue_number: int = _wire("queueNumber", _QUEUE_PLACE)
+    queue_number: int = on_wire("queueNumber", QUEUE_PLACE)
 
 
 @frozen(kw_only=True)
@@ -418,7 +330,7 @@ class HandoverToBot(_Outbound):
     types = ("handover_to_bot",)
     trigger = Trigger.HANDOVER_TO_BOT
 
-    flow_group_id: str | None = _wire("flowGroupId", _OPTIONAL_NAME, default=None)
+    flow_group_id: str | None = on_wire("flowGroupId", OPTIONAL_NAME, default=None)
 
 
 @frozen(kw_only=True)
@@ -435,7 +347,7 @@ class HandoverTo(_Outbound):
 
     types = ("handover_to",)
 
-    flow_group_id: str | None = _wire("flowGroupId", _OPTIONAL_NAME, default=None)
+    flow_group_id: str | None = on_wire("flowGroupId", OPTIONAL_NAME, default=None)
 
 
 KINDS: Final[Mapping[tuple[bool, str], type[KnownEvent]]] = {

@@ -12,14 +12,16 @@ from attrs import define, field, frozen
 
 from sermo_fsm import store
 from sermo_fsm.advance import NO_VISITS, Step, Visits, advance, expire
+from sermo_fsm.content import excerpt, fingerprint
 from sermo_fsm.envelope import Envelope
 from sermo_fsm.errors import InvalidEvent, MessageConflict
 from sermo_fsm.events import Direction
+from sermo_fsm.jsontext import Limits
 from sermo_fsm.policy import Policy
 from sermo_fsm.receipt import Receipt
 from sermo_fsm.session import HistoryRow, Outcome, UserKey
 from sermo_fsm.store import Keys, MessageKey, Pending
-from sermo_fsm.wire import Limits, Message, decode, excerpt, fingerprint
+from sermo_fsm.wire import Message, decode
 
 __all__ = ["Arrival", "Rejected", "arrive", "handle", "sweep"]
 

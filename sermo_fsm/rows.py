@@ -7,11 +7,12 @@ from typing import Any, Final
 import sqlalchemy as sa
 from attrs import fields
 
+from sermo_fsm.content import Image
 from sermo_fsm.events import Agent, Direction, Trigger, Who
+from sermo_fsm.jsontext import dump
 from sermo_fsm.machine import State
 from sermo_fsm.schema import HISTORY, SESSION
 from sermo_fsm.session import ChatSession, CloseReason, HistoryRow, Outcome
-from sermo_fsm.wire import Image, dump
 
 __all__ = [
     "HISTORY_COLUMNS",

@@ -15,6 +15,7 @@ from attrs import define, field
 from sqlalchemy.dialects import sqlite
 
 from sermo_fsm.advance import NO_VISITS, Visits
+from sermo_fsm.content import Image
 from sermo_fsm.events import Direction
 from sermo_fsm.rows import (
     HISTORY_COLUMNS,
@@ -33,7 +34,6 @@ from sermo_fsm.rows import (
 )
 from sermo_fsm.schema import BODY, HISTORY, IMAGE, SESSION
 from sermo_fsm.session import ChatSession, HistoryRow, UserKey
-from sermo_fsm.wire import Image
 
 __all__ = [
     "Keys",

@@ -9,8 +9,6 @@ from attrs.exceptions import FrozenInstanceError
 
 from sermo_fsm.errors import InvalidEvent
 from sermo_fsm.events import (
-    BIGGEST_INTEGER,
-    ID_CHARACTERS,
     KINDS,
     QUIET,
     Agent,
@@ -36,11 +34,10 @@ from sermo_fsm.events import (
     TypingOn,
     Unknown,
     Who,
-    is_id,
-    kind_of_value,
     trigger_of,
     who_is,
 )
+from sermo_fsm.fields import BIGGEST_INTEGER, ID_CHARACTERS, is_id, kind_of_value
 
 WHOSE: dict[str, Any] = {"platform_id": "web", "user_id": "u-1"}
 AT = datetime(2020, 2, 18, 12, 14, 11, 386000, tzinfo=UTC)

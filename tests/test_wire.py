@@ -18,6 +18,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import example, given
 
+from sermo_fsm.content import EXCERPT_BYTES, Image, excerpt, fingerprint, image_of
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
 from sermo_fsm.events import (
     KINDS,
@@ -43,20 +44,8 @@ from sermo_fsm.events import (
     TypingOn,
     Unknown,
 )
-from sermo_fsm.wire import (
-    EXCERPT_BYTES,
-    Image,
-    Limits,
-    Message,
-    Parsed,
-    decode,
-    dump,
-    encode,
-    excerpt,
-    fingerprint,
-    image_of,
-    parse_time,
-)
+from sermo_fsm.jsontext import Limits, Parsed, dump, parse_time
+from sermo_fsm.wire import Message, decode, encode
 
 IN, OUT, INTERNAL = Direction.INBOUND, Direction.OUTBOUND, Direction.INTERNAL
 QUEUES = (IN, OUT, INTERNAL)
