@@ -5,8 +5,9 @@ so a savepoint opened first would outlive the outer rollback, and two readers th
 would lose an update. The listeners here make every transaction begin where SQLAlchemy says so.
 """
 
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -38,7 +39,7 @@ def open_engine(url: str | sa.URL) -> sa.Engine:
     try:
         # Parameters are what customers wrote: they stay out of logs and errors.
         engine = sa.create_engine(url, hide_parameters=True)
-    except (exc.ArgumentError, ValueError):  # such as a port that is no number
+    except (exc.ArgumentError, TypeError, ValueError):  # such as a port that is no number
         wanted = "a database URL such as sqlite:///sermo.db"
         raise InvalidArgument("url", wanted=wanted, got="something else") from None
     except ModuleNotFoundError as error:
@@ -58,11 +59,20 @@ def adopt_engine(engine: sa.Engine) -> None:
 
 def _set_pragmas(dbapi_connection: Any, _: object) -> None:
     cursor = dbapi_connection.cursor()
-    # The time-out first: switching a fresh file to WAL takes a lock itself.
     cursor.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
-    cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA foreign_keys = ON")
+    # The mode stays with the file: one that is somebody else's keeps its own.
+    if cursor.execute(_IS_OURS).fetchone()[0]:
+        # The time-out does not hold for this. Where another connection is in the way, perhaps doing
+        # the same, the next one will try again.
+        with suppress(sqlite3.OperationalError):
+            cursor.execute("PRAGMA journal_mode = WAL")
     cursor.close()
+
+
+_IS_OURS: Final = (
+    "SELECT count(*) = 0 OR sum(name = 'sermo_session') FROM sqlite_master WHERE type = 'table'"
+)
 
 
 def begin_for_real(connection: sa.Connection) -> None:

@@ -1,5 +1,6 @@
 """The schema: made from nothing, found missing, left to the host what is the host's."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from tests.support import text
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> sa.Engine:
-    return sa.create_engine(f"sqlite:///{tmp_path / 'chat.db'}")
+def database(tmp_path: Path) -> Iterator[sa.Engine]:
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'chat.db'}")
+    yield engine
+    engine.dispose()
 
 
 def test_makes_the_schema_and_is_harmless_twice(database: sa.Engine) -> None:
