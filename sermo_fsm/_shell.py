@@ -1,0 +1,236 @@
+"""What the commands share: the database, JSON on standard output, and how they end.
+
+A command neither exits nor catches what the database says. It leaves its exit status in its
+:class:`Shell`; :class:`Commands` turns whatever went wrong into one line and a status.
+"""
+
+import io
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, Final, TypeVar, cast
+
+import click
+import sqlalchemy as sa
+from attrs import define, field
+
+from sermo_fsm._terminal import Page, clean
+from sermo_fsm.engine import ChatEngine
+from sermo_fsm.errors import InvalidArgument, LostRace, SchemaNotReady, StoreBusy, StoreError
+from sermo_fsm.migrate import NEWER
+from sermo_fsm.policy import Policy
+
+__all__ = [
+    "DEFAULT_DATABASE",
+    "FAILED",
+    "INTERRUPTED",
+    "NOBODY",
+    "REFUSED",
+    "USAGE",
+    "Commands",
+    "Failure",
+    "Shell",
+    "print_json",
+]
+
+FAILED: Final = 1
+"""A line was not taken, or what was to be checked does not hold."""
+USAGE: Final = 2
+REFUSED: Final = 3
+"""The database refused; nothing of what was asked for is in."""
+NOBODY: Final = 4
+"""There is no such user or session."""
+INTERRUPTED: Final = 130
+
+DEFAULT_DATABASE: Final = "sqlite:///sermo.db"
+
+_T = TypeVar("_T")
+
+
+class Failure(click.ClickException):
+    """One line on standard error, and an exit status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(clean(message))
+        self.exit_code = status  # type: ignore[misc]  # click's own way, typed as of the class
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print it; where nobody listens the status still says it."""
+        with suppress(OSError):
+            super().show(file)
+
+
+@define
+class Shell:
+    """What one run of the command knows."""
+
+    database: str = DEFAULT_DATABASE
+    typed: bool = False
+    """The database was named on the command line, so a line to run has to name it too."""
+    status: int = 0
+    so_far: Callable[[], str] = field(default=lambda: "")
+    """A sentence on what is done, for the case that it goes no further."""
+
+    @property
+    def page(self) -> Page:
+        """Where to print for people."""
+        return Page(sys.stdout)
+
+    @contextmanager
+    def engine(
+        self,
+        policy: Policy | None = None,
+        prepare: Callable[[ChatEngine], object] = ChatEngine.prepare,
+    ) -> Iterator[ChatEngine]:
+        """The database, with a schema that this release can work with."""
+        try:
+            engine = ChatEngine(self.database, policy=policy)
+        except InvalidArgument as error:
+            raise _bad_url(f"wanted {error.wanted}, got {error.got}") from None
+        with engine:
+            try:
+                prepare(engine)
+            except (TypeError, ValueError, OverflowError):  # of the driver, about what follows "?"
+                raise _bad_url("the driver does not understand its options") from None
+            yield engine
+
+    def list_all(
+        self,
+        items: Iterator[_T],
+        view: Callable[[_T], Mapping[str, Any]],
+        show: Callable[[Iterator[_T]], None],
+        *,
+        as_json: bool,
+    ) -> None:
+        """Print them as they come from the database, for programs or for people."""
+        # Closed also where printing fails: they hold a connection, and the database is closed next.
+        with closing(cast("Generator[_T, None, None]", items)):
+            if as_json:
+                print_json_items(map(view, items))
+            else:
+                show(items)
+
+    def found_nobody(self, message: str, *, as_json: bool) -> None:
+        """There is no such user or session."""
+        self.status = NOBODY
+        if as_json:
+            print_json(None)
+        Failure(message, NOBODY).show()
+
+    def refusal(self, error: StoreError) -> Failure:
+        """What the database said, and what to do about it."""
+        what = str(error)
+        if isinstance(error, SchemaNotReady):
+            if error.remedy != NEWER:
+                what = what.replace(error.remedy, f"run: {self._upgrade_line()}")
+        elif isinstance(error, StoreBusy | LostRace):
+            what += "; try again when the other program is done"
+        else:
+            what += f"; is {self._shown()} the right database? See --db and SERMO_DB"
+        return Failure(f"{what}{self._so_far()}", REFUSED)
+
+    def interruption(self) -> Failure:
+        """Somebody pressed Ctrl-C."""
+        return Failure(f"interrupted{self._so_far()}", INTERRUPTED)
+
+    def trouble(self, error: OSError) -> Failure:
+        """A file that can't be read or written."""
+        where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        return Failure(f"{where}{error.strerror or error}{self._so_far()}", USAGE)
+
+    def _so_far(self) -> str:
+        sentence = self.so_far()
+        return f". {sentence}" if sentence else ""
+
+    def _upgrade_line(self) -> str:
+        line = "sermo-fsm db upgrade"
+        if not self.typed:
+            return line
+        url = sa.make_url(self.database)
+        if url.password is None and not url.query:  # nothing in it that could be a secret
+            return f"{line} --db {shlex.quote(self.database)}"
+        return f"{line} (with the same --db)"
+
+    def _shown(self) -> str:
+        url = sa.make_url(self.database)
+        return url.database or ":memory:" if url.get_backend_name() == "sqlite" else "it"
+
+
+def _bad_url(message: str) -> click.BadParameter:
+    return click.BadParameter(message, param_hint="'--db' / SERMO_DB")
+
+
+class Commands(click.Group):
+    """The whole command line: speaks UTF-8, and ends as the design says."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run, and exit."""
+        _speak_utf8()
+        return super().main(*args, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for."""
+        shell = ctx.ensure_object(Shell)
+        try:
+            super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:  # whoever reads has seen enough
+            _let_go_of_stdout()
+        except KeyboardInterrupt:
+            raise shell.interruption() from None
+        except StoreError as error:
+            raise shell.refusal(error) from error
+        except InvalidArgument as error:
+            raise click.UsageError(clean(str(error)), ctx) from error
+        except OSError as error:
+            _let_go_of_stdout()
+            raise shell.trouble(error) from error
+        ctx.exit(shell.status)
+
+
+def _speak_utf8() -> None:
+    """Whatever the locale: what customers write is not of this machine."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by who called: nobody wants to read it
+            stream = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process lives
+            setattr(sys, name, stream)
+        if isinstance(stream, io.TextIOWrapper):
+            # A lone surrogate becomes the escape that it came as, which is valid JSON.
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def _let_go_of_stdout() -> None:
+    """Else Python would try once more at its exit, and say so."""
+    with suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+# JSON allows these as they are; a terminal, or what splits lines, may not.
+_UNSAFE: Final = re.compile(r"[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+def _json(value: object, indent: int | None = None) -> str:
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def print_json(value: Mapping[str, Any] | None) -> None:
+    """One object, or ``null``."""
+    sys.stdout.write(_json(value, indent=2) + "\n")
+
+
+def print_json_items(items: Iterable[Mapping[str, Any]]) -> None:
+    """An array, an item a line, as they come: however many there are, one is kept."""
+    before = "[\n  "
+    for item in items:
+        sys.stdout.write(before + _json(item))
+        before = ",\n  "
+    sys.stdout.write("[]\n" if before.startswith("[") else "\n]\n")

@@ -1,0 +1,279 @@
+"""What people see: tables and colours where they watch, plain text where a program reads.
+
+In a pipe every row is one line and its columns stand between tabs, whole, so that ``grep``,
+``cut`` and ``sort`` can go on from there. What customers wrote can do nothing to a terminal:
+whatever could is shown as the escape that would make it.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any, Final, NoReturn, TextIO
+
+from attrs import field, frozen
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sermo_fsm.events import Agent
+from sermo_fsm.machine import State
+from sermo_fsm.session import ChatSession, HistoryRow, Outcome
+from sermo_fsm.views import time_view
+
+__all__ = ["Page", "clean", "console_on", "counted"]
+
+# Controls, marks that turn the direction of writing, line separators, halves of characters.
+_DANGEROUS: Final = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+_EXCERPT_CHARACTERS: Final = 80
+_ROWS_AT_ONCE: Final = 200  # a table is laid out as a whole: this many rows are kept for it
+_WIDE: Final = 150  # columns that a terminal needs to show all that is known of a session
+
+_OF_STATE: Final[Mapping[str, str]] = {
+    State.OPEN: "cyan",
+    State.BOT: "blue",
+    State.QUEUED: "yellow",
+    State.WITH_AGENT: "green",
+    State.CLOSED: "dim",
+}
+_OF_OUTCOME: Final[Mapping[str, str]] = {
+    Outcome.MOVED: "bold",
+    Outcome.STAYED: "dim",
+    Outcome.DUPLICATE: "dim",
+    Outcome.CONFLICT: "red",
+    Outcome.INVALID: "red",
+}
+
+
+def clean(text: str) -> str:
+    """*text* without anything that a terminal would obey."""
+    return _DANGEROUS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> NoReturn:
+        """Say so: rich would end the whole process here, also in the middle of a batch."""
+        raise BrokenPipeError
+
+
+def counted(count: int, noun: str) -> str:
+    """So many of them."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def console_on(stream: TextIO) -> Console:
+    """A console that styles only for a person, and takes no text for markup."""
+    return _Console(
+        file=stream, force_terminal=stream.isatty(), markup=False, highlight=False, emoji=False
+    )
+
+
+def _word(value: object, style: str = "") -> Text:
+    return Text("" if value is None else clean(str(value)), style)
+
+
+def _state(state: State | None) -> Text:
+    return _word(state, _OF_STATE.get(state or "", ""))
+
+
+def _outcome(outcome: Outcome) -> Text:
+    return _word(outcome, _OF_OUTCOME.get(outcome, "yellow"))
+
+
+def _excerpt(row: HistoryRow) -> str:
+    """What was said, or what else there is to know, in a few words."""
+    event: Mapping[str, Any] = row.event or {}
+    parts = []
+    match event:
+        case {"agent": {"name": str(name)}} | {"agent": {"id": str(name)}}:
+            parts.append(f"{name}:")
+    match event:
+        case {"text": str(text)}:
+            parts.append(text)
+        case {"queueNumber": int(number)}:
+            parts.append(f"number {number}")
+        case {"flowGroupId": str(flow)}:
+            parts.append(f"flow {flow}")
+    if event.get("image") is not None:
+        parts.append("[image]")
+    words = " ".join(" ".join(parts).split()) or " ".join((row.raw or "").split())
+    short = words if len(words) <= _EXCERPT_CHARACTERS else words[: _EXCERPT_CHARACTERS - 1] + "…"
+    return clean(short)
+
+
+def _distance(at: datetime, now: datetime) -> str:
+    """How long ago it was, or in how long it will be."""
+    seconds = int(abs((now - at) / timedelta(seconds=1)))
+    for unit, name in ((86400, "days"), (3600, "h"), (60, "min"), (1, "s")):
+        if seconds >= 2 * unit:
+            length = f"{seconds // unit} {name}"
+            return f"{length} ago" if at <= now else f"in {length}"
+    return "now"
+
+
+@frozen
+class Page:
+    """Where a command prints for people: a terminal, or a pipe."""
+
+    stream: TextIO
+    now: datetime = field(factory=lambda: datetime.now(UTC))
+    """What a person is told the distance of times from."""
+
+    @property
+    def watched(self) -> bool:
+        """Whether a person sees it at once."""
+        return self.stream.isatty()
+
+    def say(self, *words: str | Text) -> None:
+        """One line."""
+        line = Text(" ").join(word if isinstance(word, Text) else _word(word) for word in words)
+        if self.watched:
+            console_on(self.stream).print(line, soft_wrap=True)
+        else:
+            self.stream.write(line.plain + "\n")
+
+    def sessions(self, sessions: Iterable[ChatSession]) -> None:
+        """A row for each session."""
+        columns = ["platform", "user", "chat", "state", "since", "agent", "queue"]
+        wide = not self.watched or console_on(self.stream).width >= _WIDE
+        self._rows(
+            [*columns, "lastSeen", "session"] if wide else columns,
+            (
+                [
+                    _word(session.platform_id),
+                    _word(session.user_id),
+                    _word(session.ordinal),
+                    _state(session.state),
+                    self._ago(session.since),
+                    _word(session.agent.id if session.agent else None),
+                    _word(session.queue_number),
+                    self._ago(session.last_seen_at),
+                    _word(session.session_id, "dim"),
+                ][: None if wide else len(columns)]
+                for session in sessions
+            ),
+        )
+
+    def history(self, rows: Iterable[HistoryRow]) -> None:
+        """A row for each row of a session's history."""
+        columns = ["seq", "time", "direction", "type", "from", "to", "outcome", "text"]
+        self._rows(
+            columns,
+            (
+                [
+                    _word(row.seq),
+                    self._time(row.effective_at),
+                    _word(row.direction),
+                    _word(row.type or row.trigger),
+                    _state(row.from_state),
+                    _state(row.to_state),
+                    _outcome(row.outcome),
+                    Text(_excerpt(row)),
+                ]
+                for row in rows
+            ),
+        )
+
+    def strays(self, rows: Iterable[HistoryRow]) -> None:
+        """A row for each row without a session."""
+        columns = ["id", "time", "direction", "type", "platform", "user", "outcome"]
+        self._rows(
+            [*columns, "reason", "text"],
+            (
+                [
+                    _word(row.id),
+                    self._time(row.effective_at),
+                    _word(row.direction),
+                    _word(row.type),
+                    _word(row.platform_id),
+                    _word(row.user_id),
+                    _outcome(row.outcome),
+                    _word(row.reason),
+                    Text(_excerpt(row)),
+                ]
+                for row in rows
+            ),
+        )
+
+    def card(self, session: ChatSession) -> None:
+        """All that is known of one session."""
+        lines = [(name, value) for name, value in self._card(session) if value is not None]
+        if not self.watched:
+            self.stream.writelines(f"{name}\t{value.plain}\n" for name, value in lines)
+            return
+        table = Table.grid(padding=(0, 2))
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(overflow="fold")
+        for name, value in lines:
+            table.add_row(name, value)
+        console_on(self.stream).print(table)
+
+    def _card(self, session: ChatSession) -> Iterator[tuple[str, Text | None]]:
+        def at(moment: datetime | None, *words: str | None) -> Text | None:
+            if moment is None:
+                return None
+            distance = f"({_distance(moment, self.now)})" if self.watched else None
+            said = " ".join(word for word in (distance, *words) if word)
+            return self._time(moment, " UTC") + Text(f" {said}" if said else "")
+
+        replied_by = f"by {session.last_reply_by}" if session.last_reply_by else None
+        before = session.previous_close_reason
+        yield "platform", _word(session.platform_id)
+        yield "user", _word(session.user_id)
+        yield "chat", _word(f"{session.ordinal}{', resumed' if session.resumed else ''}")
+        yield "state", _state(session.state)
+        yield "since", at(session.since)
+        yield "agent", None if session.agent is None else _word(_name_of(session.agent))
+        yield "queue number", None if session.queue_number is None else _word(session.queue_number)
+        yield "queued", at(session.queued_at)
+        yield "flow", None if session.flow_group_id is None else _word(session.flow_group_id)
+        yield "platform closed", at(session.platform_closed_at)
+        yield "opened", at(session.opened_at)
+        yield "closed", at(session.closed_at, session.close_reason)
+        yield "last seen", at(session.last_seen_at)
+        yield "last read", at(session.last_read_at)
+        yield "customer typed", at(session.customer_typed_at)
+        yield "customer wrote", at(session.last_customer_text_at)
+        yield "last reply", at(session.last_reply_at, replied_by)
+        yield "agent is typing", at(session.agent_typing_since)
+        yield "expires", at(session.expires_at)
+        yield "chat before", None if before is None else _word(f"closed by {before}")
+        yield "rows", _word(session.rows)
+        yield "session", _word(session.session_id)
+
+    def _ago(self, moment: datetime | None) -> Text:
+        if moment is None or not self.watched:
+            return self._time(moment)
+        return Text(_distance(moment, self.now))
+
+    def _time(self, moment: datetime | None, zone: str = "") -> Text:
+        if moment is None or not self.watched:
+            return _word(time_view(moment))
+        return Text(moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") + zone)
+
+    def _rows(self, columns: Sequence[str], rows: Iterable[Sequence[Text]]) -> None:
+        if not self.watched:
+            self.stream.write("\t".join(columns) + "\n")
+            for row in rows:
+                self.stream.write("\t".join(cell.plain for cell in row) + "\n")
+            return
+        rows, console, none = iter(rows), console_on(self.stream), True
+        while some := list(islice(rows, _ROWS_AT_ONCE)):
+            none = False
+            table = Table(header_style="bold", box=None, pad_edge=False, caption_justify="left")
+            for name in columns:
+                whole = name in ("time", "since", "lastSeen", "state", "from", "to", "outcome")
+                title = f"{name} (UTC)" if name == "time" else name
+                table.add_column(title, no_wrap=whole, overflow="fold")
+            for row in some:
+                table.add_row(*row)
+            console.print(table)
+        if none:
+            self.say(Text("none", "dim"))
+
+
+def _name_of(agent: Agent) -> str:
+    kind = f", {agent.type}" if agent.type else ""
+    return f"{agent.name} ({agent.id}{kind})" if agent.name else f"{agent.id}{kind}"
