@@ -110,6 +110,7 @@ def committing(begin: Callable[[], sa.Transaction]) -> Iterator[None]:
         transaction.commit()
 
 
+_LOST: Final = ("UNIQUE constraint failed",)
 _BUSY: Final = ("database is locked", "database table is locked")
 
 
@@ -124,10 +125,10 @@ def translated() -> Iterator[None]:
     """
     try:
         yield
-    except exc.IntegrityError as error:
-        raise LostRace(f"another writer was faster: {_word_of(error)}") from error
     except exc.DBAPIError as error:
         reason = _word_of(error)
+        if any(lost in reason for lost in _LOST):
+            raise LostRace(f"another writer was faster: {reason}") from error
         if any(busy in reason for busy in _BUSY):
             raise StoreBusy(f"the database is busy: {reason}") from error
         raise StoreError(f"the database refused: {reason}") from error

@@ -1,10 +1,11 @@
 """The door: ``ChatEngine`` owns transactions, and nothing else.
 
 The body is in :mod:`sermo_fsm.handling` and :mod:`sermo_fsm.queries`. Inside a transaction of the
-host's (``connection=``) it never begins, commits or rolls back.
+host's (``connection=``) it never begins, commits or rolls back. Long, because every method says
+what it takes, gives and raises.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Self, TypeVar
@@ -25,7 +26,7 @@ from sermo_fsm.database import (
 from sermo_fsm.envelope import Envelope, as_direction, read_envelope
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
 from sermo_fsm.events import Direction
-from sermo_fsm.fields import is_id
+from sermo_fsm.fields import BIGGEST_INTEGER, is_id
 from sermo_fsm.handling import Arrival, Rejected, arrive
 from sermo_fsm.jsontext import Limits
 from sermo_fsm.machine import State
@@ -215,6 +216,8 @@ class ChatEngine:
         self, platform_id: str, user_id: str, *, connection: sa.Connection | None = None
     ) -> ChatSession | None:
         """Where this user's chat is: the live session, else the last one; None for nobody."""
+        _check_id("platform_id", platform_id)
+        _check_id("user_id", user_id)
         with self._reading(connection) as ours:
             return queries.status(ours, platform_id, user_id)
 
@@ -222,6 +225,7 @@ class ChatEngine:
         self, session_id: str, *, connection: sa.Connection | None = None
     ) -> ChatSession | None:
         """The session with this id; None where there is none."""
+        _check_id("session_id", session_id)
         with self._reading(connection) as ours:
             return queries.session_by_id(ours, session_id)
 
@@ -233,8 +237,8 @@ class ChatEngine:
         user: str | None = None,
         limit: int | None = None,
         connection: sa.Connection | None = None,
-    ) -> Iterator[ChatSession]:
-        """Sessions, the newest first; read while you iterate.
+    ) -> Generator[ChatSession, None, None]:
+        """Sessions, the newest first; read while you iterate, so close what you do not exhaust.
 
         Args:
             state: One state, or several.
@@ -243,6 +247,8 @@ class ChatEngine:
             limit: At most so many.
         """
         states = _states(state)
+        _check_id("platform", platform)
+        _check_id("user", user)
         _check_limit(limit)
         return self._iterate(
             connection,
@@ -253,13 +259,14 @@ class ChatEngine:
 
     def history(
         self, session_id: str, *, connection: sa.Connection | None = None
-    ) -> Iterator[HistoryRow]:
+    ) -> Generator[HistoryRow, None, None]:
         """The rows of a session, in order; read while you iterate. Nothing for no such session."""
+        _check_id("session_id", session_id)
         return self._iterate(connection, lambda ours: queries.history(ours, session_id))
 
     def strays(
         self, *, limit: int | None = None, connection: sa.Connection | None = None
-    ) -> Iterator[HistoryRow]:
+    ) -> Generator[HistoryRow, None, None]:
         """The rows without a session, the oldest first; read while you iterate."""
         _check_limit(limit)
         return self._iterate(connection, lambda ours: queries.strays(ours, limit=limit))
@@ -314,7 +321,7 @@ class ChatEngine:
 
     def _iterate(
         self, connection: sa.Connection | None, read: Callable[[sa.Connection], Iterator[_T]]
-    ) -> Iterator[_T]:
+    ) -> Generator[_T, None, None]:
         with self._reading(connection) as ours:
             yield from read(ours)
 
@@ -349,8 +356,8 @@ def _states(state: str | Iterable[str] | None) -> tuple[State, ...]:
 
 
 def _check_limit(limit: int | None) -> None:
-    if limit is not None and limit < 0:
-        raise InvalidArgument("limit", wanted="0 or more", got=limit)
+    if limit is not None and not 0 <= limit <= BIGGEST_INTEGER:
+        raise InvalidArgument("limit", wanted=f"0 to {BIGGEST_INTEGER}", got=limit)
 
 
 def _check_id(argument: str, value: str | None) -> None:

@@ -18,6 +18,7 @@ from sermo_fsm import (
     InvalidArgument,
     InvalidEvent,
     Limits,
+    LostRace,
     MessageConflict,
     Outcome,
     Policy,
@@ -578,12 +579,21 @@ class TestQuestions:
         assert found(user="a", limit=1) == [("app", "a")]
         assert found(limit=0) == []
 
-    @pytest.mark.parametrize("wrong", [{"state": "asleep"}, {"limit": -1}], ids=str)
+    @pytest.mark.parametrize(
+        "wrong",
+        [{"state": "asleep"}, {"limit": -1}, {"limit": 2**63}, {"user": ""}, {"platform": "\0"}],
+        ids=ascii,
+    )
     def test_a_question_that_makes_no_sense_is_refused(
         self, chats: ChatEngine, wrong: dict[str, Any]
     ) -> None:
         with pytest.raises(InvalidArgument):
             list(chats.sessions(**wrong))
+
+    def test_an_id_that_nobody_can_have_is_refused(self, chats: ChatEngine) -> None:
+        for ask in (chats.session, chats.history, lambda name: chats.status(PLATFORM, name)):
+            with pytest.raises(InvalidArgument):
+                ask("\ud800")
 
     def test_a_bot_can_tell_whether_to_speak(self, chats: ChatEngine) -> None:
         chats.handle("inbound", text(), received_at=at(0))
@@ -669,6 +679,27 @@ class TestDatabase:
         chats.handle("inbound", text(), received_at=at(0))
         with database.connect() as connection, pytest.raises(sa.exc.IntegrityError):
             connection.execute(sa.update(SESSION).values(state="closed"))
+
+    def test_a_lost_race_is_a_typed_error_and_a_fault_is_none(
+        self, chats: ChatEngine, database: sa.Engine
+    ) -> None:
+        chats.handle("inbound", text(), received_at=at(0))
+        with database.begin() as connection:
+            connection.execute(sa.text("UPDATE sermo_history SET seq = 2"))
+        with pytest.raises(LostRace, match="another writer was faster"):
+            chats.handle("inbound", text(), received_at=at(1))
+
+        with database.begin() as connection:
+            connection.execute(sa.text("UPDATE sermo_session SET state = 'queued', live = 1"))
+            connection.execute(
+                sa.text(
+                    "CREATE TRIGGER no BEFORE INSERT ON sermo_history "
+                    "BEGIN SELECT RAISE(ABORT, 'no more room'); END"
+                )
+            )
+        with pytest.raises(StoreError, match="refused: no more room") as caught:
+            chats.handle("inbound", text(), received_at=at(1))
+        assert not isinstance(caught.value, LostRace)
 
     def test_the_file_is_set_up_for_many_readers(self, chats: ChatEngine) -> None:
         with chats._engine.connect() as connection:
