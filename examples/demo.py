@@ -1,0 +1,274 @@
+"""Plays the five chats of this folder and shows what became of every event (``make demo``).
+
+Everything comes from the library: events go in by ``handle_many``, and the receipts say the rest.
+"""
+
+import io
+import json
+import os
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import frozen
+from rich.console import Console
+from rich.text import Text
+
+from sermo_fsm import ChatEngine, ChatSession, HistoryRow, Receipt
+from sermo_fsm.diagram import render
+
+FOLDER: Final = Path(__file__).resolve().parent
+WIDTH: Final = 100
+
+
+@frozen
+class Scenario:
+    """One file of this folder, and what to watch in it."""
+
+    name: str
+    title: str
+    story: str
+
+
+SCENARIOS: Final = (
+    Scenario(
+        "1-standard.jsonl",
+        "The standard flow",
+        "The bot asks, the customer waits in the queue, Anders sorts out an invoice, and the "
+        "customer closes the window. What Anders sent meanwhile is read after that: it is late, "
+        "and moves nothing.",
+    ),
+    Scenario(
+        "2-transfer.jsonl",
+        "A transfer, and a second agent",
+        "Elin moves the customer to technical support: the new queue number takes the chat from "
+        "her. When she then clicks done it is ignored, for the chat is no longer hers to close. "
+        "Johan closes it, and the thanks that crossed his click open no new chat.",
+    ),
+    Scenario(
+        "3-still-there.jsonl",
+        "Are you still there?",
+        "After minutes in the queue the bot takes the chat back and asks whether anybody is "
+        "there; then the customer goes back in line. The answer was received before that and is "
+        "read after it, and ends in the same state.",
+    ),
+    Scenario(
+        "4-one-more-question.jsonl",
+        "One more question",
+        "The agent is done, and the browser goes on sending heartbeats: they belong to the "
+        "finished chat. One more question opens the second one. There Oskar clicks done before he "
+        "has read the customer's last words, so the chat goes to the bot, and not to nobody.",
+    ),
+    Scenario(
+        "5-queue-closes.jsonl",
+        "The queue closes",
+        "A customer with a phone waits, reloads the page, and sleeps for minutes: the deadline "
+        "closes the chat at its own time. Waking up, the phone resumes it where it was. The queue "
+        "closes, the bot makes an appointment, the customer vanishes, and only the sweep notices.",
+    ),
+)
+
+STYLES: Final = {
+    "open": "cyan",
+    "bot": "blue",
+    "queued": "yellow",
+    "with_agent": "green",
+    "moved": "bold",
+    "late": "magenta",
+    "ignored": "magenta",
+}
+# Who sends what names nobody.
+SENDERS: Final = {
+    "agent_done": "agent",
+    "handover_to": "bot",
+    "handover_to_agent": "bot",
+    "handover_to_bot": "queue",
+    "platform_closed": "queue",
+    "queue_number": "queue",
+    "system_text": "system",
+}
+
+
+@frozen
+class Story:
+    """Prints what happens, a line to an event, on a console."""
+
+    console: Console
+
+    def line(self, time: str, who: str, what: str, state: Text, outcome: str) -> None:
+        """One line, in columns."""
+        line = Text("  ")
+        for cell, width in (
+            (Text(time), 9),
+            (Text(who, "dim" if who == "customer" else ""), 10),
+            (Text(what), self.console.width - 54),
+            (state, 21),
+            (styled(outcome), 8),
+        ):
+            cell.truncate(width, overflow="ellipsis", pad=True)
+            line += cell + Text(" ")
+        line.rstrip()
+        self.console.print(line, soft_wrap=True)
+
+    def deadline(self, row: HistoryRow, engine: ChatEngine) -> None:
+        """What the clock did, at the deadline's own time and not when somebody noticed."""
+        chat = engine.session(row.session_id or "")
+        moment = (chat and chat.closed_at) or row.effective_at
+        state = way(row.from_state, row.to_state)
+        self.line(clock(moment), "the clock", f"expire: {row.reason}", state, row.outcome)
+
+    def event(self, envelope: dict[str, Any], receipt: Receipt, *, crossed: bool) -> None:
+        """What one event was, and what became of it."""
+        before = receipt.before.state if receipt.before else None
+        after = receipt.after.state if receipt.after else None
+        time = clock(datetime.fromisoformat(envelope["receivedAt"])) + "*" * crossed
+        what = words(envelope["event"])
+        self.line(time, sender(envelope), what, way(before, after), receipt.outcome)
+
+    def quiet(self, types: Counter[str], outcome: str) -> None:
+        """A run of events that say that somebody is there, and nothing else."""
+        said = (name if count == 1 else f"{name} ×{count}" for name, count in types.items())
+        late = " (late)" if outcome == "late" else ""
+        self.console.print(Text(f"{'':12}{', '.join(said)}{late}", "dim"), soft_wrap=True)
+
+
+def clock(moment: datetime) -> str:
+    """The time of day."""
+    return moment.astimezone(UTC).strftime("%H:%M:%S")
+
+
+def styled(word: str | None) -> Text:
+    """A state or an outcome in its colour."""
+    return Text(word or "", STYLES.get(word or "", "dim"))
+
+
+def way(before: str | None, after: str | None) -> Text:
+    """From one state to the next."""
+    if before == after:
+        return styled(after)
+    return styled(before) + Text(" → " if before else "→ ") + styled(after)
+
+
+def sender(envelope: dict[str, Any]) -> str:
+    """Who speaks."""
+    event = envelope["event"]
+    if envelope["direction"] == "inbound":
+        return "customer"
+    if event["type"] in SENDERS:
+        return SENDERS[event["type"]]
+    agent = event.get("agent") or {"id": "unnamed"}
+    return str(agent["id"] if agent["id"] in {"bot", "unnamed"} else agent["name"].split()[0])
+
+
+def words(event: dict[str, Any]) -> str:
+    """What is said, or what else the event is."""
+    if event["type"] in {"text", "system_text"}:
+        image = " [image]" if "image" in event else ""
+        return f"“{event['text']}”{image}"
+    detail = event.get("queueNumber", event.get("flowGroupId", ""))
+    return f"{event['type']} {detail}".rstrip()
+
+
+def play(story: Story, engine: ChatEngine, lines: Sequence[bytes]) -> None:
+    """Hand in a file, and tell of every line."""
+    latest, outcome = "", ""
+    quiet: Counter[str] = Counter()
+    for line, receipt in zip(lines, engine.handle_many(lines), strict=True):
+        envelope = json.loads(line)
+        if receipt.rows and quiet:
+            story.quiet(quiet, outcome)
+            quiet.clear()
+        deadlines = [row for row in receipt.rows if row.direction == "timer"]
+        for row in deadlines:
+            story.deadline(row, engine)
+        if len(receipt.rows) > len(deadlines):
+            story.event(envelope, receipt, crossed=envelope["receivedAt"] < latest)
+        else:
+            quiet[envelope["event"]["type"]] += 1
+        latest, outcome = max(latest, envelope["receivedAt"]), receipt.outcome
+    if quiet:
+        story.quiet(quiet, outcome)
+
+
+def endings(engine: ChatEngine, user: str) -> Iterator[str]:
+    """Where each chat of a user ended, the first one first."""
+    for chat in reversed(list(engine.sessions(user=user))):
+        yield f"Chat {chat.ordinal} {ending(chat)}; {chat.rows} rows of history."
+
+
+def ending(chat: ChatSession) -> str:
+    """How it came to its end."""
+    resumed = "resumed the one before and " if chat.resumed else ""
+    if chat.closed_at is None:
+        return f"{resumed}is in {chat.state}"
+    served = f", last served by {chat.agent.name}" if chat.agent else ""
+    return f"{resumed}closed at {clock(chat.closed_at)} by {chat.close_reason}{served}"
+
+
+def show(console: Console, engine: ChatEngine, scenario: Scenario, expected: Any) -> None:
+    """One scenario, from its title to where its chats ended."""
+    lines = (FOLDER / scenario.name).read_bytes().splitlines()
+    console.rule(Text(scenario.title, "bold"), align="left", style="dim")
+    console.print(Text(scenario.story), width=min(console.width, WIDTH))
+    console.print()
+    story = Story(console)
+    play(story, engine, lines)
+    if expected["sweepUpTo"] is not None:
+        up_to = datetime.fromisoformat(expected["sweepUpTo"])
+        closed = engine.sweep(up_to)
+        found = "closes what is" if closed else "finds nothing"
+        console.print(Text(f"  {clock(up_to)}  the sweep {found} past its deadline", "dim"))
+        for row in closed:
+            story.deadline(row, engine)
+    console.print()
+    for sentence in endings(engine, json.loads(lines[0])["event"]["userId"]):
+        console.print(Text(f"  {sentence}", "bold"), soft_wrap=True)
+    console.print()
+
+
+def outlook(console: Console) -> None:
+    """The machine that all this ran through, and what to try next."""
+    console.rule(Text("The machine", "bold"), align="left", style="dim")
+    console.print(Text("Mermaid text, as 'sermo-fsm diagram' prints it:"))
+    console.print()
+    console.print(Text(render("mermaid")), soft_wrap=True)
+    command, examples = (os.path.relpath(path) for path in (Path(sys.prefix) / "bin", FOLDER))
+    console.rule(Text("Try it yourself", "bold"), align="left", style="dim")
+    for line in (
+        f"{command}/sermo-fsm ingest {examples}/*.jsonl",
+        f"{command}/sermo-fsm sessions",
+        f"{command}/sermo-fsm history comviq-web 3f0b7c52-6a1e-4d0f-9b8e-51c7a2d4e690",
+        f"{command}/sermo-fsm --help",
+    ):
+        console.print(Text(f"  {line}"), soft_wrap=True)
+
+
+def main() -> None:
+    """Play all of them into one database, which is gone afterwards."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+    watched = sys.stdout.isatty()
+    width = None if watched else WIDTH
+    console = Console(width=width, force_terminal=watched, highlight=False)
+    expected = json.loads((FOLDER / "expected.json").read_text(encoding="utf-8"))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ChatEngine(f"sqlite:///{folder}/demo.db") as engine,
+    ):
+        engine.migrate()
+        console.print(Text("Time, who, what, where the chat is, what became of the event."))
+        console.print(
+            Text("* was received before what stands above it, on the other queue.", "dim")
+        )
+        console.print()
+        for scenario in SCENARIOS:
+            show(console, engine, scenario, expected[scenario.name])
+    outlook(console)
+
+
+if __name__ == "__main__":
+    main()
