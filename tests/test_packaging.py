@@ -1,0 +1,75 @@
+import importlib.metadata
+import inspect
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+from hatchling.builders.wheel import WheelBuilder
+
+import sermo_fsm
+
+CHECKOUT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """What a wheel made from this checkout holds."""
+    folder = tmp_path_factory.mktemp("wheel")
+    (wheel,) = WheelBuilder(str(CHECKOUT)).build(directory=str(folder), versions=["standard"])
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+def test_the_type_marker_ships(shipped: set[str]) -> None:
+    assert "sermo_fsm/py.typed" in shipped
+
+
+def test_every_module_ships(shipped: set[str]) -> None:
+    modules = {str(p.relative_to(CHECKOUT)) for p in (CHECKOUT / "sermo_fsm").rglob("*.py")}
+    assert modules
+    assert modules <= shipped
+
+
+def test_the_migrations_ship_inside_the_package(shipped: set[str]) -> None:
+    migrations = CHECKOUT / "migrations"
+    sources = [p for p in migrations.rglob("*") if p.suffix in {".py", ".mako", ".ini"}]
+    assert sources
+    assert {f"sermo_fsm/migrations/{p.relative_to(migrations)}" for p in sources} <= shipped
+
+
+def test_nothing_else_ships(shipped: set[str]) -> None:
+    assert {name.split("/")[0] for name in shipped} == {
+        "sermo_fsm",
+        f"sermo_fsm-{sermo_fsm.__version__}.dist-info",
+    }
+    assert not [name for name in shipped if "__pycache__" in name]
+
+
+def test_the_public_names_are_exactly_those_that_can_be_imported() -> None:
+    public = {
+        name
+        for name in dir(sermo_fsm)
+        if not name.startswith("_") and not inspect.ismodule(getattr(sermo_fsm, name))
+    }
+    assert set(sermo_fsm.__all__) == public
+    assert len(sermo_fsm.__all__) == len(public)
+
+
+def test_the_version_is_the_one_of_the_metadata() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert sermo_fsm.__version__ == importlib.metadata.version("sermo-fsm") == project["version"]
+
+
+def test_the_layers_hold() -> None:
+    lint_imports = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run(
+        [lint_imports, "--no-cache"],
+        cwd=CHECKOUT,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
