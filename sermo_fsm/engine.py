@@ -225,7 +225,8 @@ class ChatEngine:
         self, session_id: str, *, connection: sa.Connection | None = None
     ) -> ChatSession | None:
         """The session with this id; None where there is none."""
-        _check_id("session_id", session_id)
+        if not is_id(session_id):
+            return None
         with self._reading(connection) as ours:
             return queries.session_by_id(ours, session_id)
 
@@ -261,7 +262,8 @@ class ChatEngine:
         self, session_id: str, *, connection: sa.Connection | None = None
     ) -> Generator[HistoryRow, None, None]:
         """The rows of a session, in order; read while you iterate. Nothing for no such session."""
-        _check_id("session_id", session_id)
+        if not is_id(session_id):
+            return self._iterate(connection, lambda _: iter(()))
         return self._iterate(connection, lambda ours: queries.history(ours, session_id))
 
     def strays(

@@ -590,10 +590,12 @@ class TestQuestions:
         with pytest.raises(InvalidArgument):
             list(chats.sessions(**wrong))
 
-    def test_an_id_that_nobody_can_have_is_refused(self, chats: ChatEngine) -> None:
-        for ask in (chats.session, chats.history, lambda name: chats.status(PLATFORM, name)):
-            with pytest.raises(InvalidArgument):
-                ask("\ud800")
+    def test_an_id_that_nobody_can_have_is_nobodys(self, chats: ChatEngine) -> None:
+        with pytest.raises(InvalidArgument, match="user_id"):
+            chats.status(PLATFORM, "\ud800")
+        for odd in ("", "\ud800", "x" * 256):
+            assert chats.session(odd) is None
+            assert list(chats.history(odd)) == []
 
     def test_a_bot_can_tell_whether_to_speak(self, chats: ChatEngine) -> None:
         chats.handle("inbound", text(), received_at=at(0))
