@@ -2,7 +2,8 @@
 
 ``after_commit`` waits for the *outermost* commit, also inside a transaction that the host began
 and will end after we returned. Rows that were written inside a savepoint are forgotten when that
-savepoint is rolled back.
+savepoint is rolled back. While such a call runs, the host's connection is still ending its
+transaction: a hook uses another one.
 """
 
 import logging
@@ -32,16 +33,32 @@ class Hooks:
     within_transaction: list[WithinTransaction] = field(factory=list)
     after_commit: list[AfterCommit] = field(factory=list)
 
-    def written(self, connection: sa.Connection, rows: Iterable[HistoryRow]) -> None:
-        """Call those within the transaction now, and the others once it is durable."""
-        rows = tuple(rows)
+    def within(self, rows: Iterable[HistoryRow], connection: sa.Connection) -> None:
+        """Call those that want to be part of the transaction."""
         for row in rows:
-            for within in self.within_transaction:
-                within(row, connection)
-        if self.after_commit and rows:
-            _waiting_on(connection).add(
-                partial(after, row) for row in rows for after in self.after_commit
-            )
+            for hook in tuple(self.within_transaction):
+                hook(row, connection)
+
+    def committed(self, rows: Iterable[HistoryRow]) -> None:
+        """Call the others: these rows are durable."""
+        _run(self._calls(rows))
+
+    def wait(self, rows: Iterable[HistoryRow], connection: sa.Connection) -> None:
+        """Call them once the host has committed the outermost transaction of *connection*."""
+        if calls := self._calls(rows):
+            _waiting_on(connection).calls += map(_Call, calls)
+
+    def _calls(self, rows: Iterable[HistoryRow]) -> list[Callable[[], object]]:
+        return [partial(hook, row) for row in rows for hook in self.after_commit]
+
+
+def _run(calls: Iterable[Callable[[], object]]) -> None:
+    for call in calls:
+        try:
+            call()
+        except Exception:  # noqa: BLE001 - whatever the host's code may raise
+            # What was written is durable: the caller must not take this for a failed commit.
+            _LOG.exception("an after_commit hook failed")
 
 
 @define
@@ -57,9 +74,6 @@ class _Waiting:
     """The calls that wait for the outermost commit of one connection."""
 
     calls: list[_Call] = field(factory=list)
-
-    def add(self, calls: Iterable[Callable[[], object]]) -> None:
-        self.calls += map(_Call, calls)
 
     def release_savepoint(self, _: sa.Connection, name: str, __: object) -> None:
         """The first to be released after a row was written is the one around it."""
@@ -79,12 +93,7 @@ class _Waiting:
 
     def run(self) -> None:
         calls, self.calls = self.calls, []
-        for call in calls:
-            try:
-                call.run()
-            except Exception:  # noqa: BLE001 - whatever the host's code may raise
-                # What was written is durable: the caller must not take this for a failed commit.
-                _LOG.exception("an after_commit hook failed")
+        _run(call.run for call in calls)
 
 
 def _waiting_on(connection: sa.Connection) -> _Waiting:
@@ -106,15 +115,14 @@ def _number(savepoint: str) -> int:
 
 def _wrap_commit(connection: sa.Connection, waiting: _Waiting) -> None:
     """SQLAlchemy's own ``commit`` event comes before the commit, and nothing comes after it."""
-    for name in ("_commit_impl", "_commit_twophase_impl"):
-        commit = getattr(connection, name)
+    commit: Callable[[], None] = connection._commit_impl  # noqa: SLF001 - see above
 
-        def committed(*args: Any, _commit: Callable[..., Any] = commit, **options: Any) -> None:
-            try:
-                _commit(*args, **options)
-            except BaseException:
-                waiting.forget(connection)  # no ``rollback`` event follows on a failed commit
-                raise
-            waiting.run()
+    def committed() -> None:
+        try:
+            commit()
+        except BaseException:
+            waiting.forget(connection)  # no ``rollback`` event follows on a failed commit
+            raise
+        waiting.run()
 
-        setattr(connection, name, committed)
+    connection.__dict__["_commit_impl"] = committed

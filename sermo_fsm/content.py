@@ -53,7 +53,9 @@ def fingerprint(value: Mapping[str, Any]) -> bytes:
 # Its own grammar, for what base64 takes for valid changes from one Python to the next. Too much
 # padding does no harm, and the protocol's own example has it.
 _BASE64: Final = re.compile(r"([A-Za-z0-9+/]*+)(={0,2})", re.ASCII)
-_DATA_URL: Final = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w.+-]+=[\w.+-]+)*;base64,", re.ASCII)
+_DATA_URL: Final = re.compile(
+    r"data:([\w.+-]{1,99}/[\w.+-]{1,99})(?:;[\w.+-]+=[\w.+-]+)*;base64,", re.ASCII
+)
 
 
 def image_of(text: str) -> Image:

@@ -2,10 +2,11 @@
 
 What SQLite's driver does by itself is not enough: it begins a transaction only at the first write,
 so a savepoint opened first would outlive the outer rollback, and two readers that go on to write
-would lose an update. The listeners here make every transaction begin where SQLAlchemy says so.
+would lose an update. What is here makes every transaction begin where SQLAlchemy says so.
 """
 
 import sqlite3
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -15,51 +16,77 @@ from sqlalchemy import event, exc
 
 from sermo_fsm.errors import InvalidArgument, LostRace, StoreBusy, StoreError
 
-__all__ = [
-    "adopt_engine",
-    "begin_for_real",
-    "committing",
-    "open_engine",
-    "translated",
-    "writing",
-]
+__all__ = ["adopt_engine", "committing", "join", "open_engine", "translated", "writing"]
 
-IMMEDIATE: Final = "sermo_immediate"
-"""An execution option: this transaction is going to write, so take SQLite's lock at once."""
+_WRITING: Final = "sermo_writing"
+"""An execution option: this transaction is ours, and takes SQLite's lock at once."""
+
+_HOLDER: Final = "sermo_holder"
+"""Whose transaction a driver's connection is in: a pool may lend the same one twice."""
 
 _BUSY_TIMEOUT_MS: Final = 30_000
+_NESTED_WAIT_S: Final = 10
 
 
 def open_engine(url: str | sa.URL) -> sa.Engine:
     """An engine of our own.
 
     Raises:
-        InvalidArgument: Not a database URL, or one whose driver is not installed.
+        InvalidArgument: Not the URL of a database that this release works with.
     """
     try:
+        url = sa.make_url(url)
+        options: dict[str, Any] = {}
+        if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+            # One connection for all threads: each has its own database in memory otherwise.
+            options = {
+                "poolclass": sa.QueuePool,
+                "pool_size": 1,
+                "max_overflow": 0,
+                "pool_timeout": _NESTED_WAIT_S,
+                "connect_args": {"check_same_thread": False},
+            }
         # Parameters are what customers wrote: they stay out of logs and errors.
-        engine = sa.create_engine(url, hide_parameters=True)
+        engine = sa.create_engine(url, hide_parameters=True, **options)
     except (exc.ArgumentError, TypeError, ValueError):  # such as a port that is no number
         wanted = "a database URL such as sqlite:///sermo.db"
         raise InvalidArgument("url", wanted=wanted, got="something else") from None
     except ModuleNotFoundError as error:
         wanted = "a database URL whose driver is installed"
         raise InvalidArgument("url", wanted=wanted, got=f"no module {error.name}") from None
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _set_pragmas)
     adopt_engine(engine)
+    event.listen(engine, "connect", _set_pragmas)
+    if "timeout" not in engine.url.query:
+        event.listen(engine, "connect", _set_busy_timeout)
     return engine
 
 
 def adopt_engine(engine: sa.Engine) -> None:
-    """Make the transactions of *engine*, ours or the host's, begin where SQLAlchemy says so."""
-    if engine.dialect.name == "sqlite" and not event.contains(engine, "begin", begin_for_real):
-        event.listen(engine, "begin", begin_for_real)
+    """Make the transactions of *engine*, ours or the host's, begin where SQLAlchemy says so.
+
+    Raises:
+        InvalidArgument: It is no SQLite engine.
+    """
+    if engine.dialect.name != "sqlite":
+        wanted = "SQLite, which is all that this release works with"
+        raise InvalidArgument("database", wanted=wanted, got=engine.dialect.name)
+    if not is_adopted(engine):
+        event.listen(engine, "begin", _begin)
+        event.listen(engine, "commit", _let_go)
+        event.listen(engine, "rollback", _let_go)
+
+
+def is_adopted(engine: sa.Engine) -> bool:
+    """Whether :func:`adopt_engine` was called for it."""
+    return event.contains(engine, "begin", _begin)
+
+
+def _set_busy_timeout(dbapi_connection: Any, _: object) -> None:
+    dbapi_connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
 
 
 def _set_pragmas(dbapi_connection: Any, _: object) -> None:
     cursor = dbapi_connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
     cursor.execute("PRAGMA foreign_keys = ON")
     # The mode stays with the file: one that is somebody else's keeps its own.
     if cursor.execute(_IS_OURS).fetchone()[0]:
@@ -75,23 +102,74 @@ _IS_OURS: Final = (
 )
 
 
-def begin_for_real(connection: sa.Connection) -> None:
-    """Begin SQLite's own transaction, where SQLAlchemy's began but the driver's did not yet."""
-    options = connection.get_execution_options()
+def _begin(connection: sa.Connection) -> None:
+    """Begin SQLite's own transaction, where SQLAlchemy's begins and the driver's does not."""
+    if connection.get_execution_options().get(_WRITING):
+        return  # writing() does
     driver: Any = connection.connection.dbapi_connection
-    if driver.in_transaction or options.get("isolation_level") == "AUTOCOMMIT":
-        return
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(IMMEDIATE) else "BEGIN")
+    if driver.in_transaction:
+        _refuse_foreign(connection)
+    elif driver.isolation_level is not None:  # else the host wants autocommit, or begins itself
+        connection.exec_driver_sql("BEGIN")
+        connection.info[_HOLDER] = weakref.ref(connection)
+
+
+def _begin_to_write(connection: sa.Connection) -> None:
+    """Take SQLite's lock before the first read: then nobody writes between reading and writing."""
+    driver: Any = connection.connection.dbapi_connection
+    if getattr(driver, "autocommit", None) is True:
+        wanted = "an engine whose driver has no autocommit=True: it would never commit"
+        raise InvalidArgument("database", wanted=wanted, got=True)
+    if driver.in_transaction:
+        _refuse_foreign(connection)
+        connection.exec_driver_sql("ROLLBACK")  # it has only just begun: the host's engine did
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    connection.info[_HOLDER] = weakref.ref(connection)
+
+
+def _let_go(connection: sa.Connection) -> None:
+    connection.info.pop(_HOLDER, None)
+
+
+def _refuse_foreign(connection: sa.Connection) -> None:
+    holder = connection.info.get(_HOLDER, lambda: None)()
+    if holder is not None and holder is not connection:
+        raise StoreError(
+            "the driver's connection is in another transaction already: hand in that connection "
+            "(connection=…), or use a pool that lends it once"
+        )
+
+
+def join(connection: sa.Connection) -> None:
+    """Make sure that the host's *connection* is in a transaction that can be rolled back.
+
+    Raises:
+        InvalidArgument: It is not, or it is in a savepoint that would outlive the rollback.
+    """
+    if connection.in_nested_transaction() and not is_adopted(connection.engine):
+        wanted = "a connection of an engine that was given to ChatEngine before its savepoint"
+        raise InvalidArgument("connection", wanted=wanted, got="another engine's")
+    adopt_engine(connection.engine)
+    if not connection.in_transaction():
+        connection.begin()
+    driver: Any = connection.connection.dbapi_connection
+    if not driver.in_transaction:
+        _begin(connection)
+    if not driver.in_transaction:
+        wanted = "a connection in a transaction"
+        raise InvalidArgument("connection", wanted=wanted, got="one in AUTOCOMMIT")
 
 
 @contextmanager
 def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A connection in a transaction that is going to write."""
+    """A connection in a transaction of ours that is going to write."""
     with translated():
         connection = engine.connect()
     with connection:
-        connection.execution_options(**{IMMEDIATE: True})
+        connection.execution_options(**{_WRITING: True})
         with committing(connection.begin):
+            with translated():
+                _begin_to_write(connection)
             yield connection
 
 
@@ -103,13 +181,15 @@ def committing(begin: Callable[[], sa.Transaction]) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with translated():
+        # SQLite may have rolled back by itself (a full disk): what went wrong first counts.
+        with suppress(exc.SQLAlchemyError):
             transaction.rollback()
         raise
     with translated():
         transaction.commit()
 
 
+_NO_TABLES: Final = "no such table: sermo_"
 _LOST: Final = ("UNIQUE constraint failed",)
 _BUSY: Final = ("database is locked", "database table is locked")
 
@@ -127,6 +207,8 @@ def translated() -> Iterator[None]:
         yield
     except exc.DBAPIError as error:
         reason = _word_of(error)
+        if _NO_TABLES in reason:
+            reason += "; create our tables by ChatEngine.migrate() or 'sermo-fsm db upgrade'"
         if any(lost in reason for lost in _LOST):
             raise LostRace(f"another writer was faster: {reason}") from error
         if any(busy in reason for busy in _BUSY):

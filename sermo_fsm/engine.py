@@ -17,16 +17,16 @@ from sermo_fsm import verify as verification
 from sermo_fsm._hooks import AfterCommit, Hooks, WithinTransaction
 from sermo_fsm.database import (
     adopt_engine,
-    begin_for_real,
     committing,
+    join,
     open_engine,
     translated,
     writing,
 )
-from sermo_fsm.envelope import Envelope, as_direction, read_envelope
+from sermo_fsm.envelope import Envelope, as_direction, as_moment, read_envelope
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
-from sermo_fsm.events import Direction
-from sermo_fsm.fields import BIGGEST_INTEGER, is_id
+from sermo_fsm.events import Direction, Event
+from sermo_fsm.fields import AN_ID, BIGGEST_INTEGER, is_id
 from sermo_fsm.handling import Arrival, Rejected, arrive
 from sermo_fsm.jsontext import Limits
 from sermo_fsm.machine import State
@@ -39,7 +39,11 @@ __all__ = ["ChatEngine"]
 
 _T = TypeVar("_T")
 
-Line = Envelope | bytes | str | Mapping[str, Any]
+Line = Envelope | Event | bytes | str | Mapping[str, Any]
+
+
+_Within = TypeVar("_Within", bound=WithinTransaction)
+_After = TypeVar("_After", bound=AfterCommit)
 
 
 class ChatEngine:
@@ -94,8 +98,7 @@ class ChatEngine:
         Returns:
             The revision that the database is at now.
         """
-        with writing(self._engine) as connection, translated():
-            return migrate.upgrade(connection)
+        return self._write(None, migrate.upgrade, lambda _: ())
 
     def check_schema(self) -> None:
         """Raise where this release can't work with the tables of the database.
@@ -156,8 +159,7 @@ class ChatEngine:
             platform_id=platform_id,
         )
         arrival = arrive(envelope, self._limits, datetime.now(UTC))
-        with self._writing(connection) as ours:
-            (receipt,) = self._handle(ours, [arrival])
+        (receipt,) = self._handle(connection, [arrival])
         if receipt.error is not None and not isinstance(receipt.error, InvalidEvent):
             raise receipt.error
         return receipt
@@ -176,7 +178,7 @@ class ChatEngine:
         says so. A ``within_transaction`` hook that raises undoes the whole batch.
 
         Args:
-            envelopes: :class:`~sermo_fsm.Envelope`, or the JSON of one, or of a bare event.
+            envelopes: :class:`~sermo_fsm.Envelope`, or the JSON of one, or a bare event.
             direction: The queue of bare events.
             platform_id: Stands in where neither event nor envelope has a ``platformId``.
             connection: The host's, in a transaction of the host's.
@@ -184,11 +186,13 @@ class ChatEngine:
         queue = None if direction is None else as_direction(direction)
         _check_id("platform_id", platform_id)
         arrivals = [self._open(item, queue, platform_id) for item in envelopes]
-        with self._writing(connection) as ours:
-            return self._handle(ours, arrivals)
+        return self._handle(connection, arrivals)
 
     def sweep(self, up_to: datetime | None = None) -> list[HistoryRow]:
         """Close every session whose deadline is reached at *up_to*.
+
+        Many are closed in portions, each in a transaction of its own: what was closed before an
+        error stays closed.
 
         Args:
             up_to: The time to which the inbound queue has been read; now, where left out. A worker
@@ -197,18 +201,11 @@ class ChatEngine:
         Returns:
             The row of each session that was closed.
         """
-        if up_to is not None and up_to.tzinfo is None:
-            raise InvalidArgument("up_to", wanted="an aware datetime", got=up_to)
-        moment = up_to or datetime.now(UTC)
+        moment = datetime.now(UTC) if up_to is None else as_moment("up_to", up_to)
         closed: list[HistoryRow] = []
-        while True:
-            with self._writing(None) as connection:
-                with translated():
-                    rows = handling.sweep(connection, moment)
-                self._hooks.written(connection, rows)
-            if not rows:
-                return closed
+        while rows := self._write(None, lambda ours: handling.sweep(ours, moment), tuple):
             closed += rows
+        return closed
 
     # --- questions -------------------------------------------------------------------------------
 
@@ -280,7 +277,7 @@ class ChatEngine:
 
     # --- hooks -----------------------------------------------------------------------------------
 
-    def within_transaction(self, hook: WithinTransaction) -> WithinTransaction:
+    def within_transaction(self, hook: _Within) -> _Within:
         """Call ``hook(row, connection)`` for every row, inside its transaction.
 
         Raising undoes the event, and reaches the caller of ``handle``. A decorator.
@@ -288,7 +285,7 @@ class ChatEngine:
         self._hooks.within_transaction.append(hook)
         return hook
 
-    def after_commit(self, hook: AfterCommit) -> AfterCommit:
+    def after_commit(self, hook: _After) -> _After:
         """Call ``hook(row)`` for every row, once the outermost transaction is durable.
 
         What it raises is logged and goes no further: the row is written. A decorator.
@@ -298,19 +295,36 @@ class ChatEngine:
 
     # --- transactions ----------------------------------------------------------------------------
 
-    @contextmanager
-    def _writing(self, connection: sa.Connection | None) -> Iterator[sa.Connection]:
-        """Our own transaction; or, within the host's, a savepoint of ours."""
+    def _write(
+        self,
+        connection: sa.Connection | None,
+        work: Callable[[sa.Connection], _T],
+        rows_of: Callable[[_T], Iterable[HistoryRow]],
+    ) -> _T:
+        """Do *work* in a transaction of ours; or, within the host's, in a savepoint of ours."""
         if connection is None:
             with writing(self._engine) as ours:
-                yield ours
-            return
-        adopt_engine(connection.engine)
-        if connection.dialect.name == "sqlite" and connection.in_transaction():
-            with translated():
-                begin_for_real(connection)
+                result, rows = self._work(ours, work, rows_of)
+            self._hooks.committed(rows)
+            return result
+        with translated():
+            join(connection)
         with committing(connection.begin_nested):
-            yield connection
+            result, rows = self._work(connection, work, rows_of)
+            self._hooks.wait(rows, connection)
+        return result
+
+    def _work(
+        self,
+        connection: sa.Connection,
+        work: Callable[[sa.Connection], _T],
+        rows_of: Callable[[_T], Iterable[HistoryRow]],
+    ) -> tuple[_T, tuple[HistoryRow, ...]]:
+        with translated():
+            result = work(connection)
+        rows = tuple(rows_of(result))
+        self._hooks.within(rows, connection)
+        return result, rows
 
     @contextmanager
     def _reading(self, connection: sa.Connection | None) -> Iterator[sa.Connection]:
@@ -328,17 +342,20 @@ class ChatEngine:
             yield from read(ours)
 
     def _handle(
-        self, connection: sa.Connection, arrivals: list[Arrival | Rejected]
+        self, connection: sa.Connection | None, arrivals: list[Arrival | Rejected]
     ) -> list[Receipt]:
-        with translated():
-            receipts = handling.handle(connection, arrivals, self._policy)
-        self._hooks.written(connection, (row for receipt in receipts for row in receipt.rows))
-        return receipts
+        return self._write(
+            connection,
+            lambda ours: handling.handle(ours, arrivals, self._policy),
+            lambda receipts: (row for receipt in receipts for row in receipt.rows),
+        )
 
     def _open(
         self, item: Line, direction: Direction | None, platform_id: str | None
     ) -> Arrival | Rejected:
         now = datetime.now(UTC)
+        if isinstance(item, Event):
+            item = Envelope(as_direction(direction), item, platform_id=platform_id)
         if not isinstance(item, Envelope):
             try:
                 item = read_envelope(
@@ -358,10 +375,10 @@ def _states(state: str | Iterable[str] | None) -> tuple[State, ...]:
 
 
 def _check_limit(limit: int | None) -> None:
-    if limit is not None and not 0 <= limit <= BIGGEST_INTEGER:
+    if limit is not None and limit not in range(BIGGEST_INTEGER + 1):
         raise InvalidArgument("limit", wanted=f"0 to {BIGGEST_INTEGER}", got=limit)
 
 
 def _check_id(argument: str, value: str | None) -> None:
     if value is not None and not is_id(value):
-        raise InvalidArgument(argument, wanted="1 to 255 characters", got=value)
+        raise InvalidArgument(argument, wanted=AN_ID, got=value)

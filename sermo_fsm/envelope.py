@@ -8,21 +8,20 @@ from attrs import field, frozen
 
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
 from sermo_fsm.events import Direction
-from sermo_fsm.fields import is_id, kind_of_value
+from sermo_fsm.fields import AN_ID, is_id, kind_of_value
 from sermo_fsm.jsontext import Limits, Parsed, check_depth, parse, parse_time, read_id
 from sermo_fsm.wire import Raw
 
-__all__ = ["Envelope", "as_direction", "as_received_at", "read_envelope"]
+__all__ = ["Envelope", "as_direction", "as_moment", "read_envelope"]
 
 _SLACK: Final = 16 * 1024  # bytes that may stand around an event
 _QUEUES: Final = (Direction.INBOUND, Direction.OUTBOUND, Direction.INTERNAL)
 _A_QUEUE: Final = "inbound, outbound or internal"
-_AN_ID: Final = "a string of 1 to 255 characters, without NUL or lone surrogates"
 
 # Every deadline that follows from such a time is still within the calendar.
 _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(9700, 1, 1, tzinfo=UTC)
-_A_TIME: Final = "an aware datetime from 1970 to 9699"
+_A_TIME: Final = "a time with a zone, from 1970 to 9699"
 
 
 def as_direction(value: object) -> Direction:
@@ -36,17 +35,17 @@ def as_direction(value: object) -> Direction:
     raise InvalidArgument("direction", wanted=_A_QUEUE, got=value)
 
 
-def as_received_at(value: object) -> datetime:
+def as_moment(argument: str, value: object) -> datetime:
     """*value* as a receive time, in UTC.
 
     Raises:
         InvalidArgument: Not an aware datetime, or beyond what can be reckoned with.
     """
     if not isinstance(value, datetime) or value.utcoffset() is None:
-        raise InvalidArgument("received_at", wanted=_A_TIME, got=value)
+        raise InvalidArgument(argument, wanted=_A_TIME, got=value)
     if _EARLIEST <= value < _LATEST:
         return value.astimezone(UTC)
-    raise InvalidArgument("received_at", wanted=_A_TIME, got=value)
+    raise InvalidArgument(argument, wanted=_A_TIME, got=value)
 
 
 def _direction(value: object) -> Direction:
@@ -54,12 +53,12 @@ def _direction(value: object) -> Direction:
 
 
 def _optional_time(value: object) -> datetime | None:
-    return None if value is None else as_received_at(value)
+    return None if value is None else as_moment("received_at", value)
 
 
 def _check_id(_: object, attribute: Any, value: object) -> None:
     if value is not None and not is_id(value):
-        raise InvalidArgument(attribute.name, wanted=_AN_ID, got=value)
+        raise InvalidArgument(attribute.name, wanted=AN_ID, got=value)
 
 
 @frozen
@@ -137,11 +136,11 @@ def _queue(value: object) -> Direction:
 
 
 def _id(value: Mapping[str, Any], name: str, limits: Limits) -> str | None:
-    return read_id(value[name], f"$.{name}", limits) if name in value else None
+    return None if value.get(name) is None else read_id(value[name], f"$.{name}", limits)
 
 
 def _time(value: Mapping[str, Any]) -> datetime | None:
-    if "receivedAt" not in value:
+    if value.get("receivedAt") is None:
         return None
     moment = parse_time(value["receivedAt"], "$.receivedAt")
     if not _EARLIEST <= moment < _LATEST:

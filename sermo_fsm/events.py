@@ -24,7 +24,6 @@ from sermo_fsm.fields import (
     QUEUE_PLACE,
     TEXT,
     check,
-    on_wire,
     optional,
 )
 
@@ -119,9 +118,9 @@ QUIET: Final = frozenset(
 class Agent:
     """Who sent an outbound text, or whom a ``handover_to`` goes to."""
 
-    id: str = on_wire("id", ID)
-    name: str | None = on_wire("name", OPTIONAL_NAME, default=None)
-    type: str | None = on_wire("type", OPTIONAL_NAME, default=None)
+    id: str = field(validator=ID, metadata={"wire": "id"})
+    name: str | None = field(validator=OPTIONAL_NAME, metadata={"wire": "name"}, default=None)
+    type: str | None = field(validator=OPTIONAL_NAME, metadata={"wire": "type"}, default=None)
 
 
 def who_is(agent: Agent | None) -> Who:
@@ -151,11 +150,13 @@ class Event:
 
     types: ClassVar[tuple[str, ...]] = ()
     inbound: ClassVar[bool | None] = None
+    trigger: ClassVar[Trigger | None] = Trigger.UNKNOWN
+    """What it means to the machine; None where that depends on the event."""
 
     type: str = field(validator=_check_type, metadata={"wire": "type"})
     platform_id: str | None = None
     user_id: str | None = None
-    at: datetime | None = on_wire("at", OPTIONAL_TIME, default=None)
+    at: datetime | None = field(validator=OPTIONAL_TIME, metadata={"wire": "at"}, default=None)
     extra: Mapping[str, Any] = field(factory=dict, repr=False)
 
 
@@ -168,11 +169,9 @@ class Unknown(Event):
 class KnownEvent(Event):
     """What every event of the protocol has."""
 
-    trigger: ClassVar[Trigger]
-
     type: str = field(validator=_check_type, metadata={"wire": "type"})
-    platform_id: str = on_wire("platformId", ID)
-    user_id: str = on_wire("userId", ID)
+    platform_id: str = field(validator=ID, metadata={"wire": "platformId"})
+    user_id: str = field(validator=ID, metadata={"wire": "userId"})
 
     @type.default  # noqa: A003 - the field above, not the builtin
     def _first_type(self) -> str:
@@ -188,9 +187,9 @@ class _Inbound(KnownEvent):
 class _Outbound(KnownEvent):
     inbound: ClassVar[bool | None] = False
 
-    agent: Agent | None = on_wire(
-        "agent",
-        check("an object", optional(lambda value: isinstance(value, Agent))),
+    agent: Agent | None = field(
+        validator=check("an object", optional(lambda value: isinstance(value, Agent))),
+        metadata={"wire": "agent"},
         default=None,
     )
 
@@ -202,8 +201,10 @@ class CustomerText(_Inbound):
     types = ("text",)
     trigger = Trigger.CUSTOMER_TEXT
 
-    text: str = on_wire("text", TEXT, repr=False)
-    image: str | None = on_wire("image", OPTIONAL_TEXT, default=None, repr=False)
+    text: str = field(validator=TEXT, metadata={"wire": "text"}, repr=False)
+    image: str | None = field(
+        validator=OPTIONAL_TEXT, metadata={"wire": "image"}, default=None, repr=False
+    )
 
 
 @frozen(kw_only=True)
@@ -221,7 +222,9 @@ class Typing(_Inbound):
     types = ("typing", "typing_on", "typing_off")
     trigger = Trigger.TYPING
 
-    text: str | None = on_wire("text", OPTIONAL_TEXT, default=None, repr=False)
+    text: str | None = field(
+        validator=OPTIONAL_TEXT, metadata={"wire": "text"}, default=None, repr=False
+    )
 
 
 @frozen(kw_only=True)
@@ -231,7 +234,9 @@ class MessagesRead(_Inbound):
     types = ("messages_read",)
     trigger = Trigger.MESSAGES_READ
 
-    text: str | None = on_wire("text", OPTIONAL_TEXT, default=None, repr=False)
+    text: str | None = field(
+        validator=OPTIONAL_TEXT, metadata={"wire": "text"}, default=None, repr=False
+    )
 
 
 @frozen(kw_only=True)
@@ -241,7 +246,9 @@ class ClientLeft(_Inbound):
     types = ("client_left", "client_closed")
     trigger = Trigger.CLIENT_LEFT
 
-    text: str | None = on_wire("text", OPTIONAL_TEXT, default=None, repr=False)
+    text: str | None = field(
+        validator=OPTIONAL_TEXT, metadata={"wire": "text"}, default=None, repr=False
+    )
 
 
 @frozen(kw_only=True)
@@ -260,10 +267,13 @@ class Reply(_Outbound):
     """
 
     types = ("text",)
+    trigger = None
 
-    text: str = on_wire("text", TEXT, repr=False)
-    image: str | None = on_wire("image", OPTIONAL_TEXT, default=None, repr=False)
-    typing: float | None = on_wire("typing", MILLISECONDS, default=None)
+    text: str = field(validator=TEXT, metadata={"wire": "text"}, repr=False)
+    image: str | None = field(
+        validator=OPTIONAL_TEXT, metadata={"wire": "image"}, default=None, repr=False
+    )
+    typing: float | None = field(validator=MILLISECONDS, metadata={"wire": "typing"}, default=None)
 
     @property
     def sender(self) -> Who:
@@ -278,7 +288,7 @@ class SystemText(_Outbound):
     types = ("system_text",)
     trigger = Trigger.SYSTEM_TEXT
 
-    text: str = on_wire("text", TEXT, repr=False)
+    text: str = field(validator=TEXT, metadata={"wire": "text"}, repr=False)
 
 
 @frozen(kw_only=True)
@@ -304,7 +314,7 @@ class QueueNumber(_Outbound):
     types = ("queue_number",)
     trigger = Trigger.QUEUE_NUMBER
 
-    queue_number: int = on_wire("queueNumber", QUEUE_PLACE)
+    queue_number: int = field(validator=QUEUE_PLACE, metadata={"wire": "queueNumber"})
 
 
 @frozen(kw_only=True)
@@ -330,7 +340,9 @@ class HandoverToBot(_Outbound):
     types = ("handover_to_bot",)
     trigger = Trigger.HANDOVER_TO_BOT
 
-    flow_group_id: str | None = on_wire("flowGroupId", OPTIONAL_NAME, default=None)
+    flow_group_id: str | None = field(
+        validator=OPTIONAL_NAME, metadata={"wire": "flowGroupId"}, default=None
+    )
 
 
 @frozen(kw_only=True)
@@ -346,8 +358,11 @@ class HandoverTo(_Outbound):
     """The handover of the protocol's scenario; ``agent`` is whom it goes to."""
 
     types = ("handover_to",)
+    trigger = None
 
-    flow_group_id: str | None = on_wire("flowGroupId", OPTIONAL_NAME, default=None)
+    flow_group_id: str | None = field(
+        validator=OPTIONAL_NAME, metadata={"wire": "flowGroupId"}, default=None
+    )
 
 
 KINDS: Final[Mapping[tuple[bool, str], type[KnownEvent]]] = {
@@ -389,7 +404,5 @@ def trigger_of(event: Event) -> Trigger:
         case HandoverTo():
             to_bot = who_is(event.agent) is Who.BOT
             return Trigger.HANDOVER_TO_BOT if to_bot else Trigger.HANDOVER_TO_AGENT
-        case KnownEvent():
-            return event.trigger
         case _:
-            return Trigger.UNKNOWN
+            return event.trigger or Trigger.UNKNOWN

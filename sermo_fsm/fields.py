@@ -1,18 +1,19 @@
 """What a field of an event may hold.
 
-A check belongs to a field; it holds for an event that was read and for one that was made in Python.
+A check is the validator of a field, whose metadata say what it is called on the ``wire``. It holds
+for an event that was read and for one that was made in Python.
 """
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from attrs import Attribute
-from attrs import field as attrs_field
+from attrs import Attribute  # noqa: TC002 - attrs reads the annotation
 
 from sermo_fsm.errors import InvalidEvent
 
 __all__ = [
+    "AN_ID",
     "BIGGEST_INTEGER",
     "ID",
     "ID_CHARACTERS",
@@ -25,7 +26,6 @@ __all__ = [
     "check",
     "is_id",
     "kind_of_value",
-    "on_wire",
     "optional",
 ]
 
@@ -99,7 +99,8 @@ def optional(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or holds(value)
 
 
-ID = check("a string of 1 to 255 characters, without NUL or lone surrogates", is_id)
+AN_ID: Final = "a string of 1 to 255 characters, without NUL or lone surrogates"
+ID = check(AN_ID, is_id)
 TEXT = check("a string", lambda value: isinstance(value, str))
 OPTIONAL_TEXT = check("a string", optional(lambda value: isinstance(value, str)))
 OPTIONAL_NAME = check(
@@ -124,8 +125,3 @@ QUEUE_PLACE = check(
     f"an integer from 0 to {BIGGEST_INTEGER}",
     lambda value: type(value) is int and 0 <= value <= BIGGEST_INTEGER,
 )
-
-
-def on_wire(name: str, check: _Check, **options: Any) -> Any:
-    """A field that is called *name* on the wire."""
-    return attrs_field(validator=check, metadata={"wire": name}, **options)

@@ -147,11 +147,12 @@ def parse(raw: Json, limits: Limits, *, slack: int = 0) -> Parsed:
     try:
         value = _JSON.decode(text)
     except json.JSONDecodeError as error:
-        got = f"{error.msg} (line {error.lineno}, column {error.colno})"
+        # Not the interpreter's own words: they change from one version to the next.
+        got = f"something else at line {error.lineno}, column {error.colno}"
         raise InvalidEvent("$", wanted="JSON", got=got) from None
     except RecursionError:
         wanted = f"nesting of at most {depth} levels"
-        raise InvalidEvent("$", wanted=wanted, got="many more") from None
+        raise InvalidEvent("$", wanted=wanted, got="more") from None
     except ValueError:  # the interpreter's own bound on the digits of an integer
         raise InvalidEvent("$", wanted="numbers of a sane length", got="a longer one") from None
     if not isinstance(value, dict):

@@ -1,5 +1,6 @@
 """Bring a database to the schema of this release; works from a checkout and from a wheel."""
 
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,9 @@ VERSION_TABLE: Final = TABLE_PREFIX + "alembic_version"
 
 NEWER: Final = "use a newer sermo_fsm"
 """The remedy where the tables are of a later release."""
+
+# Alembic keeps the migration that runs in a global of its own, whichever database it is for.
+_ONE_AT_A_TIME: Final = threading.Lock()
 
 _REMEDY: Final = "run 'sermo-fsm db upgrade', or ChatEngine.migrate()"
 
@@ -92,5 +96,6 @@ def upgrade(connection: sa.Connection) -> str:
     have = current(connection)
     if _is_newer(have):
         raise SchemaNotReady(have, head(), NEWER)
-    command.upgrade(config(connection), "head")
+    with _ONE_AT_A_TIME:
+        command.upgrade(config(connection), "head")
     return head()

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from enum import StrEnum
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from attrs import fields
 
 from sermo_fsm.content import Image
+from sermo_fsm.errors import StoreError
 from sermo_fsm.events import Agent, Direction, Trigger, Who
 from sermo_fsm.jsontext import dump
 from sermo_fsm.machine import State
@@ -33,6 +35,8 @@ __all__ = [
 SessionKey = tuple[str, str, int]
 """Which session: platform id, user id and ordinal."""
 
+_Word = TypeVar("_Word", bound=StrEnum)
+
 _ENUMS: Final[Mapping[str, type[Any]]] = {
     "state": State,
     "kept_state": State,
@@ -51,13 +55,23 @@ _FIELD_OF: Final = {column: name for name, column in _PLAIN}
 _SELECTED: Final = tuple(_FIELD_OF.get(column.name, column.name) for column in SESSION.c)
 
 
+def _word(enum: type[_Word], value: str) -> _Word:
+    """A word of the database as what it stands for."""
+    try:
+        return enum(value)
+    except ValueError:
+        raise StoreError(f"the database holds an unknown {enum.__name__}: {value[:40]!r}") from None
+
+
+def _read(enum: type[_Word], value: str | None) -> _Word | None:
+    return None if value is None else _word(enum, value)
+
+
 def session_of(row: Iterable[Any]) -> tuple[int, ChatSession]:
     """A whole row of the session table, in its order, as its key and a value."""
     values = dict(zip(_SELECTED, row, strict=True))
     for name, enum in _ENUMS.items():
-        value = values[name]
-        if value is not None:
-            values[name] = enum(value)
+        values[name] = _read(enum, values[name])
     key = values.pop("id")
     del values["session_id"], values["live"]
     agent_id, name, kind = (values.pop(column) for column in _AGENT)
@@ -107,14 +121,12 @@ HISTORY_COLUMNS: Final = (
 def row_of(row: sa.RowMapping) -> HistoryRow:
     """A row of the history, joined to its session and perhaps its body, as a value."""
     event = row.get("event")
-    direction, trigger = row["direction"], row["trigger_name"]
-    from_state, to_state = row["from_state"], row["to_state"]
     return HistoryRow(
         id=row["id"],
-        direction=Direction(direction) if direction else None,
+        direction=_read(Direction, row["direction"]),
         type=row["type"],
-        trigger=Trigger(trigger) if trigger else None,
-        outcome=Outcome(row["outcome"]),
+        trigger=_read(Trigger, row["trigger_name"]),
+        outcome=_word(Outcome, row["outcome"]),
         received_at=row["received_at"],
         effective_at=row["effective_at"],
         at=row["sent_at"],
@@ -123,8 +135,8 @@ def row_of(row: sa.RowMapping) -> HistoryRow:
         user_id=row["user_id"],
         ordinal=row["ordinal"],
         seq=row["seq"],
-        from_state=State(from_state) if from_state else None,
-        to_state=State(to_state) if to_state else None,
+        from_state=_read(State, row["from_state"]),
+        to_state=_read(State, row["to_state"]),
         agent_id=row["agent_id"],
         reason=row["reason"],
         last_seen_at=row["last_seen_at"],

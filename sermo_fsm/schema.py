@@ -10,6 +10,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
+from sermo_fsm.errors import StoreError
+
 __all__ = ["BODY", "HISTORY", "IMAGE", "METADATA", "SESSION", "TABLE_PREFIX", "UtcDateTime"]
 
 TABLE_PREFIX: Final = "sermo_"
@@ -25,7 +27,12 @@ def _to_text(value: datetime | None) -> str | None:
 
 
 def _from_text(value: str | None) -> datetime | None:
-    return None if value is None else datetime.fromisoformat(value + "+00:00")
+    if value is None:
+        return None
+    try:
+        return datetime.fromisoformat(value + "+00:00")
+    except ValueError:
+        raise StoreError(f"a time in the database can't be read: {value[:40]!r}") from None
 
 
 class UtcDateTime(sa.TypeDecorator[datetime]):

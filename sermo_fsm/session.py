@@ -151,13 +151,6 @@ class ChatSession:
             return None
         return began
 
-    @property
-    def agent_in_charge(self) -> str | None:
-        """The id of the human whose turn it is."""
-        if self.state is State.WITH_AGENT and self.agent is not None:
-            return self.agent.id
-        return None
-
 
 @frozen(kw_only=True)
 class HistoryRow:

@@ -7,7 +7,6 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -125,11 +124,13 @@ def load_overdue(
 
 
 _LAST_TWO_SQLITE: Final = sa.text("""
-    SELECT s.* FROM json_each(:users) AS u JOIN sermo_session AS s
-        ON s.platform_id = u.value ->> 0 AND s.user_id = u.value ->> 1
+    WITH u (platform_id, user_id) AS (
+        SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:users))
+    SELECT s.* FROM u JOIN sermo_session AS s
+        ON s.platform_id = u.platform_id AND s.user_id = u.user_id
     WHERE s.ordinal > (
         SELECT max(o.ordinal) - 2 FROM sermo_session AS o
-        WHERE o.platform_id = u.value ->> 0 AND o.user_id = u.value ->> 1)
+        WHERE o.platform_id = u.platform_id AND o.user_id = u.user_id)
     ORDER BY s.ordinal
 """).columns(*SESSION.c)
 
@@ -263,14 +264,20 @@ def _run(
     )
 
 
-@lru_cache(maxsize=64)
-def _compiled(
-    statement: sa.Insert | sa.Update, dialect: sa.Dialect
-) -> tuple[str, list[tuple[str, Any]]]:
+_Compiled = tuple[str, list[tuple[str, Any]]]
+_COMPILED: Final[dict[tuple[sa.Insert | sa.Update, type[sa.Dialect]], _Compiled]] = {}
+
+
+def _compiled(statement: sa.Insert | sa.Update, dialect: sa.Dialect) -> _Compiled:
     """The statement as the driver takes it, and how each of its parameters is made ready."""
-    compiled = statement.compile(dialect=dialect)
-    names = compiled.positiontup or []
-    return str(compiled), [
-        (name, compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect))
-        for name in names
-    ]
+    key = statement, type(dialect)
+    if key not in _COMPILED:
+        compiled = statement.compile(dialect=dialect)
+        _COMPILED[key] = (
+            str(compiled),
+            [
+                (name, compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect))
+                for name in compiled.positiontup or ()
+            ],
+        )
+    return _COMPILED[key]

@@ -221,4 +221,4 @@ def encode(event: Event) -> dict[str, Any]:
             item = item.astimezone(UTC).isoformat().replace("+00:00", "Z")
         if item is not None:
             value[wire] = item
-    return {**value, **event.extra}
+    return {**event.extra, **value}

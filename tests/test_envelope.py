@@ -10,7 +10,7 @@ from attrs import evolve
 from hypothesis import given
 
 from sermo_fsm.content import excerpt
-from sermo_fsm.envelope import Envelope, as_direction, as_received_at, read_envelope
+from sermo_fsm.envelope import Envelope, as_direction, as_moment, read_envelope
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
 from sermo_fsm.events import Direction, Heartbeat
 from sermo_fsm.jsontext import Limits
@@ -34,7 +34,7 @@ ENVELOPE: dict[str, Any] = {
 A_QUEUE = "inbound, outbound or internal"
 AN_ID = "a string of 1 to 255 characters, without NUL or lone surrogates"
 A_TIME = "a timestamp with a zone, such as 2020-02-18T12:14:11.386Z"
-IN_REACH = "an aware datetime from 1970 to 9699"
+IN_REACH = "a time with a zone, from 1970 to 9699"
 
 
 def read(raw: Any, limits: Limits = LIMITS, **options: Any) -> tuple[Envelope, Message]:
@@ -187,7 +187,6 @@ BROKEN: dict[str, tuple[dict[str, Any], str, str, str]] = {
         A_TIME,
         "a number",
     ),
-    "null as time": ({**ENVELOPE, "receivedAt": None}, "$.receivedAt", A_TIME, "null"),
     "no zone": (
         {**ENVELOPE, "receivedAt": "2020-02-18T12:14:11"},
         "$.receivedAt",
@@ -227,7 +226,6 @@ def test_a_broken_envelope_gets_an_answer_with_a_path(name: str) -> None:
 @pytest.mark.parametrize(
     ("value", "got"),
     [
-        (None, "null"),
         (5, "a number"),
         (True, "a boolean"),
         (["m"], "an array"),
@@ -243,6 +241,12 @@ def test_the_ids_of_an_envelope_are_ids(name: str, value: object, got: str) -> N
     line = {**ENVELOPE, "event": WITHOUT_PLATFORM, name: value}
     error = complaint_of(line)
     assert (error.path, error.wanted, error.got) == (f"$.{name}", AN_ID, got)
+
+
+def test_null_is_as_good_as_left_out() -> None:
+    nothing = {"messageId": None, "receivedAt": None, "platformId": None}
+    envelope, _ = read({**ENVELOPE, **nothing})
+    assert (envelope.message_id, envelope.received_at, envelope.platform_id) == (None, None, None)
 
 
 @pytest.mark.parametrize("name", ["messageId", "platformId"])
@@ -376,7 +380,7 @@ def test_an_event_may_be_as_deep_in_an_envelope_as_without() -> None:
 
 def test_an_envelope_is_bounded_too() -> None:
     assert complaint_of({**ENVELOPE, "headers": [[[[[]]]]]}, Limits(depth=4)).got == "more"
-    assert complaint_of(b'{"direction":' + b"[" * 100_000).got == "many more"
+    assert complaint_of(b'{"direction":' + b"[" * 100_000).got == "more"
     assert "nothing" not in complaint_of(b'{"event":{},"event":{}}').got
 
 
@@ -552,7 +556,7 @@ NO_RECEIVE_TIMES: dict[str, Any] = {
 def test_no_other_time_is_a_receive_time(name: str) -> None:
     value = NO_RECEIVE_TIMES[name]
     for make in (
-        lambda: as_received_at(value),
+        lambda: as_moment("received_at", value),
         lambda: Envelope(IN, b"{}", received_at=value),
     ):
         with pytest.raises(InvalidArgument) as caught:
@@ -566,4 +570,4 @@ def test_a_receive_time_in_python_is_kept_in_utc() -> None:
         assert envelope.received_at == AT
         assert envelope.received_at.tzinfo is UTC
     with pytest.raises(InvalidArgument):
-        as_received_at(None)
+        as_moment("received_at", None)

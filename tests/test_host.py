@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from sermo_fsm import ChatEngine, HistoryRow, MessageConflict, StoreBusy
+from sermo_fsm import (
+    ChatEngine,
+    HistoryRow,
+    InvalidArgument,
+    MessageConflict,
+    StoreBusy,
+    StoreError,
+)
 from tests.support import ANDERS, PLATFORM, USER, at, envelope, event, text
 
 HOST = sa.Table("orders", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True))
@@ -119,11 +126,41 @@ class TestTransaction:
 
         assert in_the_database(host) == (0, 3)
 
-    def test_autocommit_is_the_hosts_own_choice(self, chats: ChatEngine, host: sa.Engine) -> None:
-        with host.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    def test_a_connection_in_autocommit_is_in_no_transaction(
+        self, chats: ChatEngine, host: sa.Engine
+    ) -> None:
+        with (
+            host.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
+            pytest.raises(InvalidArgument, match="AUTOCOMMIT"),
+        ):
             chats.handle("inbound", text(), connection=connection)
 
-        assert in_the_database(host) == (0, 1)
+        assert in_the_database(host) == (0, 0)
+
+    def test_a_savepoint_that_would_outlive_the_rollback_is_refused(
+        self, chats: ChatEngine, url: str
+    ) -> None:
+        other = sa.create_engine(url)  # of which no ChatEngine knows
+        with other.connect() as connection:
+            transaction = connection.begin()
+            with connection.begin_nested(), pytest.raises(InvalidArgument, match="connection"):
+                chats.handle("inbound", text(), connection=connection)
+            transaction.rollback()
+        other.dispose()
+
+        assert chats.status(PLATFORM, USER) is None
+
+    def test_a_full_disk_is_called_by_its_name(self, chats: ChatEngine, host: sa.Engine) -> None:
+        with host.connect() as connection:
+            transaction = connection.begin()
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+            with pytest.raises(StoreError, match="disk is full"):
+                chats.handle("inbound", text("x" * 60_000), connection=connection)
+            with suppress(sa.exc.SQLAlchemyError):
+                transaction.rollback()
+
+        assert in_the_database(host) == (0, 0)
 
     def test_a_lock_held_too_long_is_a_typed_error(self, chats: ChatEngine, url: str) -> None:
         hasty = sa.create_engine(url, connect_args={"timeout": 0})
@@ -309,6 +346,22 @@ class TestAfterCommit:
         strict.dispose()
 
         assert told == ["b"]
+
+    def test_the_engines_own_connection_is_free_by_then(self, url: str) -> None:
+        lonely = sa.create_engine(url, pool_size=1, max_overflow=0, pool_timeout=0.1)
+        chats = ChatEngine(lonely)
+        chats.migrate()
+        seen: list[str | None] = []
+
+        @chats.after_commit
+        def look(row: HistoryRow) -> None:
+            session = chats.status(PLATFORM, USER)
+            seen.append(f"{row.to_state} {session.state}" if session else None)
+
+        chats.handle("inbound", text())
+        lonely.dispose()
+
+        assert seen == ["bot bot"]
 
     def test_a_hook_may_hand_in_events_itself(self, chats: ChatEngine) -> None:
         @chats.after_commit
