@@ -54,6 +54,7 @@ class Tally:
     last: tuple[str, int] | None = None
     """The file and the line of the last one that is in."""
     complaints: int = 0
+    """How many were ``invalid``: those are named only up to a number."""
 
     @property
     def read(self) -> int:
@@ -132,11 +133,15 @@ class _Feeder:
         self.watch.advance(size, self.tally.read)
 
     def _complain(self, line: Line, receipt: Receipt) -> None:
-        self.tally.complaints += 1
-        if self.tally.complaints <= _COMPLAINTS:
-            self.watch.remark(f"{line.source}:{line.number}: {receipt.outcome}: {receipt.error}")
-        elif self.tally.complaints == _COMPLAINTS + 1:
-            self.watch.remark("Further lines like these are only counted; see sermo-fsm strays.")
+        if receipt.outcome is Outcome.INVALID:  # these are also kept; a conflict is nowhere else
+            self.tally.complaints += 1
+            if self.tally.complaints > _COMPLAINTS:
+                if self.tally.complaints == _COMPLAINTS + 1:
+                    self.watch.remark(
+                        "Further invalid lines are only counted; see sermo-fsm strays."
+                    )
+                return
+        self.watch.remark(f"{line.source}:{line.number}: {receipt.outcome}: {receipt.error}")
 
 
 @define

@@ -10,12 +10,14 @@ from click.core import ParameterSource
 
 from sermo_fsm._shell import DEFAULT_DATABASE, Shell
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
+from sermo_fsm.fields import AN_ID, is_id
 from sermo_fsm.jsontext import parse_time
 from sermo_fsm.policy import Policy
 
 __all__ = [
     "a_moment",
     "a_name",
+    "a_platform",
     "a_policy",
     "database_option",
     "json_option",
@@ -32,6 +34,14 @@ def a_name(value: str) -> str:
         return value if value.isprintable() else os.fsencode(value).decode()
     except UnicodeError:
         raise click.BadParameter("it is not UTF-8") from None
+
+
+def a_platform(value: str) -> str:
+    """A name that a platform can have."""
+    name = a_name(value)
+    if not is_id(name):
+        raise click.BadParameter(f"wanted {AN_ID}")
+    return name
 
 
 def a_moment(value: str) -> datetime:

@@ -52,7 +52,19 @@ def pictures_here(only: str | None = None) -> Iterator[Picture]:
 
 
 def write_picture(path: Path, text: str) -> None:
-    """Write all of it or nothing: who reads meanwhile sees the old file or the new one."""
+    """Write all of it or nothing: who reads meanwhile sees the old file or the new one.
+
+    Raises:
+        OSError: It can't be written; named is *path*, or its folder where there is none.
+    """
+    try:
+        _write(path, text)
+    except OSError as error:
+        named = path if path.parent.is_dir() else path.parent
+        raise OSError(error.errno, error.strerror, str(named)) from error
+
+
+def _write(path: Path, text: str) -> None:
     if path.exists() and not path.is_file():  # a pipe, or /dev/stdout: there is nothing to replace
         path.write_text(text, encoding="utf-8", newline="\n")
         return

@@ -49,6 +49,15 @@ INTERRUPTED: Final = 130
 
 DEFAULT_DATABASE: Final = "sqlite:///sermo.db"
 
+# What databases say where it may be that another one was meant.
+_NOT_THIS_ONE: Final = (
+    "is not a database",
+    "unable to open database file",
+    "connection failed",
+    "could not connect",
+    "connection to server",
+)
+
 _T = TypeVar("_T")
 
 
@@ -130,7 +139,7 @@ class Shell:
                 what = what.replace(error.remedy, f"run: {self._upgrade_line()}")
         elif isinstance(error, StoreBusy | LostRace):
             what += "; try again when the other program is done"
-        else:
+        elif any(word in what for word in _NOT_THIS_ONE):
             what += f"; is {self._shown()} the right database? See --db and SERMO_DB"
         return Failure(f"{what}{self._so_far()}", REFUSED)
 

@@ -1,4 +1,4 @@
-"""What people see: tables and colours where they watch, plain text where a program reads.
+"""What people see: words in colour where they watch, plain text where a program reads.
 
 In a pipe every row is one line and its columns stand between tabs, whole, so that ``grep``,
 ``cut`` and ``sort`` can go on from there. What customers wrote can do nothing to a terminal:
@@ -8,7 +8,6 @@ whatever could is shown as the escape that would make it.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from typing import Any, Final, NoReturn, TextIO
 
 from attrs import field, frozen
@@ -21,16 +20,28 @@ from sermo_fsm.machine import State
 from sermo_fsm.session import ChatSession, HistoryRow, Outcome
 from sermo_fsm.views import time_view
 
-__all__ = ["Page", "clean", "console_on", "counted"]
+__all__ = [
+    "SESSION_COLUMNS",
+    "Page",
+    "clean",
+    "console_on",
+    "counted",
+    "excerpt",
+    "outcome_word",
+    "state_word",
+    "word",
+]
 
 # Controls, marks that turn the direction of writing, line separators, halves of characters.
 _DANGEROUS: Final = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 _EXCERPT_CHARACTERS: Final = 80
-_ROWS_AT_ONCE: Final = 200  # a table is laid out as a whole: this many rows are kept for it
-_WIDE: Final = 150  # columns that a terminal needs to show all that is known of a session
 
+
+SESSION_COLUMNS: Final = (
+    *("platform", "user", "chat", "state", "since", "agent", "queue", "last seen", "session"),
+)
 _OF_STATE: Final[Mapping[str, str]] = {
     State.OPEN: "cyan",
     State.BOT: "blue",
@@ -70,19 +81,19 @@ def console_on(stream: TextIO) -> Console:
     )
 
 
-def _word(value: object, style: str = "") -> Text:
+def word(value: object, style: str = "") -> Text:
     return Text("" if value is None else clean(str(value)), style)
 
 
-def _state(state: State | None) -> Text:
-    return _word(state, _OF_STATE.get(state or "", ""))
+def state_word(state: State | None) -> Text:
+    return word(state, _OF_STATE.get(state or "", ""))
 
 
-def _outcome(outcome: Outcome) -> Text:
-    return _word(outcome, _OF_OUTCOME.get(outcome, "yellow"))
+def outcome_word(outcome: Outcome) -> Text:
+    return word(outcome, _OF_OUTCOME.get(outcome, "yellow"))
 
 
-def _excerpt(row: HistoryRow) -> str:
+def excerpt(row: HistoryRow) -> str:
     """What was said, or what else there is to know, in a few words."""
     event: Mapping[str, Any] = row.event or {}
     parts = []
@@ -128,7 +139,7 @@ class Page:
 
     def say(self, *words: str | Text) -> None:
         """One line."""
-        line = Text(" ").join(word if isinstance(word, Text) else _word(word) for word in words)
+        line = Text(" ").join(one if isinstance(one, Text) else word(one) for one in words)
         if self.watched:
             console_on(self.stream).print(line, soft_wrap=True)
         else:
@@ -136,41 +147,37 @@ class Page:
 
     def sessions(self, sessions: Iterable[ChatSession]) -> None:
         """A row for each session."""
-        columns = ["platform", "user", "chat", "state", "since", "agent", "queue"]
-        wide = not self.watched or console_on(self.stream).width >= _WIDE
-        self._rows(
-            [*columns, "lastSeen", "session"] if wide else columns,
-            (
-                [
-                    _word(session.platform_id),
-                    _word(session.user_id),
-                    _word(session.ordinal),
-                    _state(session.state),
-                    self._ago(session.since),
-                    _word(session.agent.id if session.agent else None),
-                    _word(session.queue_number),
-                    self._ago(session.last_seen_at),
-                    _word(session.session_id, "dim"),
-                ][: None if wide else len(columns)]
-                for session in sessions
-            ),
-        )
+        self._tabs(SESSION_COLUMNS, map(self._session_cells, sessions))
+
+    def _session_cells(self, session: ChatSession) -> list[Text]:
+        return [
+            word(session.platform_id),
+            word(session.user_id),
+            word(session.ordinal),
+            state_word(session.state),
+            self._ago(session.since),
+            word(session.agent.id if session.agent else None),
+            word(session.queue_number),
+            self._ago(session.last_seen_at),
+            word(session.session_id, "dim"),
+        ]
 
     def history(self, rows: Iterable[HistoryRow]) -> None:
         """A row for each row of a session's history."""
-        columns = ["seq", "time", "direction", "type", "from", "to", "outcome", "text"]
-        self._rows(
+        columns = ["seq", "time", "direction", "type", "from", "to", "outcome", "text", "reason"]
+        self._tabs(
             columns,
             (
                 [
-                    _word(row.seq),
+                    word(row.seq),
                     self._time(row.effective_at),
-                    _word(row.direction),
-                    _word(row.type or row.trigger),
-                    _state(row.from_state),
-                    _state(row.to_state),
-                    _outcome(row.outcome),
-                    Text(_excerpt(row)),
+                    word(row.direction),
+                    word(row.type or row.trigger),
+                    state_word(row.from_state),
+                    state_word(row.to_state),
+                    outcome_word(row.outcome),
+                    Text(excerpt(row)),
+                    word(row.reason),
                 ]
                 for row in rows
             ),
@@ -179,19 +186,19 @@ class Page:
     def strays(self, rows: Iterable[HistoryRow]) -> None:
         """A row for each row without a session."""
         columns = ["id", "time", "direction", "type", "platform", "user", "outcome"]
-        self._rows(
+        self._tabs(
             [*columns, "reason", "text"],
             (
                 [
-                    _word(row.id),
+                    word(row.id),
                     self._time(row.effective_at),
-                    _word(row.direction),
-                    _word(row.type),
-                    _word(row.platform_id),
-                    _word(row.user_id),
-                    _outcome(row.outcome),
-                    _word(row.reason),
-                    Text(_excerpt(row)),
+                    word(row.direction),
+                    word(row.type),
+                    word(row.platform_id),
+                    word(row.user_id),
+                    outcome_word(row.outcome),
+                    word(row.reason),
+                    Text(excerpt(row)),
                 ]
                 for row in rows
             ),
@@ -220,15 +227,15 @@ class Page:
 
         replied_by = f"by {session.last_reply_by}" if session.last_reply_by else None
         before = session.previous_close_reason
-        yield "platform", _word(session.platform_id)
-        yield "user", _word(session.user_id)
-        yield "chat", _word(f"{session.ordinal}{', resumed' if session.resumed else ''}")
-        yield "state", _state(session.state)
+        yield "platform", word(session.platform_id)
+        yield "user", word(session.user_id)
+        yield "chat", word(f"{session.ordinal}{', resumed' if session.resumed else ''}")
+        yield "state", state_word(session.state)
         yield "since", at(session.since)
-        yield "agent", None if session.agent is None else _word(_name_of(session.agent))
-        yield "queue number", None if session.queue_number is None else _word(session.queue_number)
+        yield "agent", None if session.agent is None else word(_name_of(session.agent))
+        yield "queue number", None if session.queue_number is None else word(session.queue_number)
         yield "queued", at(session.queued_at)
-        yield "flow", None if session.flow_group_id is None else _word(session.flow_group_id)
+        yield "flow", None if session.flow_group_id is None else word(session.flow_group_id)
         yield "platform closed", at(session.platform_closed_at)
         yield "opened", at(session.opened_at)
         yield "closed", at(session.closed_at, session.close_reason)
@@ -239,9 +246,9 @@ class Page:
         yield "last reply", at(session.last_reply_at, replied_by)
         yield "agent is typing", at(session.agent_typing_since)
         yield "expires", at(session.expires_at)
-        yield "chat before", None if before is None else _word(f"closed by {before}")
-        yield "rows", _word(session.rows)
-        yield "session", _word(session.session_id)
+        yield "chat before", None if before is None else word(f"closed by {before}")
+        yield "rows", word(session.rows)
+        yield "session", word(session.session_id)
 
     def _ago(self, moment: datetime | None) -> Text:
         if moment is None or not self.watched:
@@ -250,28 +257,13 @@ class Page:
 
     def _time(self, moment: datetime | None, zone: str = "") -> Text:
         if moment is None or not self.watched:
-            return _word(time_view(moment))
+            return word(time_view(moment))
         return Text(moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") + zone)
 
-    def _rows(self, columns: Sequence[str], rows: Iterable[Sequence[Text]]) -> None:
-        if not self.watched:
-            self.stream.write("\t".join(columns) + "\n")
-            for row in rows:
-                self.stream.write("\t".join(cell.plain for cell in row) + "\n")
-            return
-        rows, console, none = iter(rows), console_on(self.stream), True
-        while some := list(islice(rows, _ROWS_AT_ONCE)):
-            none = False
-            table = Table(header_style="bold", box=None, pad_edge=False, caption_justify="left")
-            for name in columns:
-                whole = name in ("time", "since", "lastSeen", "state", "from", "to", "outcome")
-                title = f"{name} (UTC)" if name == "time" else name
-                table.add_column(title, no_wrap=whole, overflow="fold")
-            for row in some:
-                table.add_row(*row)
-            console.print(table)
-        if none:
-            self.say(Text("none", "dim"))
+    def _tabs(self, columns: Sequence[str], rows: Iterable[Sequence[Text]]) -> None:
+        self.stream.write("\t".join(columns) + "\n")
+        for row in rows:
+            self.stream.write("\t".join(cell.plain for cell in row) + "\n")
 
 
 def _name_of(agent: Agent) -> str:

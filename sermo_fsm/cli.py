@@ -4,6 +4,7 @@ Exit statuses: 0; 1 where a line was not taken or a check fails; 2 for wrong usa
 database refused; 4 where there is no such user; 130 after Ctrl-C.
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ from sermo_fsm import _upkeep
 from sermo_fsm._ingest import STDIN, Tally, feed
 from sermo_fsm._options import (
     a_name,
+    a_platform,
     a_policy,
     database_option,
     json_option,
@@ -22,6 +24,7 @@ from sermo_fsm._options import (
 )
 from sermo_fsm._shell import FAILED, Commands, Shell, print_json
 from sermo_fsm._terminal import counted
+from sermo_fsm._watch import Sheet
 from sermo_fsm.events import Direction
 from sermo_fsm.machine import State
 from sermo_fsm.policy import Policy
@@ -84,7 +87,7 @@ def main() -> None:
     type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
 )
 @click.option("--direction", type=click.Choice(_QUEUES), help="Queue of bare events.")
-@click.option("--platform", metavar="ID", type=a_name, help="For events without platformId.")
+@click.option("--platform", metavar="ID", type=a_platform, help="For events without platformId.")
 @click.option(
     "--policy",
     metavar="FILE",
@@ -181,7 +184,7 @@ def sessions(
     """List chat sessions, the newest first."""
     with shell.engine() as engine:
         found = engine.sessions(state=states, platform=platform, user=user, limit=limit)
-        shell.list_all(found, session_view, shell.page.sessions, as_json=as_json)
+        shell.list_all(found, session_view, Sheet(sys.stdout).sessions, as_json=as_json)
 
 
 @main.command(
@@ -218,11 +221,15 @@ def history(
         else:
             session = engine.session(session_id or "")
         if session is None:
-            whose = session_id or f"{user} on {platform}"
-            shell.found_nobody(f"no such session: {whose}", as_json=as_json)
+            whose = (
+                f"session: {session_id or repr('')}"
+                if user is None
+                else f"user: {user} on {platform}"
+            )
+            shell.found_nobody(f"no such {whose}", as_json=as_json)
             return
         rows = engine.history(session.session_id)
-        shell.list_all(rows, row_view, shell.page.history, as_json=as_json)
+        shell.list_all(rows, row_view, Sheet(sys.stdout).history, as_json=as_json)
 
 
 @main.command(epilog="\b\nExample\n  sermo-fsm strays --json")
@@ -234,7 +241,7 @@ def strays(shell: Shell, *, limit: int | None, as_json: bool) -> None:
     """List what belongs to no session, and why."""
     with shell.engine() as engine:
         rows = engine.strays(limit=limit)
-        shell.list_all(rows, stray_view, shell.page.strays, as_json=as_json)
+        shell.list_all(rows, stray_view, Sheet(sys.stdout).strays, as_json=as_json)
 
 
 for command in (_upkeep.sweep, _upkeep.verify, _upkeep.check, _upkeep.diagram, _upkeep.db):

@@ -6,9 +6,11 @@ would lose an update. What is here makes every transaction begin where SQLAlchem
 """
 
 import sqlite3
+import uuid
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -25,7 +27,6 @@ _HOLDER: Final = "sermo_holder"
 """Whose transaction a driver's connection is in: a pool may lend the same one twice."""
 
 _BUSY_TIMEOUT_MS: Final = 30_000
-_NESTED_WAIT_S: Final = 10
 
 
 def open_engine(url: str | sa.URL) -> sa.Engine:
@@ -38,14 +39,10 @@ def open_engine(url: str | sa.URL) -> sa.Engine:
         url = sa.make_url(url)
         options: dict[str, Any] = {}
         if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
-            # One connection for all threads: each has its own database in memory otherwise.
-            options = {
-                "poolclass": sa.QueuePool,
-                "pool_size": 1,
-                "max_overflow": 0,
-                "pool_timeout": _NESTED_WAIT_S,
-                "connect_args": {"check_same_thread": False},
-            }
+            # One database for all connections: each would have its own in memory otherwise.
+            name = f"file:/sermo-{uuid.uuid4()}?vfs=memdb"
+            connect = partial(sqlite3.connect, name, uri=True, check_same_thread=False)
+            options = {"creator": connect, "poolclass": sa.QueuePool}
         # Parameters are what customers wrote: they stay out of logs and errors.
         engine = sa.create_engine(url, hide_parameters=True, **options)
     except (exc.ArgumentError, TypeError, ValueError):  # such as a port that is no number

@@ -1,7 +1,7 @@
 """Is the stored history what the guarantees say? Reads everything, changes nothing.
 
 Guarantee 2: ``seq`` is dense per session, every row's ``from`` is the row before's ``to``,
-``effective_at`` never falls. And the session is where its last row says.
+``effective_at`` never falls. And the session says of itself what its rows say.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +13,9 @@ from typing import Final
 import sqlalchemy as sa
 from attrs import field, frozen
 
+from sermo_fsm.machine import State
 from sermo_fsm.schema import HISTORY, SESSION
+from sermo_fsm.session import session_id_of
 
 __all__ = ["Problem", "Verification", "verify"]
 
@@ -25,7 +27,7 @@ class Problem:
     """One thing that can't be.
 
     Attributes:
-        session_id: Of which session.
+        session_id: Of which session; ``no session`` for a row that belongs to none.
         seq: At which row; None where it is about the session.
         what: In words.
     """
@@ -50,30 +52,39 @@ class Verification:
 
 
 def verify(connection: sa.Connection) -> Verification:
-    """Replay every session's rows, in constant memory."""
+    """Replay every session's rows, one session at a time."""
     sessions = rows = 0
-    problems: list[Problem] = []
+    problems = list(islice(_orphans(connection), _MOST_PROBLEMS))
     for _, group in groupby(_rows(connection), key=itemgetter("key")):
         session = list(group)
         sessions += 1
         rows += sum(row["seq"] is not None for row in session)
-        room = _MOST_PROBLEMS - len(problems)
-        problems += islice(_problems(session), room)
+        problems += islice(_problems(session), _MOST_PROBLEMS - len(problems))
     return Verification(sessions, rows, tuple(problems))
+
+
+def _orphans(connection: sa.Connection) -> Iterator[Problem]:
+    query = (
+        sa.select(HISTORY.c.id, HISTORY.c.seq)
+        .select_from(HISTORY.outerjoin(SESSION))
+        .where(HISTORY.c.session_key.is_not(None), SESSION.c.id.is_(None))
+    )
+    for key, seq in connection.execute(query):
+        yield Problem("no session", seq, f"row {key} of the history belongs to none")
 
 
 def _rows(connection: sa.Connection) -> Iterator[sa.RowMapping]:
     query = (
         sa.select(
             SESSION.c.id.label("key"),
-            SESSION.c.session_id,
-            SESSION.c.state,
-            SESSION.c.row_count,
+            *(SESSION.c[name] for name in _SAID),
             SESSION.c.effective_at.label("latest"),
             HISTORY.c.seq,
             HISTORY.c.from_state,
             HISTORY.c.to_state,
+            HISTORY.c.received_at,
             HISTORY.c.effective_at,
+            HISTORY.c.reason,
         )
         .select_from(SESSION.outerjoin(HISTORY))
         .order_by(SESSION.c.id, HISTORY.c.seq)
@@ -82,21 +93,41 @@ def _rows(connection: sa.Connection) -> Iterator[sa.RowMapping]:
     return iter(connection.execute(query).mappings())
 
 
+_SAID: Final = (
+    *("session_id", "platform_id", "user_id", "ordinal", "state", "since", "row_count"),
+    *("closed_at", "close_reason"),
+)
+
+
 def _problems(rows: list[sa.RowMapping]) -> Iterator[Problem]:
-    session = rows[0]
-    problem = partial(Problem, session["session_id"])
-    if session["seq"] is None:
+    problem = partial(Problem, rows[0]["session_id"])
+    if rows[0]["seq"] is None:
         yield problem(None, "the session has no row")
         return
     yield from _broken_chain(rows, problem)
-    last = rows[-1]
-    if session["state"] != last["to_state"]:
-        is_in, ended = session["state"], last["to_state"]
-        yield problem(None, f"the session is in {is_in}, its last row ended in {ended}")
-    if session["row_count"] != len(rows):
-        yield problem(None, f"the session counts {session['row_count']} rows of {len(rows)}")
-    if session["latest"] != last["effective_at"]:
-        yield problem(None, "the session's latest effective time is not its last row's")
+    for name, said, shown in _facts(rows):
+        if said != shown:
+            yield problem(None, f"the session's {name} is {said}, its rows say {shown}")
+
+
+def _facts(rows: list[sa.RowMapping]) -> Iterator[tuple[str, object, object]]:
+    """What the session says of itself, and what its rows say of it."""
+    session, last = rows[0], rows[-1]
+    moves = [row for row in rows if row["from_state"] != row["to_state"]]
+    closing = next((row for row in moves if row["to_state"] == State.CLOSED), None)
+    closed_at = session["closed_at"]
+    if closing is None:
+        closed_at = None
+    elif closing["received_at"] is not None:  # else the clock closed it, at its deadline
+        closed_at = closing["received_at"]
+    whose = session["platform_id"], session["user_id"], session["ordinal"]
+    yield "session_id", session["session_id"], str(session_id_of(*whose))
+    yield "state", session["state"], last["to_state"]
+    yield "since", session["since"], moves[-1]["effective_at"] if moves else None
+    yield "row_count", session["row_count"], len(rows)
+    yield "effective_at", session["latest"], last["effective_at"]
+    yield "closed_at", session["closed_at"], closed_at
+    yield "close_reason", session["close_reason"], closing["reason"] if closing else None
 
 
 def _broken_chain(

@@ -289,6 +289,22 @@ def test_a_file_that_is_no_database_is_3(tmp_path: Path) -> None:
     result = sermo("sessions", "--db", url_of(tmp_path / "chats.db"))
     assert result.exit_code == 3
     assert "not a database" in one_line(result.stderr)
+    assert result.stderr.endswith("chats.db the right database? See --db and SERMO_DB\n")
+
+
+@pytest.mark.parametrize(
+    "words", ["database or disk is full", "attempt to write a readonly database", "disk I/O error"]
+)
+def test_what_another_database_would_not_help_is_said_without_that_hint(
+    chats: str, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise sermo_fsm.StoreError(f"the database refused: {words}")
+
+    monkeypatch.setattr(sermo_fsm.ChatEngine, "sweep", refuse)
+    result = sermo("sweep", "--db", chats)
+    assert result.exit_code == 3
+    assert result.stderr == f"Error: the database refused: {words}\n"
 
 
 def test_a_database_that_somebody_else_holds_is_3(
@@ -477,14 +493,20 @@ def test_history_of_a_session_says_why_it_closed(chats: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "whose", [["web", "nobody"], ["--session", "nothing"], ["--session", ""]], ids=str
+    ("whose", "words"),
+    [
+        (["web", "nobody"], "no such user: nobody on web"),
+        (["--session", "nothing"], "no such session: nothing"),
+        (["--session", ""], "no such session: ''"),
+    ],
+    ids=str,
 )
-def test_history_of_nobody_is_4_and_null(chats: str, whose: list[str]) -> None:
+def test_history_of_nobody_is_4_and_null(chats: str, whose: list[str], words: str) -> None:
     result = sermo("history", *whose, "--json", "--db", chats)
     assert (result.exit_code, result.stdout) == (4, "null\n")
     plain = sermo("history", *whose, "--db", chats)
     assert (plain.exit_code, plain.stdout) == (4, "")
-    assert "no such session" in one_line(plain.stderr)
+    assert one_line(plain.stderr) == f"Error: {words}\n"
 
 
 def test_strays_say_whose_they_are_and_why_they_are_strays(chats: str) -> None:

@@ -100,6 +100,28 @@ def test_where_writing_fails_the_old_file_is_whole_and_nothing_is_left_over(
     assert (here / "a.dot").read_text() == "old"
 
 
+@pytest.mark.parametrize(("there", "named"), [(False, "nodir"), (True, "nodir/x.mmd")])
+def test_a_file_that_can_not_be_written_is_named_and_not_the_one_beside_it(
+    here: Path, monkeypatch: pytest.MonkeyPatch, named: str, *, there: bool
+) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise OSError(28, "No space left on device")  # as of a write: without a name
+
+    if there:
+        (here / "nodir").mkdir()
+        monkeypatch.setattr(Path, "write_text", full)
+    result = sermo("diagram", "-o", "nodir/x.mmd")
+    words = "No space left on device" if there else "No such file or directory"
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"Error: {named}: {words}\n"
+
+
+def test_a_full_device_is_named() -> None:
+    result = sermo("diagram", "--format", "dot", "-o", "/dev/full")
+    assert result.exit_code == 2
+    assert result.stderr == "Error: /dev/full: No space left on device\n"
+
+
 def test_what_is_no_file_is_written_to_and_not_replaced() -> None:
     arguments = [*COMMAND, "diagram", "--format", "dot", "-o", "/dev/stdout"]
     done = subprocess.run(arguments, capture_output=True, check=True, env=environment())

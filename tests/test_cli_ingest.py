@@ -123,6 +123,26 @@ def test_only_the_first_complaints_are_printed(db: str) -> None:
     assert "700" in result.stdout
 
 
+def test_every_conflict_is_named_for_it_is_written_nowhere(db: str) -> None:
+    text = EVERY_OUTCOME[1] + EVERY_OUTCOME[6] * 30 + "{\n" * 12 + EVERY_OUTCOME[6]
+    lines = sermo("ingest", "--db", db, stdin=text).stderr.splitlines()
+    conflicts = [line for line in lines if ": conflict: " in line]
+    assert [line.partition(": ")[0] for line in conflicts] == [
+        f"<stdin>:{number}" for number in [*range(2, 32), 44]
+    ]
+    assert sum(": invalid: " in line for line in lines) == 10
+    assert [line for line in lines if "sermo-fsm strays" in line] == [lines[40]]
+
+
+@pytest.mark.parametrize("platform", ["", "p" * 256, "a\ud800"], ids=ascii)
+def test_a_platform_that_can_be_none_is_2_and_the_option_is_named(db: str, platform: str) -> None:
+    for stdin in ("", HEARTBEAT):
+        result = sermo("ingest", "--platform", platform, "--db", db, stdin=stdin)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "'--platform'" in result.stderr
+        assert "platform_id" not in result.stderr
+
+
 # --- what is read -------------------------------------------------------------------------------
 
 

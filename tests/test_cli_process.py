@@ -1,12 +1,16 @@
 """The command as a process: signals, pipes, locales, memory. Nothing here waits for a time."""
 
+import fcntl
 import json
 import os
 import pty
+import re
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -305,6 +309,26 @@ def test_a_person_who_types_is_told_how_to_end(db: str) -> None:
     assert "Ctrl-D" in seen
     assert "1 line read" in seen
     assert "\x1b[?25l" not in seen  # no bar would hide the cursor
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+@pytest.mark.parametrize("command", ["history web user-1", "sessions", "strays"])
+def test_a_listing_fits_the_terminal_of_the_person(db: str, command: str, columns: int) -> None:
+    assert sermo("ingest", "--db", db, stdin="".join(traffic(400))).exit_code == 0
+    with terminal() as (ours, theirs):
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        with running(*command.split(), "--db", db, stdin=theirs, stdout=theirs) as process:
+            os.close(theirs)
+            seen = re.sub(r"\x1b\[[0-9;]*m", "", read_terminal(ours).decode())
+            assert process.wait() == 0
+    lines = seen.splitlines()
+    assert max(map(len, lines)) <= columns
+    rows = len(sermo(*command.split(), "--db", db).stdout.splitlines()) - 1
+    headings = 1 if command == "sessions" else 3  # legend, header, day
+    if columns == 80:
+        assert len(lines) == rows + headings
+    else:
+        assert len(lines) > rows + headings
 
 
 # --- Ctrl-C -------------------------------------------------------------------------------------

@@ -8,11 +8,13 @@ from contextlib import redirect_stdout
 from datetime import timedelta
 from pathlib import Path
 
+import attrs
 import pytest
+from rich.cells import cell_len
 
 from sermo_fsm import ChatEngine, ChatSession, HistoryRow
 from sermo_fsm._terminal import Page, clean, console_on
-from sermo_fsm._watch import watching
+from sermo_fsm._watch import Sheet, watching
 from sermo_fsm.cli import main
 from tests.test_cli_support import START, event, line, sermo, url_of
 
@@ -86,10 +88,10 @@ NOW = START + timedelta(minutes=25)
 
 def test_in_a_pipe_a_row_is_a_line_with_tabs_and_nothing_is_cut(db: ChatEngine) -> None:
     page = io.StringIO()
-    Page(page, NOW).sessions(db.sessions())
+    Sheet(page, NOW).sessions(db.sessions())
     header, *rows = [line.split("\t") for line in page.getvalue().splitlines()]
     assert header == [
-        *("platform", "user", "chat", "state", "since", "agent", "queue", "lastSeen", "session")
+        *("platform", "user", "chat", "state", "since", "agent", "queue", "last seen", "session")
     ]
     assert rows[0] == [
         *("web", "anna", "2", "with_agent", "2026-03-01T12:21:40.000Z", "anan01", ""),
@@ -100,9 +102,9 @@ def test_in_a_pipe_a_row_is_a_line_with_tabs_and_nothing_is_cut(db: ChatEngine) 
 
 def test_in_a_pipe_history_says_what_happened(db: ChatEngine) -> None:
     page = io.StringIO()
-    Page(page, NOW).history(first_chat_of_anna(db))
+    Sheet(page, NOW).history(first_chat_of_anna(db))
     header, *rows = [line.split("\t") for line in page.getvalue().splitlines()]
-    assert header == ["seq", "time", "direction", "type", "from", "to", "outcome", "text"]
+    assert header == ["seq", "time", "direction", "type", "from", "to", "outcome", "text", "reason"]
     assert rows[0][:7] == ["1", "2026-03-01T12:00:00.000Z", "inbound", "text", "", "bot", "moved"]
     assert rows[0][7].startswith("Hej, jag har en fråga")
     assert rows[0][7].endswith("…")
@@ -118,11 +120,12 @@ def test_in_a_pipe_history_says_what_happened(db: ChatEngine) -> None:
         "",
     ]
     assert rows[-1][2:4] == ["timer", "expire"]
+    assert [row[8] for row in rows] == [*[""] * (len(rows) - 1), "client_unload"]
 
 
 def test_in_a_pipe_strays_say_why(db: ChatEngine) -> None:
     page = io.StringIO()
-    Page(page, NOW).strays(db.strays())
+    Sheet(page, NOW).strays(db.strays())
     header, *rows = [line.split("\t") for line in page.getvalue().splitlines()]
     assert header[-3:] == ["outcome", "reason", "text"]
     assert [row[-3] for row in rows] == ["stray", "invalid"]
@@ -186,19 +189,21 @@ def test_what_is_printed_into_no_file_at_all_is_printed(db: ChatEngine) -> None:
 
 
 def test_a_terminal_gets_a_table_with_colours(db: ChatEngine, terminal: Terminal) -> None:
-    Page(terminal, NOW).history(first_chat_of_anna(db))
+    Sheet(terminal, NOW).history(first_chat_of_anna(db))
     assert "\x1b[33mqueued" in terminal.getvalue()
-    lines = terminal.plain.splitlines()
-    assert "time (UTC)" in lines[0]
-    assert "2026-03-01 12:00:00" in lines[1]
-    assert max(map(len, lines)) <= 100
+    assert "\x1b[2m2026-03-01 (UTC)\x1b[0m" in terminal.getvalue()
+    legend, header, day, first, *_ = terminal.plain.splitlines()
+    assert legend == "► inbound  ◄ outbound  ○ timer  ◇ internal"
+    assert header.split() == ["time", "type", "state", "outcome", "text"]
+    assert day == "2026-03-01 (UTC)"
+    assert first.startswith("12:00:00  ► text ")
 
 
 def test_a_terminal_gets_no_colours_where_none_are_wanted(
     db: ChatEngine, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    Page(terminal, NOW).history(first_chat_of_anna(db))
+    Sheet(terminal, NOW).history(first_chat_of_anna(db))
     Page(terminal, NOW).say("plain")
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]", terminal.getvalue())
     assert "queued" in terminal.plain
@@ -214,33 +219,139 @@ def test_a_wide_terminal_gets_the_session_ids_too(
     wide: bool,
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
-    Page(terminal, NOW).sessions(db.sessions(user="anna"))
+    Sheet(terminal, NOW).sessions(db.sessions(user="anna"))
     assert (chat(db).session_id in terminal.plain) is wide
     assert "3 min ago" in terminal.plain
 
 
-def test_an_id_that_is_too_long_for_the_terminal_is_folded_and_not_cut(
-    db: ChatEngine, terminal: Terminal
+def shown_at(
+    width: int, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Sheet, Terminal]:
+    monkeypatch.setenv("COLUMNS", str(width))
+    return Sheet(terminal, NOW), terminal
+
+
+def test_at_80_columns_a_row_of_history_is_a_line_and_only_the_text_is_cropped(
+    db: ChatEngine, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Page(terminal, NOW).sessions(db.sessions(user=LONG_ID))
-    assert terminal.plain.replace("user", "").replace("queue", "").count("u") == 255
+    page, _ = shown_at(80, terminal, monkeypatch)
+    rows = first_chat_of_anna(db)
+    page.history(rows)
+    _, _, _, *lines = terminal.plain.splitlines()
+    assert len(lines) == len(rows)
+    assert max(map(len, lines)) <= 80
+    columns = [re.split(r"  +", line) for line in lines]
+    assert [one[:4] for one in columns] == [
+        ["12:00:00", "► text", "→ bot", "moved"],
+        ["12:00:01", "◄ handover_to_bot", "bot", "stayed"],
+        ["12:00:02", "◄ queue_number", "bot → queued", "moved"],
+        ["12:00:03", "◄ text", "queued → with_agent", "moved"],
+        ["12:00:04", "► text", "with_agent", "stayed"],
+        ["12:00:05", "◄ text", "with_agent", "stayed"],
+        ["12:00:05", "◄ platform_closed", "with_agent", "stayed"],
+        ["12:00:06", "► client_unload", "with_agent", "stayed"],
+        ["12:01:06", "○ expire", "with_agent → closed", "moved"],
+    ]
+    assert columns[0][4].startswith("Hej, jag har")
+    assert columns[0][4].endswith("…")
+    assert columns[2][4] == "number 12"
+    assert columns[-1][4] == "client_unload"
+
+
+def test_at_40_columns_a_row_goes_on_in_the_next_line_and_nothing_vanishes(
+    db: ChatEngine, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, _ = shown_at(40, terminal, monkeypatch)
+    page.history(first_chat_of_anna(db))
+    page.strays(db.strays())
+    page.sessions(db.sessions())
+    lines = terminal.plain.splitlines()
+    assert max(map(len, lines)) <= 40
+    words = " ".join(terminal.plain.split())
+    for whole in (
+        *("► inbound ◄ outbound ○ timer ◇ internal", "time type state outcome text"),
+        *("12:00:03 ◄ text queued → with_agent moved", "◄ handover_to_bot bot stayed flow faktura"),
+        *("○ expire with_agent → closed moved client_unload", "◄ agent_done web nobody stray"),
+        *("web anna 2 with_agent 3 min ago anan01", "web bo 1 queued 24 min ago 3"),
+    ):
+        assert whole in words
+
+
+def test_the_day_stands_above_its_rows(db: ChatEngine, terminal: Terminal) -> None:
+    row = first_chat_of_anna(db)[0]
+    days = [0, 0, 1, 2, 2]
+    rows = [attrs.evolve(row, effective_at=START + timedelta(days=day)) for day in days]
+    Sheet(terminal, NOW).history(rows)
+    shown = [line.split()[0] for line in terminal.plain.splitlines()[2:]]
+    one = "12:00:00"
+    assert shown == ["2026-03-01", one, one, "2026-03-02", one, "2026-03-03", one, one]
+
+
+@pytest.mark.parametrize("reason", ["client_left", "agent_done", "client_unload", "idle"])
+@pytest.mark.parametrize("width", [10, 40, 80])
+def test_why_a_chat_closed_is_never_cropped(
+    db: ChatEngine,
+    terminal: Terminal,
+    monkeypatch: pytest.MonkeyPatch,
+    width: int,
+    reason: str,
+) -> None:
+    page, _ = shown_at(width, terminal, monkeypatch)
+    rows = first_chat_of_anna(db)
+    page.history([attrs.evolve(rows[0], type="x" * 99, reason=reason), rows[3]])
+    assert reason in terminal.plain
+    assert "…" in terminal.plain
+
+
+def test_ids_that_are_too_long_are_cropped_in_the_middle(
+    db: ChatEngine, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, _ = shown_at(80, terminal, monkeypatch)
+    wide = [attrs.evolve(one, user_id="a" + "你" * 200 + "z") for one in db.sessions(user="bo")]
+    page.sessions([*db.sessions(), *wide])
+    header, *lines = terminal.plain.splitlines()
+    assert header.split() == ["platform", "user", "chat", "state", "since", "agent", "queue"]
+    assert len(lines) == 5
+    assert all(cell_len(line) <= 80 for line in lines)
+    assert re.match(r"web +u+…u+ +1 +bot +24 min ago", lines[2])
+    assert re.match(r"web +a你+…你+z +1 +queued ", lines[4])
+
+
+def test_at_80_columns_a_stray_is_a_line(
+    db: ChatEngine, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, _ = shown_at(80, terminal, monkeypatch)
+    stray, invalid = db.strays()
+    long = attrs.evolve(stray, type="handover_to_agent", platform_id="p" * 50, user_id="u" * 50)
+    page.strays([stray, invalid, long])
+    legend, header, *lines = terminal.plain.splitlines()
+    assert legend.startswith("► inbound")
+    assert header.split() == ["time", "type", "platform", "user", "outcome", "why"]
+    rows = [line for line in lines if "(UTC)" not in line]
+    assert len(rows) == 3
+    assert max(map(len, rows)) <= 80
+    assert re.match(r"12:00:09  ◄ agent_done +web +nobody +stray +\w.*…$", rows[0])
+    assert re.match(r"\d\d:\d\d:\d\d  \? +invalid +\$: wanted.*…$", rows[1])
+    assert re.match(r"12:00:09  ◄ handover_to_agent  pp+…pp+  uu+…uu+  stray ", rows[2])
 
 
 def test_a_terminal_is_told_where_there_is_nothing(terminal: Terminal) -> None:
-    Page(terminal, NOW).strays([])
+    Sheet(terminal, NOW).strays([])
     assert terminal.plain == "none\n"
 
 
 def test_a_long_listing_is_laid_out_in_parts(db: ChatEngine, terminal: Terminal) -> None:
     row = first_chat_of_anna(db)[0]
-    Page(terminal, NOW).history(row for _ in range(450))
-    assert terminal.plain.count("time (UTC)") == 3
+    Sheet(terminal, NOW).history(row for _ in range(450))
+    assert len(re.findall("^time ", terminal.plain, re.MULTILINE)) == 3
+    assert terminal.plain.count("► inbound") == 1
+    assert len(terminal.plain.splitlines()) == 450 + 3 + 1 + 1
 
 
 def test_what_customers_write_can_not_reach_the_terminal(
     db: ChatEngine, terminal: Terminal
 ) -> None:
-    page = Page(terminal, NOW)
+    page = Sheet(terminal, NOW)
     page.history(db.history(chat(db, LONG_ID).session_id))
     page.strays(db.strays())
     page.card(chat(db, LONG_ID))
@@ -253,6 +364,7 @@ def test_the_card_says_how_long_ago(db: ChatEngine, terminal: Terminal) -> None:
     Page(terminal, NOW).card(chat(db))
     assert "2026-03-01 12:21:40 UTC (3 min ago)" in terminal.plain
     assert "(in 26 min)" in terminal.plain
+    assert re.search(r"^chat +2, resumed *$", terminal.plain, re.MULTILINE)
     assert "with_agent" in terminal.plain
 
 

@@ -26,6 +26,7 @@ from sermo_fsm import (
     State,
     StoreError,
 )
+from sermo_fsm.advance import expire
 from sermo_fsm.schema import BODY, HISTORY, IMAGE, SESSION
 from tests.support import ANDERS, BOT, PLATFORM, START, USER, at, envelope, event, text
 
@@ -409,7 +410,44 @@ class TestStored:
         assert row.event == text("half an emoji: \ud83d, a NUL: \0")
 
 
+class TestNobody:
+    def test_an_unknown_event_needs_no_user(self, chats: ChatEngine) -> None:
+        receipt = chats.handle("inbound", {"type": "weather", "userId": 5}, message_id="m-1")
+
+        assert (receipt.outcome, receipt.after) == ("unknown", None)
+        (row,) = chats.strays()
+        assert (row.user_id, row.session_id, row.event) == (
+            None,
+            None,
+            {"type": "weather", "userId": 5},
+        )
+        assert row.reason == "type not in the protocol on inbound, and no usable user"
+        again = chats.handle("inbound", {"type": "weather", "userId": 5}, message_id="m-1")
+        assert again.outcome is Outcome.DUPLICATE
+
+    def test_a_quiet_event_of_nobody_leaves_nothing(self, chats: ChatEngine) -> None:
+        receipt = chats.handle("outbound", event("typing_on"))
+
+        assert (receipt.outcome, receipt.rows) == ("stray", ())
+        assert list(chats.strays()) == []
+
+    def test_the_clock_closes_nothing_that_has_no_deadline(self) -> None:
+        with ChatEngine("sqlite://", policy=Policy(idle_timeout=None)) as chats:
+            chats.migrate()
+            live = chats.handle("inbound", text(), received_at=at(0)).after
+        assert live is not None
+        with pytest.raises(ValueError, match="no deadline"):
+            expire(live)
+
+
 class TestBatches:
+    def test_typed_events_and_their_queue(self, chats: ChatEngine) -> None:
+        hello = CustomerText(platform_id=PLATFORM, user_id=USER, text="Hej!")
+
+        assert [one.outcome for one in chats.handle_many([hello], direction="inbound")] == ["moved"]
+        with pytest.raises(InvalidArgument, match="direction"):
+            chats.handle_many([hello])
+
     def test_a_bad_event_spoils_no_other(self, chats: ChatEngine) -> None:
         receipts = chats.handle_many(
             [
@@ -631,13 +669,16 @@ class TestVerify:
                 "UPDATE sermo_history SET effective_at = '2020-01-01 00:00:00' WHERE seq = 2",
                 "effective_at falls",
             ),
-            ("UPDATE sermo_session SET state = 'bot'", "the session is in bot"),
-            ("UPDATE sermo_session SET row_count = 7", "counts 7 rows of 3"),
-            (
-                "UPDATE sermo_session SET effective_at = '2020-01-01 00:00:00.000000'",
-                "latest effective time",
-            ),
+            ("UPDATE sermo_session SET state = 'bot', live = 1", "state is bot"),
+            ("UPDATE sermo_session SET row_count = 7", "row_count is 7"),
+            ("UPDATE sermo_session SET effective_at = '2020-01-01 00:00:00'", "effective_at is"),
+            ("UPDATE sermo_session SET since = '2020-01-01 00:00:00'", "since is"),
+            ("UPDATE sermo_session SET closed_at = '2020-01-01 00:00:00'", "closed_at is"),
+            ("UPDATE sermo_session SET close_reason = 'idle'", "close_reason is idle"),
+            ("UPDATE sermo_session SET session_id = 'zz'", "session_id is zz"),
+            ("UPDATE sermo_history SET to_state = from_state", "since is"),
             ("DELETE FROM sermo_history", "has no row"),
+            ("DELETE FROM sermo_session", "belongs to none"),
         ],
         ids=lambda value: value[:60],
     )
@@ -646,17 +687,41 @@ class TestVerify:
     ) -> None:
         chats.handle("inbound", text(), received_at=at(0))
         chats.handle("outbound", text(agent=ANDERS), received_at=at(1))
-        chats.handle("outbound", text(agent=BOT), received_at=at(2))
+        chats.handle("inbound", event("client_left"), received_at=at(2))
+        chats.handle("inbound", text(user="by the clock"), received_at=at(3))
+        chats.sweep(at(9999))
+        chats.handle("inbound", text(user="live"), received_at=at(4))
         assert chats.verify().ok
 
         with database.begin() as connection:
             connection.execute(sa.text("DELETE FROM sermo_body"))
-            connection.execute(sa.text(damage))
+            one = "session_key = 1" if "sermo_history" in damage else "id = 1"
+            where = f"AND {one}" if "WHERE" in damage else f"WHERE {one}"
+            connection.execute(sa.text(f"{damage} {where}"))
         result = chats.verify()
 
         assert not result.ok
         assert any(complaint in problem.what for problem in result.problems)
-        assert result.sessions == 1
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            "UPDATE sermo_history SET effective_at = 'yesterday'",
+            "UPDATE sermo_history SET trigger_name = 'magic'",
+            "UPDATE sermo_session SET close_reason = 'bored'",
+        ],
+    )
+    def test_what_cannot_be_read_is_a_typed_error(
+        self, chats: ChatEngine, database: sa.Engine, damage: str
+    ) -> None:
+        chats.handle("inbound", text(), received_at=at(0))
+        session = chats.status(PLATFORM, USER)
+        assert session is not None
+        with database.begin() as connection:
+            connection.execute(sa.text(damage))
+
+        with pytest.raises(StoreError, match=r"can't be read|unknown"):
+            list(chats.history(session.session_id)) + list(chats.sessions())
 
     def test_an_empty_database_is_sound(self, chats: ChatEngine) -> None:
         result = chats.verify()
