@@ -22,9 +22,9 @@ from sermo_fsm._options import (
     limit_option,
     main_database_option,
 )
+from sermo_fsm._sheet import Sheet
 from sermo_fsm._shell import FAILED, Commands, Shell, print_json
 from sermo_fsm._terminal import counted
-from sermo_fsm._watch import Sheet
 from sermo_fsm.events import Direction
 from sermo_fsm.machine import State
 from sermo_fsm.policy import Policy

@@ -13,8 +13,9 @@ import pytest
 from rich.cells import cell_len
 
 from sermo_fsm import ChatEngine, ChatSession, HistoryRow
+from sermo_fsm._sheet import Sheet
 from sermo_fsm._terminal import Page, clean, console_on
-from sermo_fsm._watch import Sheet, watching
+from sermo_fsm._watch import watching
 from sermo_fsm.cli import main
 from tests.test_cli_support import START, event, line, sermo, url_of
 
