@@ -5,7 +5,7 @@ Nothing is coerced, nothing else is raised.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
@@ -105,20 +105,15 @@ def _text(raw: bytes | bytearray | memoryview | str, limits: Limits, slack: int)
         raise InvalidEvent("$", wanted=wanted, got=f"something else at position {start}") from None
 
 
-def _too_deep(value: object, room: int) -> bool:
-    if isinstance(value, dict):
-        items: Iterable[object] = value.values()
-    elif isinstance(value, list):
-        items = value
-    else:
-        return False
+def _too_deep(value: dict[str, Any] | list[Any], room: int) -> bool:
+    items = value.values() if isinstance(value, dict) else value
     # Most items are plain: only those that hold others are worth a call.
     return room == 0 or any(
         _too_deep(item, room - 1) for item in items if isinstance(item, dict | list)
     )
 
 
-def check_depth(value: object, most: int) -> None:
+def check_depth(value: dict[str, Any], most: int) -> None:
     """Objects and arrays inside each other, *value* itself included.
 
     Raises:

@@ -1,5 +1,6 @@
 """Engines as hosts have them: other pools, autocommit, their own way to begin, many threads."""
 
+import sqlite3
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -115,11 +116,25 @@ def test_the_hosts_autocommit_stays_as_it_was(url: str) -> None:
     engine.dispose()
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="came with Python 3.12")
+class NeverCommits(sqlite3.Connection):
+    """What ``autocommit=True`` makes of a connection, from Python 3.12 on."""
+
+    autocommit = True
+
+
 def test_a_driver_that_never_commits_is_refused(url: str) -> None:
-    engine = sa.create_engine(url, connect_args={"autocommit": True})
+    engine = sa.create_engine(url, connect_args={"factory": NeverCommits})
     with pytest.raises(InvalidArgument, match="autocommit"):
         ChatEngine(engine).migrate()
+    engine.dispose()
+
+
+def test_a_pool_that_is_used_up_is_a_typed_error(url: str) -> None:
+    engine = sa.create_engine(url, pool_size=1, max_overflow=0, pool_timeout=0)
+    chats = ChatEngine(engine)
+    chats.migrate()
+    with engine.connect(), pytest.raises(StoreError, match="can't be used: TimeoutError"):
+        chats.handle("inbound", text())
     engine.dispose()
 
 
