@@ -12,7 +12,8 @@
         ├── StoreBusy        somebody else held the lock for too long; try again
         └── LostRace         another writer was faster; try again
 
-Errors carry fields, not only words, and never carry what a customer wrote.
+Errors carry fields, not only words, and never what was in an event; an ``InvalidArgument`` carries
+what the calling code passed.
 """
 
 from typing import Any

@@ -205,7 +205,7 @@ def check_size(parsed: Parsed, limits: Limits) -> None:
 
 
 def parse_time(value: object, path: str) -> datetime:
-    """An RFC 3339 timestamp with a zone, in UTC.
+    """A timestamp with a zone, as RFC 3339 or ISO 8601 write it, in UTC.
 
     Raises:
         InvalidEvent: Not a string, not a timestamp, without a zone, or beyond the calendar.

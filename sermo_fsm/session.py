@@ -187,7 +187,8 @@ class HistoryRow:
     """On the row that closes."""
 
     event: Mapping[str, Any] | None = field(default=None, repr=False)
-    """What came, as it is stored; None for what the clock does, and once erased."""
+    """What came, as it is stored; None for what the clock does, once erased, and where a receipt
+    names the first row of a duplicate."""
     raw: str | None = field(default=None, repr=False)
     """What came where it was invalid, at most 64 KiB."""
     id: int | None = None
