@@ -18,10 +18,21 @@ from sqlalchemy import event, exc
 
 from sermo_fsm.errors import InvalidArgument, LostRace, StoreBusy, StoreError
 
-__all__ = ["adopt_engine", "committing", "join", "open_engine", "translated", "writing"]
+__all__ = [
+    "adopt_engine",
+    "committing",
+    "join",
+    "open_engine",
+    "reading",
+    "translated",
+    "writing",
+]
 
 _WRITING: Final = "sermo_writing"
 """An execution option: this transaction is ours, and takes SQLite's lock at once."""
+
+_READING: Final = "sermo_reading"
+"""An execution option: ours, and only reads."""
 
 _HOLDER: Final = "sermo_holder"
 """Whose transaction a driver's connection is in: a pool may lend the same one twice."""
@@ -101,11 +112,14 @@ _IS_OURS: Final = (
 
 def _begin(connection: sa.Connection) -> None:
     """Begin SQLite's own transaction, where SQLAlchemy's begins and the driver's does not."""
-    if connection.get_execution_options().get(_WRITING):
+    options = connection.get_execution_options()
+    if options.get(_WRITING):
         return  # writing() does
     driver: Any = connection.connection.dbapi_connection
     if driver.in_transaction:
         _refuse_foreign(connection)
+    elif options.get(_READING):
+        return  # each question is one statement, and SQLite answers it as of one moment
     elif driver.isolation_level is not None:  # else the host wants autocommit, or begins itself
         connection.exec_driver_sql("BEGIN")
         connection.info[_HOLDER] = weakref.ref(connection)
@@ -168,6 +182,14 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
             with translated():
                 _begin_to_write(connection)
             yield connection
+
+
+@contextmanager
+def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection of ours that only reads."""
+    with translated(), engine.connect() as connection:
+        connection.execution_options(**{_READING: True})
+        yield connection
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from sermo_fsm.database import (
     committing,
     join,
     open_engine,
+    reading,
     translated,
     writing,
 )
@@ -328,12 +329,12 @@ class ChatEngine:
 
     @contextmanager
     def _reading(self, connection: sa.Connection | None) -> Iterator[sa.Connection]:
-        with translated():
-            if connection is not None:
-                yield connection
-                return
-            with self._engine.connect() as ours:
+        if connection is None:
+            with reading(self._engine) as ours:
                 yield ours
+            return
+        with translated():
+            yield connection
 
     def _iterate(
         self, connection: sa.Connection | None, read: Callable[[sa.Connection], Iterator[_T]]

@@ -169,6 +169,25 @@ def test_a_connection_that_is_lent_twice_is_found_out(
     engine.dispose()
 
 
+@pytest.mark.parametrize("pool", [sa.SingletonThreadPool, sa.StaticPool, sa.QueuePool])
+def test_questions_may_be_asked_while_a_list_is_read(pool: type[sa.Pool], url: str) -> None:
+    engine = sa.create_engine(url, poolclass=pool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+    chats = ChatEngine(engine)
+    chats.migrate()
+    for number in range(3):
+        chats.handle("inbound", text(user=f"u-{number}"), received_at=at(0))
+
+    for session in chats.sessions():
+        assert len(list(chats.history(session.session_id))) == 1
+        assert chats.status(*session.key) == session
+        chats.handle("inbound", text(user=session.user_id), received_at=at(1))
+
+    assert chats.verify().rows == 6
+    engine.dispose()
+
+
 def test_migrating_many_databases_at_once(tmp_path: Path) -> None:
     engines = [ChatEngine(f"sqlite:///{tmp_path / str(number)}.db") for number in range(THREADS)]
 
