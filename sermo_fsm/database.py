@@ -21,6 +21,7 @@ from sermo_fsm.errors import InvalidArgument, LostRace, StoreBusy, StoreError
 __all__ = [
     "adopt_engine",
     "committing",
+    "is_in_memory",
     "join",
     "open_engine",
     "reading",
@@ -49,7 +50,7 @@ def open_engine(url: str | sa.URL) -> sa.Engine:
     try:
         url = sa.make_url(url)
         options: dict[str, Any] = {}
-        if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        if is_in_memory(url):
             # One database for all connections: each would have its own in memory otherwise.
             name = f"file:/sermo-{uuid.uuid4()}?vfs=memdb"
             connect = partial(sqlite3.connect, name, uri=True, check_same_thread=False)
@@ -67,6 +68,11 @@ def open_engine(url: str | sa.URL) -> sa.Engine:
     if "timeout" not in engine.url.query:
         event.listen(engine, "connect", _set_busy_timeout)
     return engine
+
+
+def is_in_memory(url: sa.URL) -> bool:
+    """Whether the database of *url* goes with its engine."""
+    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
 
 
 def adopt_engine(engine: sa.Engine) -> None:

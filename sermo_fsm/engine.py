@@ -18,6 +18,7 @@ from sermo_fsm._hooks import AfterCommit, Hooks, WithinTransaction
 from sermo_fsm.database import (
     adopt_engine,
     committing,
+    is_in_memory,
     join,
     open_engine,
     reading,
@@ -76,6 +77,7 @@ class ChatEngine:
             self._engine = database
         else:
             self._engine = open_engine(database)
+        self._streams = not self._owns_engine or not is_in_memory(self._engine.url)
         self._policy = policy or Policy()
         self._limits = limits or Limits()
         self._hooks = Hooks()
@@ -340,7 +342,12 @@ class ChatEngine:
         self, connection: sa.Connection | None, read: Callable[[sa.Connection], Iterator[_T]]
     ) -> Generator[_T, None, None]:
         with self._reading(connection) as ours:
-            yield from read(ours)
+            if self._streams:
+                yield from read(ours)
+                return
+            # In memory SQLite can't write while a list is open: there it is read in one go.
+            found = list(read(ours))
+        yield from found
 
     def _handle(
         self, connection: sa.Connection | None, arrivals: list[Arrival | Rejected]

@@ -169,6 +169,17 @@ def test_a_connection_that_is_lent_twice_is_found_out(
     engine.dispose()
 
 
+def test_in_memory_events_may_be_handed_in_while_a_list_is_read() -> None:
+    with ChatEngine("sqlite://") as chats:
+        chats.migrate()
+        for number in range(3):
+            chats.handle("inbound", text(user=f"u-{number}"), received_at=at(0))
+        for session in chats.sessions(limit=2):
+            chats.handle("inbound", text(user=session.user_id), received_at=at(1))
+
+        assert chats.verify().rows == 5
+
+
 @pytest.mark.parametrize("pool", [sa.SingletonThreadPool, sa.StaticPool, sa.QueuePool])
 def test_questions_may_be_asked_while_a_list_is_read(pool: type[sa.Pool], url: str) -> None:
     engine = sa.create_engine(url, poolclass=pool)
