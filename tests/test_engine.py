@@ -163,6 +163,20 @@ class TestHandle:
 
         assert (receipt.outcome, receipt.after and receipt.after.state) == ("moved", "with_agent")
 
+    def test_a_moment_that_was_reached_stays_reached(self, chats: ChatEngine) -> None:
+        chats.handle("inbound", text(), received_at=at(0))
+        chats.handle("outbound", text(agent=ANDERS), received_at=at(1))
+        chats.handle("outbound", event("agent_done"), received_at=at(2))
+        chats.handle("inbound", event("messages_read"), received_at=at(1900))
+        chats.handle("inbound", event("heartbeat"), received_at=at(1790))
+
+        echo = chats.status(PLATFORM, USER)
+        assert echo is not None
+        assert (echo.state, echo.expires_at, echo.last_seen_at) == ("closed", at(1800), at(1900))
+        opened = chats.handle("inbound", event("heartbeat"), received_at=at(1850)).after
+        assert opened is not None
+        assert (opened.ordinal, opened.state) == (2, "open")
+
     def test_the_policy_of_a_platform_counts_on_that_platform(self, url: str) -> None:
         policy = Policy(platforms={"messenger": Durations(idle_timeout=None)})
         with ChatEngine(url, policy=policy) as chats:
