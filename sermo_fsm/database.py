@@ -168,7 +168,7 @@ def join(connection: sa.Connection) -> None:
         raise InvalidArgument("connection", wanted=wanted, got="another engine's")
     adopt_engine(connection.engine)
     if not connection.in_transaction():
-        connection.begin()
+        connection.begin()  # as its first statement would; the host ends it all the same
     driver: Any = connection.connection.dbapi_connection
     if not driver.in_transaction:
         _begin(connection)

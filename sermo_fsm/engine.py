@@ -122,11 +122,10 @@ class ChatEngine:
             SchemaNotReady: It is not empty, and our tables are missing, older or newer.
         """
         with self._reading(None) as connection:
-            empty = migrate.is_empty_sqlite(connection)
-        if empty:  # another process may be about to do the same: the second finds nothing to do
-            return self.migrate()
-        self.check_schema()
-        return migrate.head()
+            if not migrate.is_empty_sqlite(connection):
+                return migrate.check_schema(connection)
+        # Another process may be about to do the same: the second finds nothing to do.
+        return self.migrate()
 
     # --- events in -------------------------------------------------------------------------------
 
@@ -155,7 +154,7 @@ class ChatEngine:
             InvalidArgument: An argument beside the event is unusable.
         """
         envelope = Envelope(
-            as_direction(direction),
+            direction,
             event,
             message_id=message_id,
             received_at=received_at,
@@ -363,7 +362,7 @@ class ChatEngine:
     ) -> Arrival | Rejected:
         now = datetime.now(UTC)
         if isinstance(item, Event):
-            item = Envelope(as_direction(direction), item, platform_id=platform_id)
+            item = Envelope(direction, item, platform_id=platform_id)
         if not isinstance(item, Envelope):
             try:
                 item = read_envelope(

@@ -41,15 +41,13 @@ def as_moment(argument: str, value: object) -> datetime:
     Raises:
         InvalidArgument: Not an aware datetime, or beyond what can be reckoned with.
     """
-    if not isinstance(value, datetime) or value.utcoffset() is None:
-        raise InvalidArgument(argument, wanted=_A_TIME, got=value)
-    if _EARLIEST <= value < _LATEST:
+    if (
+        isinstance(value, datetime)
+        and value.utcoffset() is not None
+        and _EARLIEST <= value < _LATEST
+    ):
         return value.astimezone(UTC)
     raise InvalidArgument(argument, wanted=_A_TIME, got=value)
-
-
-def _direction(value: object) -> Direction:
-    return as_direction(value)
 
 
 def _optional_time(value: object) -> datetime | None:
@@ -77,7 +75,7 @@ class Envelope:
         InvalidArgument: A direction, id or time that is none.
     """
 
-    direction: Direction = field(converter=_direction)
+    direction: Direction = field(converter=as_direction)
     event: Raw = field(repr=False)
     message_id: str | None = field(default=None, kw_only=True, validator=_check_id)
     received_at: datetime | None = field(default=None, kw_only=True, converter=_optional_time)

@@ -66,8 +66,8 @@ def current(connection: sa.Connection) -> str | None:
     return context.get_current_revision()
 
 
-def check_schema(connection: sa.Connection) -> None:
-    """Say so where this release can't work with the database.
+def check_schema(connection: sa.Connection) -> str:
+    """The revision of the database, where this release can work with it.
 
     Raises:
         SchemaNotReady: The tables are missing, or of another release.
@@ -75,6 +75,7 @@ def check_schema(connection: sa.Connection) -> None:
     have, want = current(connection), head()
     if have != want:
         raise SchemaNotReady(have, want, NEWER if _is_newer(have) else _REMEDY)
+    return want
 
 
 def _is_newer(revision: str | None) -> bool:

@@ -191,7 +191,7 @@ def write(connection: sa.Connection, pending: Pending, keys: Keys) -> None:
     images = {image.sha256: image for _, image, _ in pending.rows if image is not None}
     _run(
         connection,
-        _INSERT_IMAGE[connection.dialect.name],
+        _INSERT_IMAGE,
         [image_values(image) for image in images.values()],
     )
     history = [
@@ -237,7 +237,7 @@ _UPDATE_PRESENCE: Final = _update_session(PRESENCE)
 _INSERT_SESSION: Final = SESSION.insert()
 _INSERT_HISTORY: Final = HISTORY.insert()
 _INSERT_BODY: Final = BODY.insert()
-_INSERT_IMAGE: Final = {"sqlite": sqlite.insert(IMAGE).on_conflict_do_nothing()}
+_INSERT_IMAGE: Final = sqlite.insert(IMAGE).on_conflict_do_nothing()
 
 
 def _run(

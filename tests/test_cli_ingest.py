@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sermo_fsm import ChatEngine, Limits, Receipt, StoreBusy
+from sermo_fsm import ChatEngine, Limits, Outcome, Receipt, StoreBusy
 from sermo_fsm import _ingest as ingestion
 from tests.test_cli_support import (
     OUTCOMES,
@@ -369,7 +369,7 @@ def batches_of(text: bytes, monkeypatch: pytest.MonkeyPatch) -> list[list[bytes]
 
     def handle_many(_: ChatEngine, lines: Iterable[bytes], **__: Any) -> list[Receipt]:
         batches.append([*lines])
-        return [Receipt(outcome="stayed") for _ in batches[-1]]  # type: ignore[arg-type]  # as good
+        return [Receipt(outcome=Outcome.STAYED) for _ in batches[-1]]
 
     monkeypatch.setattr(ChatEngine, "handle_many", handle_many)
     assert sermo("ingest", "--db", "sqlite://", stdin=text).exit_code == 0
