@@ -1,23 +1,28 @@
-"""Alembic's entry: runs the migrations on the connection that :mod:`sermo_fsm.migrate` hands in."""
+"""Alembic's entry, for its commands; see :mod:`sermo_fsm.migrate`, which upgrades without it."""
 
 from alembic import context
+from alembic.operations import Operations
 
-from sermo_fsm.migrate import VERSION_TABLE
-from sermo_fsm.schema import METADATA, TABLE_PREFIX
+from sermo_fsm.migrate import VERSION_TABLE, is_ours, migrating
+from sermo_fsm.schema import tables
 
 
-def ours(name: str | None, kind: str, _: object) -> bool:
+def include(name: str | None, kind: str, _: object) -> bool:
     """Whether Alembic may look at it: never at a table of the host."""
-    return kind != "table" or (name or "").startswith(TABLE_PREFIX)
+    return kind != "table" or (is_ours(name) and name != VERSION_TABLE)
 
 
-context.configure(
-    connection=context.config.attributes["connection"],
-    target_metadata=METADATA,
-    version_table=VERSION_TABLE,
-    include_name=ours,
-    compare_type=True,
-    render_as_batch=True,
-)
-with context.begin_transaction():
-    context.run_migrations()
+connection = context.config.attributes["connection"]
+schema = context.config.attributes["schema"]
+# Our tables are unqualified here: while this lasts, the connection looks in the right schema.
+with migrating(connection, schema):
+    context.configure(
+        connection=connection,
+        target_metadata=tables().metadata,
+        version_table=VERSION_TABLE,
+        version_table_schema=schema,
+        include_name=include,
+        compare_type=True,
+    )
+    # A revision is handed what it works with, and does not take Alembic's global.
+    context.run_migrations(op=Operations(context.get_context()))

@@ -11,10 +11,12 @@
 """
 
 from importlib import metadata
+from typing import TYPE_CHECKING
 
 from sermo_fsm.engine import ChatEngine
 from sermo_fsm.envelope import Envelope
 from sermo_fsm.errors import (
+    CommitUnknown,
     InvalidArgument,
     InvalidEvent,
     LostRace,
@@ -23,6 +25,7 @@ from sermo_fsm.errors import (
     SermoError,
     StoreBusy,
     StoreError,
+    StoreUnavailable,
 )
 from sermo_fsm.events import (
     Agent,
@@ -56,14 +59,19 @@ from sermo_fsm.session import ChatSession, CloseReason, HistoryRow, Outcome
 from sermo_fsm.verify import Problem, Verification
 from sermo_fsm.views import row_view, session_view
 
+if TYPE_CHECKING:
+    from sermo_fsm.aio import AsyncChatEngine
+
 __all__ = [
     "Agent",
     "AgentDone",
+    "AsyncChatEngine",
     "ChatEngine",
     "ChatSession",
     "ClientLeft",
     "ClientUnload",
     "CloseReason",
+    "CommitUnknown",
     "CustomerText",
     "Direction",
     "Durations",
@@ -92,6 +100,7 @@ __all__ = [
     "State",
     "StoreBusy",
     "StoreError",
+    "StoreUnavailable",
     "SystemText",
     "Trigger",
     "Typing",
@@ -105,3 +114,16 @@ __all__ = [
 ]
 
 __version__ = metadata.version("sermo-fsm")
+
+
+def __getattr__(name: str) -> object:
+    """Load what needs an extra only where it is asked for."""
+    if name != "AsyncChatEngine":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from sermo_fsm.aio import AsyncChatEngine  # noqa: PLC0415 - see above
+    except ImportError as error:
+        raise ImportError(
+            f"AsyncChatEngine needs: pip install 'sermo-fsm[async]' ({error})"
+        ) from error
+    return AsyncChatEngine

@@ -1,16 +1,17 @@
 """Options that several commands have, and what their values are read by."""
 
 import os
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import click
 from click.core import ParameterSource
 
 from sermo_fsm._shell import DEFAULT_DATABASE, Shell
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
-from sermo_fsm.fields import AN_ID, is_id
+from sermo_fsm.fields import AN_ID, BIGGEST_INTEGER, is_id
 from sermo_fsm.jsontext import parse_time
 from sermo_fsm.policy import Policy
 
@@ -19,6 +20,7 @@ __all__ = [
     "a_name",
     "a_platform",
     "a_policy",
+    "after_option",
     "database_option",
     "json_option",
     "limit_option",
@@ -26,6 +28,8 @@ __all__ = [
 ]
 
 _MOST_ROWS: Final = 2**31 - 1
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def a_name(value: str) -> str:
@@ -67,29 +71,68 @@ def a_policy(value: str) -> Policy:
 def _choose(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     shell = ctx.ensure_object(Shell)
     if value is not None:
-        shell.database = value
-        shell.typed = ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
+        typed = ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
+        if param.name == "db":
+            shell.database, shell.typed = value, typed
+        else:
+            shell.schema, shell.schema_typed = value or None, typed
 
 
 # Both before the command and after it, because people type both. What is typed last wins, and the
 # variable only where nothing is typed: so it belongs to the first.
-main_database_option = click.option(
-    "--db",
-    metavar="URL",
-    envvar="SERMO_DB",
-    show_envvar=True,
-    expose_value=False,
-    callback=_choose,
-    help=f"Database; by default {DEFAULT_DATABASE}. Can also stand behind the command.",
-)
-database_option = click.option(
-    "--db",
-    metavar="URL",
-    expose_value=False,
-    callback=_choose,
-    help=f"Database; else SERMO_DB, else {DEFAULT_DATABASE}.",
-)
+def main_database_option(command: _Command) -> _Command:
+    """Which database, before the command."""
+    url = click.option(
+        "--db",
+        metavar="URL",
+        envvar="SERMO_DB",
+        show_envvar=True,
+        expose_value=False,
+        callback=_choose,
+        help=f"Database; by default {DEFAULT_DATABASE}. Can also stand behind the command.",
+    )
+    schema = click.option(
+        "--schema",
+        metavar="NAME",
+        envvar="SERMO_SCHEMA",
+        show_envvar=True,
+        expose_value=False,
+        callback=_choose,
+        help="Schema of our tables, on PostgreSQL. Likewise.",
+    )
+    return url(schema(command))
+
+
+def database_option(command: _Command) -> _Command:
+    """Which database, after the command."""
+    url = click.option(
+        "--db",
+        metavar="URL",
+        expose_value=False,
+        callback=_choose,
+        help=f"Database; else SERMO_DB, else {DEFAULT_DATABASE}.",
+    )
+    schema = click.option(
+        "--schema",
+        metavar="NAME",
+        expose_value=False,
+        callback=_choose,
+        help="Schema of our tables, on PostgreSQL; else SERMO_SCHEMA.",
+    )
+    return url(schema(command))
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 limit_option = click.option(
     "--limit", metavar="N", type=click.IntRange(0, _MOST_ROWS), help="At most so many."
 )
+
+
+def after_option(column: str, most: int = BIGGEST_INTEGER) -> Callable[[_Command], _Command]:
+    """Go on behind the row with this number."""
+    return click.option(
+        "--after",
+        metavar="N",
+        type=click.IntRange(0, most),
+        help=f"Only what comes behind the row with this {column}.",
+    )

@@ -14,15 +14,18 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from sermo_fsm._terminal import (
+    COUNT_COLUMNS,
     SESSION_COLUMNS,
     Page,
     console_on,
+    count_cells,
     excerpt,
     outcome_word,
     state_word,
     word,
 )
 from sermo_fsm.events import Direction
+from sermo_fsm.machine import State
 from sermo_fsm.session import ChatSession, HistoryRow
 
 __all__ = ["Sheet"]
@@ -35,6 +38,7 @@ _OF_STRAYS: Final = {"time": _WHOLE, "type": 19, "platform": 10, "user": 12, "ou
 _OF_SESSIONS: Final = {
     name: {"platform": 10, "user": 12, "agent": 8}.get(name, _WHOLE) for name in SESSION_COLUMNS
 }
+_OF_COUNTS: Final = {name: 10 if name == "platform" else _WHOLE for name in COUNT_COLUMNS}
 _WIDE: Final = 150  # columns that a terminal needs to show all that is known of a session
 _TEXT_LEAST: Final = 14
 
@@ -149,6 +153,13 @@ class Sheet(Page):
         columns = dict(islice(_OF_SESSIONS.items(), None if wide else len(_OF_SESSIONS) - 2))
         rows = (_Row(self._session_cells(one)[: len(columns)]) for one in sessions)
         self._lines(columns, rows)
+
+    def counts(self, counts: Mapping[str, Mapping[State, int]]) -> None:
+        """A row for each platform, a column for each state."""
+        if self.watched:
+            self._lines(_OF_COUNTS, (_Row(count_cells(one)) for one in counts.items()))
+        else:
+            super().counts(counts)
 
     def history(self, rows: Iterable[HistoryRow]) -> None:
         """A row for each row of a session's history."""

@@ -6,18 +6,21 @@ A command neither exits nor catches what the database says. It leaves its exit s
 
 import io
 import json
+import logging
 import os
 import re
 import shlex
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar, cast
 
 import click
 import sqlalchemy as sa
 from attrs import define, field
+from stamina.instrumentation import get_on_retry_hooks, set_on_retry_hooks
 
 from sermo_fsm._terminal import Page, clean
 from sermo_fsm.engine import ChatEngine
@@ -49,14 +52,11 @@ INTERRUPTED: Final = 130
 
 DEFAULT_DATABASE: Final = "sqlite:///sermo.db"
 
-# What databases say where it may be that another one was meant.
-_NOT_THIS_ONE: Final = (
-    "is not a database",
-    "unable to open database file",
-    "connection failed",
-    "could not connect",
-    "connection to server",
-)
+# Where it may be that another database was meant.
+_NOT_THIS_ONE: Final = ("is not a database", "can't be reached")
+
+# Of the driver, about what follows "?": each has its own way.
+_OF_OPTIONS: Final = (TypeError, ValueError, OverflowError, AttributeError, LookupError, OSError)
 
 _T = TypeVar("_T")
 
@@ -81,6 +81,9 @@ class Shell:
     database: str = DEFAULT_DATABASE
     typed: bool = False
     """The database was named on the command line, so a line to run has to name it too."""
+    schema: str | None = None
+    schema_typed: bool = False
+    """Likewise."""
     status: int = 0
     so_far: Callable[[], str] = field(default=lambda: "")
     """A sentence on what is done, for the case that it goes no further."""
@@ -98,14 +101,22 @@ class Shell:
     ) -> Iterator[ChatEngine]:
         """The database, with a schema that this release can work with."""
         try:
-            engine = ChatEngine(self.database, policy=policy)
+            engine = ChatEngine(self.database, policy=policy, schema=self.schema)
         except InvalidArgument as error:
-            raise _bad_url(f"wanted {error.wanted}, got {error.got}") from None
+            of = "schema" if error.argument == "schema" else "db"
+            raise _bad(of, f"wanted {error.wanted}, got {error.got}") from None
+        url = sa.make_url(self.database)
+        if url.get_backend_name() != "sqlite" and "@" in f"{url.host}{url.database}":
+            # The rest of a password: it would be in what the driver says of that host.
+            raise _bad("db", "an @ in a password is to be written as %40")
         with engine:
             try:
                 prepare(engine)
-            except (TypeError, ValueError, OverflowError):  # of the driver, about what follows "?"
-                raise _bad_url("the driver does not understand its options") from None
+            except _OF_OPTIONS as error:
+                if not url.query:
+                    raise
+                what = getattr(error, "strerror", None) or "it does not understand them"
+                raise _bad("db", f"the driver can't use its options: {what}") from None
             yield engine
 
     def list_all(
@@ -117,12 +128,14 @@ class Shell:
         as_json: bool,
     ) -> None:
         """Print them as they come from the database, for programs or for people."""
-        # Closed also where printing fails: they hold a connection, and the database is closed next.
+        # Closed also where printing fails: the database is closed next.
         with closing(cast("Generator[_T, None, None]", items)):
+            # What can't be asked, or answered, is known before the first line is printed.
+            every = chain([*islice(items, 1)], items)
             if as_json:
-                print_json_items(map(view, items))
+                print_json_items(map(view, every))
             else:
-                show(items)
+                show(every)
 
     def found_nobody(self, message: str, *, as_json: bool) -> None:
         """There is no such user or session."""
@@ -158,6 +171,8 @@ class Shell:
 
     def _upgrade_line(self) -> str:
         line = "sermo-fsm db upgrade"
+        if self.schema_typed and self.schema:
+            line += f" --schema {shlex.quote(self.schema)}"
         if not self.typed:
             return line
         url = sa.make_url(self.database)
@@ -170,8 +185,26 @@ class Shell:
         return url.database or ":memory:" if url.get_backend_name() == "sqlite" else "it"
 
 
-def _bad_url(message: str) -> click.BadParameter:
-    return click.BadParameter(message, param_hint="'--db' / SERMO_DB")
+def _bad(option: str, message: str) -> click.BadParameter:
+    hint = f"'--{option}' / SERMO_{option.upper()}"
+    return click.BadParameter(clean(message), param_hint=hint)
+
+
+@contextmanager
+def _no_logs() -> Iterator[None]:
+    """Nobody has said where logs are to go: so they do not go among what a command prints.
+
+    What the database does when a transaction is tried again, or a connection is lost, is said once,
+    by how the command ends.
+    """
+    root, nowhere, hooks = logging.getLogger(), logging.NullHandler(), get_on_retry_hooks()
+    root.addHandler(nowhere)
+    set_on_retry_hooks(())
+    try:
+        yield
+    finally:
+        set_on_retry_hooks(hooks)
+        root.removeHandler(nowhere)
 
 
 class Commands(click.Group):
@@ -186,8 +219,9 @@ class Commands(click.Group):
         """Run the command that was asked for."""
         shell = ctx.ensure_object(Shell)
         try:
-            super().invoke(ctx)
-            sys.stdout.flush()
+            with _no_logs():
+                super().invoke(ctx)
+                sys.stdout.flush()
         except BrokenPipeError:  # whoever reads has seen enough
             _let_go_of_stdout()
         except KeyboardInterrupt:

@@ -21,10 +21,13 @@ from sermo_fsm.session import ChatSession, HistoryRow, Outcome
 from sermo_fsm.views import time_view
 
 __all__ = [
+    "COUNT_COLUMNS",
+    "LIVE_STATES",
     "SESSION_COLUMNS",
     "Page",
     "clean",
     "console_on",
+    "count_cells",
     "counted",
     "excerpt",
     "outcome_word",
@@ -49,6 +52,8 @@ _OF_STATE: Final[Mapping[str, str]] = {
     State.WITH_AGENT: "green",
     State.CLOSED: "dim",
 }
+LIVE_STATES: Final[tuple[State, ...]] = tuple(state for state in State if state is not State.CLOSED)
+COUNT_COLUMNS: Final = ("platform", *LIVE_STATES)
 _OF_OUTCOME: Final[Mapping[str, str]] = {
     Outcome.MOVED: "bold",
     Outcome.STAYED: "dim",
@@ -87,6 +92,15 @@ def word(value: object, style: str = "") -> Text:
 
 def state_word(state: State | None) -> Text:
     return word(state, _OF_STATE.get(state or "", ""))
+
+
+def count_cells(of: tuple[str, Mapping[State, int]]) -> list[Text]:
+    """A platform, and how many of its chats are in each state."""
+    platform, states = of
+    counts = [
+        word(states[state], _OF_STATE[state] if states[state] else "dim") for state in LIVE_STATES
+    ]
+    return [word(platform), *counts]
 
 
 def outcome_word(outcome: Outcome) -> Text:
@@ -161,6 +175,10 @@ class Page:
             self._ago(session.last_seen_at),
             word(session.session_id, "dim"),
         ]
+
+    def counts(self, counts: Mapping[str, Mapping[State, int]]) -> None:
+        """A row for each platform, a column for each state; all have the same."""
+        self._tabs(COUNT_COLUMNS, map(count_cells, counts.items()))
 
     def history(self, rows: Iterable[HistoryRow]) -> None:
         """A row for each row of a session's history."""

@@ -6,6 +6,7 @@ database refused; 4 where there is no such user; 130 after Ctrl-C.
 
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -14,9 +15,11 @@ import click
 from sermo_fsm import _upkeep
 from sermo_fsm._ingest import STDIN, Tally, feed
 from sermo_fsm._options import (
+    a_moment,
     a_name,
     a_platform,
     a_policy,
+    after_option,
     database_option,
     json_option,
     limit_option,
@@ -24,7 +27,7 @@ from sermo_fsm._options import (
 )
 from sermo_fsm._sheet import Sheet
 from sermo_fsm._shell import FAILED, Commands, Shell, print_json
-from sermo_fsm._terminal import counted
+from sermo_fsm._terminal import LIVE_STATES, counted
 from sermo_fsm.events import Direction
 from sermo_fsm.machine import State
 from sermo_fsm.policy import Policy
@@ -156,7 +159,10 @@ def status(shell: Shell, *, platform: str, user: str, as_json: bool) -> None:
     Examples
       sermo-fsm sessions --state queued --platform comviq-web
       sermo-fsm sessions --state bot --state open --json
-      sermo-fsm sessions --user 3f0b7c52-6a1e-4d0f-9b8e-51c7a2d4e690
+      sermo-fsm sessions --agent anan01 --from 2026-03-01T00:00:00Z --before 2026-04-01T00:00:00Z
+      sermo-fsm sessions --limit 100 --after 5f2c0f2e-...
+
+    Behind the last of a list is where the next one goes on: its session is what --after takes.
     """
 )
 @click.option(
@@ -168,23 +174,64 @@ def status(shell: Shell, *, platform: str, user: str, as_json: bool) -> None:
 )
 @click.option("--platform", metavar="ID", type=a_name, help="Of this platform.")
 @click.option("--user", metavar="ID", type=a_name, help="Of this user.")
+@click.option("--agent", metavar="ID", type=a_name, help="Whose latest human agent is this one.")
+@click.option(
+    "--from", "opened_from", metavar="TIME", type=a_moment, help="That opened then or later."
+)
+@click.option(
+    "--before", "opened_before", metavar="TIME", type=a_moment, help="That opened earlier."
+)
+@click.option(
+    "--after", metavar="SESSION", type=a_name, help="Only what comes behind this session."
+)
 @limit_option
 @database_option
 @json_option
 @click.pass_obj
-def sessions(
+def sessions(  # noqa: PLR0913 - one for each thing to ask by
     shell: Shell,
     *,
     states: Sequence[str],
     platform: str | None,
     user: str | None,
+    agent: str | None,
+    opened_from: datetime | None,
+    opened_before: datetime | None,
+    after: str | None,
     limit: int | None,
     as_json: bool,
 ) -> None:
-    """List chat sessions, the newest first."""
+    """List chat sessions, those that opened last first."""
     with shell.engine() as engine:
-        found = engine.sessions(state=states, platform=platform, user=user, limit=limit)
+        found = engine.sessions(
+            state=states,
+            platform=platform,
+            user=user,
+            agent=agent,
+            opened_from=opened_from,
+            opened_before=opened_before,
+            after=after,
+            limit=limit,
+        )
         shell.list_all(found, session_view, Sheet(sys.stdout).sessions, as_json=as_json)
+
+
+@main.command(epilog="\b\nExample\n  sermo-fsm counts --json")
+@database_option
+@json_option
+@click.pass_obj
+def counts(shell: Shell, *, as_json: bool) -> None:
+    """Count the live chats, by platform and state."""
+    with shell.engine() as engine:
+        found = engine.counts()
+    every = {
+        platform: {state: states.get(state, 0) for state in LIVE_STATES}
+        for platform, states in found.items()
+    }
+    if as_json:
+        print_json(every)
+    else:
+        Sheet(sys.stdout).counts(every)
 
 
 @main.command(
@@ -198,6 +245,8 @@ def sessions(
 @click.argument("platform", type=a_name, required=False)
 @click.argument("user", type=a_name, required=False)
 @click.option("--session", "session_id", metavar="ID", type=a_name, help="Of this session.")
+@after_option("seq", 2**31 - 1)
+@limit_option
 @database_option
 @json_option
 @click.pass_obj
@@ -207,6 +256,8 @@ def history(
     platform: str | None,
     user: str | None,
     session_id: str | None,
+    after: int | None,
+    limit: int | None,
     as_json: bool,
 ) -> None:
     """Show what happened in a chat, row by row.
@@ -228,19 +279,20 @@ def history(
             )
             shell.found_nobody(f"no such {whose}", as_json=as_json)
             return
-        rows = engine.history(session.session_id)
+        rows = engine.history(session.session_id, after=after, limit=limit)
         shell.list_all(rows, row_view, Sheet(sys.stdout).history, as_json=as_json)
 
 
 @main.command(epilog="\b\nExample\n  sermo-fsm strays --json")
+@after_option("id")
 @limit_option
 @database_option
 @json_option
 @click.pass_obj
-def strays(shell: Shell, *, limit: int | None, as_json: bool) -> None:
+def strays(shell: Shell, *, after: int | None, limit: int | None, as_json: bool) -> None:
     """List what belongs to no session, and why."""
     with shell.engine() as engine:
-        rows = engine.strays(limit=limit)
+        rows = engine.strays(after=after, limit=limit)
         shell.list_all(rows, stray_view, Sheet(sys.stdout).strays, as_json=as_json)
 
 

@@ -1,44 +1,39 @@
-"""The database as a machine: engines that keep their word, and errors in our own words.
+"""Engines, transactions, ours and the host's, and errors in our own words.
 
-What SQLite's driver does by itself is not enough: it begins a transaction only at the first write,
-so a savepoint opened first would outlive the outer rollback, and two readers that go on to write
-would lose an update. What is here makes every transaction begin where SQLAlchemy says so.
+What databases do differently stands in :mod:`sermo_fsm.backends`. Everything here is called from
+plain code, or from plain code that SQLAlchemy runs for asyncio: it is the same either way.
 """
 
-import sqlite3
-import uuid
-import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from functools import partial
+from contextlib import contextmanager
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy import event, exc
+from sqlalchemy import exc
 
-from sermo_fsm.errors import InvalidArgument, LostRace, StoreBusy, StoreError
+from sermo_fsm.backends import Driver, Verdict, driver_of
+from sermo_fsm.errors import (
+    CommitUnknown,
+    InvalidArgument,
+    LostRace,
+    SermoError,
+    StoreBusy,
+    StoreError,
+    StoreUnavailable,
+)
 
 __all__ = [
     "adopt_engine",
     "committing",
-    "is_in_memory",
     "join",
+    "open_by",
     "open_engine",
     "reading",
+    "snapshot",
+    "transaction",
     "translated",
-    "writing",
+    "worth_another_try",
 ]
-
-_WRITING: Final = "sermo_writing"
-"""An execution option: this transaction is ours, and takes SQLite's lock at once."""
-
-_READING: Final = "sermo_reading"
-"""An execution option: ours, and only reads."""
-
-_HOLDER: Final = "sermo_holder"
-"""Whose transaction a driver's connection is in: a pool may lend the same one twice."""
-
-_BUSY_TIMEOUT_MS: Final = 30_000
 
 
 def open_engine(url: str | sa.URL) -> sa.Engine:
@@ -47,114 +42,54 @@ def open_engine(url: str | sa.URL) -> sa.Engine:
     Raises:
         InvalidArgument: Not the URL of a database that this release works with.
     """
+    engine: sa.Engine = open_by(sa.create_engine, url, lambda engine: engine)
+    if engine.dialect.is_async:
+        wanted = "a driver that is not for asyncio; for that there is AsyncChatEngine"
+        raise InvalidArgument("url", wanted=wanted, got=engine.dialect.driver)
+    return engine
+
+
+def open_by(
+    create: Callable[..., Any], url: str | sa.URL, plain: Callable[[Any], sa.Engine]
+) -> Any:
+    """An engine of our own, of another class: *create* makes it, *plain* gives the one inside.
+
+    Raises:
+        InvalidArgument: Not the URL of a database that this release works with.
+    """
     try:
-        url = sa.make_url(url)
-        options: dict[str, Any] = {}
-        if is_in_memory(url):
-            # One database for all connections: each would have its own in memory otherwise.
-            name = f"file:/sermo-{uuid.uuid4()}?vfs=memdb"
-            connect = partial(sqlite3.connect, name, uri=True, check_same_thread=False)
-            options = {"creator": connect, "poolclass": sa.QueuePool}
+        parsed = sa.make_url(url)
+        if parsed.get_backend_name() != "sqlite" and "@" in f"{parsed.host}{parsed.database}":
+            # Part of a password would stand where errors show it.
+            wanted = "a URL in which an @ of the password is written %40"
+            raise InvalidArgument("url", wanted=wanted, got="something else")
+        driver = driver_of(parsed.get_dialect()())
+        parsed, options = driver.engine_options(parsed)
         # Parameters are what customers wrote: they stay out of logs and errors.
-        engine = sa.create_engine(url, hide_parameters=True, **options)
+        engine = create(parsed, hide_parameters=True, **options)
+    except SermoError:
+        raise
+    except exc.InvalidRequestError:
+        wanted = "a driver for asyncio: sqlite+aiosqlite, postgresql+psycopg or mysql+asyncmy"
+        raise InvalidArgument("url", wanted=wanted, got="one that is none") from None
     except (exc.ArgumentError, TypeError, ValueError):  # such as a port that is no number
         wanted = "a database URL such as sqlite:///sermo.db"
         raise InvalidArgument("url", wanted=wanted, got="something else") from None
     except ModuleNotFoundError as error:
         wanted = "a database URL whose driver is installed"
         raise InvalidArgument("url", wanted=wanted, got=f"no module {error.name}") from None
-    adopt_engine(engine)
-    event.listen(engine, "connect", _set_pragmas)
-    if "timeout" not in engine.url.query:
-        event.listen(engine, "connect", _set_busy_timeout)
+    driver.adopt(plain(engine))
+    driver.prepare(plain(engine))
     return engine
 
 
-def is_in_memory(url: sa.URL) -> bool:
-    """Whether the database of *url* goes with its engine."""
-    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
-
-
 def adopt_engine(engine: sa.Engine) -> None:
-    """Make the transactions of *engine*, ours or the host's, begin where SQLAlchemy says so.
+    """Make the transactions of the host's *engine* begin where SQLAlchemy says so.
 
     Raises:
-        InvalidArgument: It is no SQLite engine.
+        InvalidArgument: It is of a database that this release does not work with.
     """
-    if engine.dialect.name != "sqlite":
-        wanted = "SQLite, which is all that this release works with"
-        raise InvalidArgument("database", wanted=wanted, got=engine.dialect.name)
-    if not is_adopted(engine):
-        event.listen(engine, "begin", _begin)
-        event.listen(engine, "commit", _let_go)
-        event.listen(engine, "rollback", _let_go)
-
-
-def is_adopted(engine: sa.Engine) -> bool:
-    """Whether :func:`adopt_engine` was called for it."""
-    return event.contains(engine, "begin", _begin)
-
-
-def _set_busy_timeout(dbapi_connection: Any, _: object) -> None:
-    dbapi_connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
-
-
-def _set_pragmas(dbapi_connection: Any, _: object) -> None:
-    cursor = dbapi_connection.cursor()
-    cursor.execute("PRAGMA foreign_keys = ON")
-    # The mode stays with the file: one that is somebody else's keeps its own.
-    if cursor.execute(_IS_OURS).fetchone()[0]:
-        # The time-out does not hold for this. Where another connection is in the way, perhaps doing
-        # the same, the next one will try again.
-        with suppress(sqlite3.OperationalError):
-            cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.close()
-
-
-_IS_OURS: Final = (
-    "SELECT count(*) = 0 OR sum(name = 'sermo_session') FROM sqlite_master WHERE type = 'table'"
-)
-
-
-def _begin(connection: sa.Connection) -> None:
-    """Begin SQLite's own transaction, where SQLAlchemy's begins and the driver's does not."""
-    options = connection.get_execution_options()
-    if options.get(_WRITING):
-        return  # writing() does
-    driver: Any = connection.connection.dbapi_connection
-    if driver.in_transaction:
-        _refuse_foreign(connection)
-    elif options.get(_READING):
-        return  # each question is one statement, and SQLite answers it as of one moment
-    elif driver.isolation_level is not None:  # else the host wants autocommit, or begins itself
-        connection.exec_driver_sql("BEGIN")
-        connection.info[_HOLDER] = weakref.ref(connection)
-
-
-def _begin_to_write(connection: sa.Connection) -> None:
-    """Take SQLite's lock before the first read: then nobody writes between reading and writing."""
-    driver: Any = connection.connection.dbapi_connection
-    if getattr(driver, "autocommit", None) is True:
-        wanted = "an engine whose driver has no autocommit=True: it would never commit"
-        raise InvalidArgument("database", wanted=wanted, got=True)
-    if driver.in_transaction:
-        _refuse_foreign(connection)
-        connection.exec_driver_sql("ROLLBACK")  # it has only just begun: the host's engine did
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-    connection.info[_HOLDER] = weakref.ref(connection)
-
-
-def _let_go(connection: sa.Connection) -> None:
-    connection.info.pop(_HOLDER, None)
-
-
-def _refuse_foreign(connection: sa.Connection) -> None:
-    holder = connection.info.get(_HOLDER, lambda: None)()
-    if holder is not None and holder is not connection:
-        raise StoreError(
-            "the driver's connection is in another transaction already: hand in that connection "
-            "(connection=…), or use a pool that lends it once"
-        )
+    driver_of(engine.dialect).adopt(engine)
 
 
 def join(connection: sa.Connection) -> None:
@@ -163,87 +98,141 @@ def join(connection: sa.Connection) -> None:
     Raises:
         InvalidArgument: It is not, or it is in a savepoint that would outlive the rollback.
     """
-    if connection.in_nested_transaction() and not is_adopted(connection.engine):
-        wanted = "a connection of an engine that was given to ChatEngine before its savepoint"
-        raise InvalidArgument("connection", wanted=wanted, got="another engine's")
-    adopt_engine(connection.engine)
+    driver = driver_of(connection.dialect)
     if not connection.in_transaction():
         connection.begin()  # as its first statement would; the host ends it all the same
-    driver: Any = connection.connection.dbapi_connection
-    if not driver.in_transaction:
-        _begin(connection)
-    if not driver.in_transaction:
+    if not driver.join(connection):
         wanted = "a connection in a transaction"
         raise InvalidArgument("connection", wanted=wanted, got="one in AUTOCOMMIT")
 
 
 @contextmanager
-def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A connection in a transaction of ours that is going to write."""
-    with translated():
-        connection = engine.connect()
-    with connection:
-        connection.execution_options(**{_WRITING: True})
-        with committing(connection.begin):
-            with translated():
-                _begin_to_write(connection)
-            yield connection
-
-
-@contextmanager
-def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A connection of ours that only reads."""
-    with translated(), engine.connect() as connection:
-        connection.execution_options(**{_READING: True})
-        yield connection
-
-
-@contextmanager
-def committing(begin: Callable[[], sa.Transaction]) -> Iterator[None]:
-    """A transaction or savepoint around the caller's code; only its own errors are translated."""
-    with translated():
-        transaction = begin()
-    try:
+def transaction(connection: sa.Connection) -> Iterator[None]:
+    """A transaction of ours that is going to write, on a connection of ours."""
+    driver = driver_of(connection.dialect)
+    connection.execution_options(**driver.writing)
+    if driver.in_autocommit(connection.connection.driver_connection):
+        # The host's engine may be; a transaction of ours would be none then.
+        with translated(connection.dialect):
+            connection.execution_options(isolation_level="READ COMMITTED")
+    with committing(connection, connection.begin):
+        with translated(connection.dialect):
+            driver.begin_to_write(connection)
         yield
-    except BaseException:
-        # SQLite may have rolled back by itself (a full disk): what went wrong first counts.
-        with suppress(exc.SQLAlchemyError):
-            transaction.rollback()
-        raise
-    with translated():
-        transaction.commit()
 
 
-_NO_TABLES: Final = "no such table: sermo_"
-_LOST: Final = ("UNIQUE constraint failed",)
-_BUSY: Final = ("database is locked", "database table is locked")
+def reading(connection: sa.Connection) -> None:
+    """Make ready a connection of ours that asks one question."""
+    connection.execution_options(**driver_of(connection.dialect).reading)
+
+
+def snapshot(connection: sa.Connection) -> None:
+    """Make ready a connection of ours that asks several questions about one moment."""
+    connection.execution_options(**driver_of(connection.dialect).snapshot)
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def committing(
+    connection: sa.Connection, begin: Callable[[], sa.Transaction]
+) -> Iterator[sa.Transaction]:
+    """A transaction or savepoint around the caller's code; only its own errors are translated.
+
+    Raises:
+        CommitUnknown: The connection was lost while the transaction was being committed.
+    """
+    with translated(connection.dialect):
+        ours = begin()
+    try:
+        yield ours
+    except BaseException:
+        _roll_back(connection, ours)
+        raise
+    try:
+        with translated(connection.dialect):
+            ours.commit()
+    except StoreError as error:
+        if isinstance(ours, sa.NestedTransaction):
+            _roll_back(connection, ours)  # else SQLAlchemy takes it for the one that is open
+        elif isinstance(error, StoreUnavailable):
+            again = "all of it is written or nothing; hand it in again with the same message ids"
+            raise CommitUnknown(f"{error.reason}, during the commit: {again}") from error.__cause__
+        raise
+
+
+def _roll_back(connection: sa.Connection, ours: sa.Transaction) -> None:
+    try:
+        ours.rollback()
+    except exc.SQLAlchemyError:
+        # The database has taken back everything by itself: after a deadlock MySQL does, after a
+        # full disk SQLite. What went wrong first counts; and the host must not go on and commit
+        # what comes after without what came before.
+        if isinstance(ours, sa.NestedTransaction):
+            driver_of(connection.dialect).give_up(connection)
+
+
+_RETRIED: Final = (LostRace, StoreBusy)
+_TRANSIENT: Final = (Verdict.STALE, Verdict.BUSY, Verdict.GONE)
+
+
+def worth_another_try(error: Exception, dialect: sa.Dialect) -> bool:
+    """Whether the same transaction may well succeed when all of it is done again.
+
+    It was rolled back: by us, or by the database. Where nobody can be reached at all, or where the
+    commit itself went unanswered, it is for the caller to say.
+    """
+    if isinstance(error, _RETRIED):
+        return True
+    if isinstance(error, StoreUnavailable):
+        return getattr(error.__cause__, "connection_invalidated", False)
+    # A statement of the host's, in a hook.
+    return isinstance(error, exc.DBAPIError) and _verdict(error, driver_of(dialect)) in _TRANSIENT
+
+
+_REMEDY: Final = "; create our tables by ChatEngine.migrate() or 'sermo-fsm db upgrade'"
+_KINDS: Final[dict[Verdict, tuple[type[StoreError], str]]] = {
+    Verdict.LOST: (LostRace, "another writer was faster"),
+    Verdict.STALE: (LostRace, "another writer was faster"),
+    Verdict.BUSY: (StoreBusy, "the database is busy"),
+    Verdict.GONE: (StoreUnavailable, "the database went away"),
+    Verdict.NO_TABLES: (StoreError, "the database refused"),
+    Verdict.REFUSED: (StoreError, "the database refused"),
+}
+
+
+@contextmanager
+def translated(dialect: sa.Dialect, *, connecting: bool = False) -> Iterator[None]:
     """Driver errors become ours, here and nowhere else.
 
     Raises:
-        StoreBusy: The lock was held for too long.
-        LostRace: A unique constraint says that another writer was faster.
+        StoreBusy: A lock was held for too long, or a deadlock was ended at our cost.
+        LostRace: Another writer was faster.
+        StoreUnavailable: The connection is lost, or never came about.
         StoreError: The database refused for another reason.
     """
     try:
         yield
     except exc.DBAPIError as error:
-        reason = _word_of(error)
-        if _NO_TABLES in reason:
-            reason += "; create our tables by ChatEngine.migrate() or 'sermo-fsm db upgrade'"
-        if any(lost in reason for lost in _LOST):
-            raise LostRace(f"another writer was faster: {reason}") from error
-        if any(busy in reason for busy in _BUSY):
-            raise StoreBusy(f"the database is busy: {reason}") from error
-        raise StoreError(f"the database refused: {reason}") from error
+        driver = driver_of(dialect)
+        driver.hush(error)
+        verdict = _verdict(error, driver)
+        if connecting and verdict is Verdict.REFUSED:
+            verdict = Verdict.GONE
+        kind, said = _KINDS[verdict]
+        remedy = _REMEDY if verdict is Verdict.NO_TABLES else ""
+        if connecting and verdict is Verdict.GONE:
+            said = "the database can't be reached"
+        raise kind(f"{said}: {_words(error, driver)}{remedy}") from error
+    except exc.TimeoutError as error:
+        raise StoreBusy("no connection of the pool came free in time") from error
     except exc.SQLAlchemyError as error:
         raise StoreError(f"the database can't be used: {type(error).__name__}") from error
 
 
-def _word_of(error: exc.DBAPIError) -> str:
-    """What the driver said: its first line, which has neither statement nor values."""
-    lines = str(error.orig).splitlines()
-    return lines[0] if lines else type(error.orig).__name__
+def _verdict(error: exc.DBAPIError, driver: Driver) -> Verdict:
+    if error.connection_invalidated or error.orig is None:
+        return Verdict.GONE
+    return driver.verdict(error.orig)
+
+
+def _words(error: exc.DBAPIError, driver: Driver) -> str:
+    return driver.wording(error.orig) if error.orig is not None else type(error).__name__

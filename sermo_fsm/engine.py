@@ -1,49 +1,46 @@
-"""The door: ``ChatEngine`` owns transactions, and nothing else.
+"""The door for plain code: ``ChatEngine`` owns transactions, and nothing else.
 
-The body is in :mod:`sermo_fsm.handling` and :mod:`sermo_fsm.queries`. Inside a transaction of the
-host's (``connection=``) it never begins, commits or rolls back. Long, because every method says
-what it takes, gives and raises.
+What it does on a connection is in :mod:`sermo_fsm.calls`; :mod:`sermo_fsm.aio` is the same door
+for asyncio. Inside a transaction of the host's (``connection=``) it never begins, commits or rolls
+back. Long, because every method says what it takes, gives and raises.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import Any, Self, TypeVar
+import inspect
+from collections.abc import Callable, Generator, Iterable
+from datetime import datetime
+from typing import Self, TypeVar
 
 import sqlalchemy as sa
+import stamina
 
-from sermo_fsm import handling, migrate, queries
-from sermo_fsm import verify as verification
-from sermo_fsm._hooks import AfterCommit, Hooks, WithinTransaction
-from sermo_fsm.database import (
-    adopt_engine,
-    committing,
-    is_in_memory,
-    join,
-    open_engine,
-    reading,
-    translated,
-    writing,
-)
-from sermo_fsm.envelope import Envelope, as_direction, as_moment, read_envelope
-from sermo_fsm.errors import InvalidArgument, InvalidEvent
-from sermo_fsm.events import Direction, Event
-from sermo_fsm.fields import AN_ID, BIGGEST_INTEGER, is_id
-from sermo_fsm.handling import Arrival, Rejected, arrive
+from sermo_fsm._hooks import AfterCommit, Hooks, WithinTransaction, run
+from sermo_fsm.calls import Calls, Line, Read, Write
+from sermo_fsm.database import adopt_engine, open_engine, translated
+from sermo_fsm.envelope import Envelope
+from sermo_fsm.errors import InvalidArgument
 from sermo_fsm.jsontext import Limits
 from sermo_fsm.machine import State
 from sermo_fsm.policy import Policy
+from sermo_fsm.queries import Pages
 from sermo_fsm.receipt import Receipt
 from sermo_fsm.session import ChatSession, HistoryRow
+from sermo_fsm.store import Store
+from sermo_fsm.transact import (
+    HostConnection,
+    again,
+    ask,
+    ask_for_long,
+    plain_connection,
+    retries,
+    write_joined,
+    write_own,
+)
+from sermo_fsm.verify import Verification
 from sermo_fsm.wire import Raw
 
 __all__ = ["ChatEngine"]
 
 _T = TypeVar("_T")
-
-Line = Envelope | Event | bytes | str | Mapping[str, Any]
-
-
 _Within = TypeVar("_Within", bound=WithinTransaction)
 _After = TypeVar("_After", bound=AfterCommit)
 
@@ -52,16 +49,21 @@ class ChatEngine:
     """Hands events in, asks where chats are.
 
     Args:
-        database: A URL such as ``sqlite:///chat.db``, or the host's own SQLAlchemy engine.
+        database: A URL such as ``sqlite:///chat.db``, ``postgresql+psycopg://…`` or
+            ``mysql+pymysql://…``, or the host's own SQLAlchemy engine.
         policy: The durations that decide where chats end.
         limits: How large an event may be.
+        schema: Where our tables are, on PostgreSQL; where the connection looks, if left out.
+        attempts: How often a transaction of ours is tried before ``StoreBusy`` or ``LostRace`` is
+            raised; also at most for half a minute.
 
     Raises:
         InvalidArgument: The URL is none, or its driver is not installed.
 
     Every method raises :class:`~sermo_fsm.StoreError` where the database refuses; then nothing of
-    what was asked for is written. Those that take ``connection`` work in the host's transaction,
-    and leave its end to the host.
+    what was asked for is written, but for :class:`~sermo_fsm.CommitUnknown`. Those that take
+    ``connection`` work in the host's transaction, a ``Connection`` or an ORM ``Session``, and
+    leave its end to the host; there nothing is tried twice.
     """
 
     def __init__(
@@ -70,6 +72,8 @@ class ChatEngine:
         *,
         policy: Policy | None = None,
         limits: Limits | None = None,
+        schema: str | None = None,
+        attempts: int = 10,
     ) -> None:
         self._owns_engine = not isinstance(database, sa.Engine)
         if isinstance(database, sa.Engine):
@@ -77,10 +81,11 @@ class ChatEngine:
             self._engine = database
         else:
             self._engine = open_engine(database)
-        self._streams = not self._owns_engine or not is_in_memory(self._engine.url)
-        self._policy = policy or Policy()
-        self._limits = limits or Limits()
+        self._dialect = self._engine.dialect
+        store = Store.on(self._dialect, schema)
+        self._calls = Calls(store, policy or Policy(), limits or Limits())
         self._hooks = Hooks()
+        self._retry = stamina.RetryingCaller(**retries(attempts)).on(again(self._dialect))
 
     def close(self) -> None:
         """Close the connections of an engine that was made from a URL; the host's stay open."""
@@ -98,10 +103,12 @@ class ChatEngine:
     def migrate(self) -> str:
         """Create or upgrade our tables; harmless where nothing is to be done.
 
+        Several processes may do it at the same time: one does, the others wait.
+
         Returns:
             The revision that the database is at now.
         """
-        return self._write(None, migrate.upgrade, lambda _: ())
+        return self._write(None, self._calls.migrate())
 
     def check_schema(self) -> None:
         """Raise where this release can't work with the tables of the database.
@@ -109,8 +116,7 @@ class ChatEngine:
         Raises:
             SchemaNotReady: They are missing, older or newer; says what to do.
         """
-        with self._reading(None) as connection:
-            migrate.check_schema(connection)
+        self._read(None, self._calls.check_schema())
 
     def prepare(self) -> str:
         """Create our tables in a SQLite database that is empty; check them in any other.
@@ -121,11 +127,7 @@ class ChatEngine:
         Raises:
             SchemaNotReady: It is not empty, and our tables are missing, older or newer.
         """
-        with self._reading(None) as connection:
-            if not migrate.is_empty_sqlite(connection):
-                return migrate.check_schema(connection)
-        # Another process may be about to do the same: the second finds nothing to do.
-        return self.migrate()
+        return self._read(None, self._calls.prepare()) or self.migrate()
 
     # --- events in -------------------------------------------------------------------------------
 
@@ -137,7 +139,7 @@ class ChatEngine:
         message_id: str | None = None,
         received_at: datetime | None = None,
         platform_id: str | None = None,
-        connection: sa.Connection | None = None,
+        connection: HostConnection | None = None,
     ) -> Receipt:
         """Hand in one event.
 
@@ -160,11 +162,7 @@ class ChatEngine:
             received_at=received_at,
             platform_id=platform_id,
         )
-        arrival = arrive(envelope, self._limits, datetime.now(UTC))
-        (receipt,) = self._handle(connection, [arrival])
-        if receipt.error is not None and not isinstance(receipt.error, InvalidEvent):
-            raise receipt.error
-        return receipt
+        return self._write(connection, self._calls.handle(envelope))
 
     def handle_many(
         self,
@@ -172,7 +170,7 @@ class ChatEngine:
         *,
         direction: str | None = None,
         platform_id: str | None = None,
-        connection: sa.Connection | None = None,
+        connection: HostConnection | None = None,
     ) -> list[Receipt]:
         """Hand in many events, in order, in one transaction: all of them are in, or none.
 
@@ -185,16 +183,13 @@ class ChatEngine:
             platform_id: Stands in where neither event nor envelope has a ``platformId``.
             connection: The host's, in a transaction of the host's.
         """
-        queue = None if direction is None else as_direction(direction)
-        _check_id("platform_id", platform_id)
-        arrivals = [self._open(item, queue, platform_id) for item in envelopes]
-        return self._handle(connection, arrivals)
+        return self._write(connection, self._calls.handle_many(envelopes, direction, platform_id))
 
     def sweep(self, up_to: datetime | None = None) -> list[HistoryRow]:
         """Close every session whose deadline is reached at *up_to*.
 
         Many are closed in portions, each in a transaction of its own: what was closed before an
-        error stays closed.
+        error stays closed. Several sweepers do no harm.
 
         Args:
             up_to: The time to which the inbound queue has been read; now, where left out. A worker
@@ -203,88 +198,124 @@ class ChatEngine:
         Returns:
             The row of each session that was closed.
         """
-        moment = datetime.now(UTC) if up_to is None else as_moment("up_to", up_to)
+        call = self._calls.sweep(up_to)
         closed: list[HistoryRow] = []
-        while rows := self._write(None, lambda ours: handling.sweep(ours, moment), tuple):
+        more = True
+        while more:
+            rows, more = self._write(None, call)
             closed += rows
         return closed
 
     # --- questions -------------------------------------------------------------------------------
 
     def status(
-        self, platform_id: str, user_id: str, *, connection: sa.Connection | None = None
+        self,
+        platform_id: str,
+        user_id: str,
+        *,
+        connection: HostConnection | None = None,
     ) -> ChatSession | None:
         """Where this user's chat is: the live session, else the last one; None for nobody."""
-        _check_id("platform_id", platform_id)
-        _check_id("user_id", user_id)
-        with self._reading(connection) as ours:
-            return queries.status(ours, platform_id, user_id)
+        return self._read(connection, self._calls.status(platform_id, user_id))
 
     def session(
-        self, session_id: str, *, connection: sa.Connection | None = None
+        self,
+        session_id: str,
+        *,
+        connection: HostConnection | None = None,
     ) -> ChatSession | None:
         """The session with this id; None where there is none."""
-        if not is_id(session_id):
-            return None
-        with self._reading(connection) as ours:
-            return queries.session_by_id(ours, session_id)
+        return self._read(connection, self._calls.session(session_id))
 
-    def sessions(
+    def sessions(  # noqa: PLR0913 - one for each thing to ask by
         self,
         *,
         state: str | Iterable[str] | None = None,
         platform: str | None = None,
         user: str | None = None,
+        agent: str | None = None,
+        opened_from: datetime | None = None,
+        opened_before: datetime | None = None,
+        after: str | None = None,
         limit: int | None = None,
-        connection: sa.Connection | None = None,
+        connection: HostConnection | None = None,
     ) -> Generator[ChatSession, None, None]:
-        """Sessions, the newest first; read while you iterate, so close what you do not exhaust.
+        """Sessions, those that opened last first; read in pages while you iterate.
+
+        Between two pages others go on writing: a session that opens meanwhile may be left out.
 
         Args:
             state: One state, or several.
             platform: Only of this platform.
             user: Only of this user.
+            agent: Only those whose ``agent`` has this id.
+            opened_from: Only those that opened then or later (aware).
+            opened_before: Only those that opened earlier (aware).
+            after: The id of a session: only what comes behind it in this order.
             limit: At most so many.
+            connection: The host's.
         """
-        states = _states(state)
-        _check_id("platform", platform)
-        _check_id("user", user)
-        _check_limit(limit)
-        return self._iterate(
-            connection,
-            lambda ours: queries.sessions(
-                ours, states=states, platform_id=platform, user_id=user, limit=limit
-            ),
+        pages = self._calls.sessions(
+            state=state,
+            platform=platform,
+            user=user,
+            agent=agent,
+            opened_from=opened_from,
+            opened_before=opened_before,
+            after=after,
+            limit=limit,
         )
+        return self._iterate(connection, pages)
+
+    def counts(self, *, connection: HostConnection | None = None) -> dict[str, dict[State, int]]:
+        """How many live sessions there are, by platform and state, where there are any.
+
+        Closed ones are not counted: that would take time with every chat there ever was.
+        """
+        return self._read(connection, self._calls.counts())
 
     def history(
-        self, session_id: str, *, connection: sa.Connection | None = None
+        self,
+        session_id: str,
+        *,
+        after: int | None = None,
+        limit: int | None = None,
+        connection: HostConnection | None = None,
     ) -> Generator[HistoryRow, None, None]:
-        """The rows of a session, in order; read while you iterate. Nothing for no such session."""
-        if not is_id(session_id):
-            return self._iterate(connection, lambda _: iter(()))
-        return self._iterate(connection, lambda ours: queries.history(ours, session_id))
+        """The rows of a session, in order, in pages; nothing for no such session.
+
+        Args:
+            session_id: Of which session.
+            after: The ``seq`` of a row: only what comes behind it.
+            limit: At most so many.
+            connection: The host's.
+        """
+        return self._iterate(connection, self._calls.history(session_id, after, limit))
 
     def strays(
-        self, *, limit: int | None = None, connection: sa.Connection | None = None
+        self,
+        *,
+        after: int | None = None,
+        limit: int | None = None,
+        connection: HostConnection | None = None,
     ) -> Generator[HistoryRow, None, None]:
-        """The rows without a session, the oldest first; read while you iterate."""
-        _check_limit(limit)
-        return self._iterate(connection, lambda ours: queries.strays(ours, limit=limit))
+        """The rows without a session, the oldest first, in pages; *after* is the ``id`` of one."""
+        return self._iterate(connection, self._calls.strays(after, limit))
 
-    def verify(self) -> verification.Verification:
+    def verify(self) -> Verification:
         """Replay the whole stored history against guarantee 2; changes nothing."""
-        with self._reading(None) as connection:
-            return verification.verify(connection)
+        read = self._calls.verify()
+        return self._again(lambda connection: ask_for_long(connection, read))
 
     # --- hooks -----------------------------------------------------------------------------------
 
     def within_transaction(self, hook: _Within) -> _Within:
         """Call ``hook(row, connection)`` for every row, inside its transaction.
 
-        Raising undoes the event, and reaches the caller of ``handle``. A decorator.
+        Raising undoes the event, and reaches the caller of ``handle``. Where a transaction of ours
+        has to be done again, so has the hook. A decorator.
         """
-        self._hooks.within_transaction.append(hook)
+        self._hooks.within_transaction.append(_plain(hook))
         return hook
 
     def after_commit(self, hook: _After) -> _After:
@@ -292,100 +323,50 @@ class ChatEngine:
 
         What it raises is logged and goes no further: the row is written. A decorator.
         """
-        self._hooks.after_commit.append(hook)
+        self._hooks.after_commit.append(_plain(hook))
         return hook
 
     # --- transactions ----------------------------------------------------------------------------
 
-    def _write(
-        self,
-        connection: sa.Connection | None,
-        work: Callable[[sa.Connection], _T],
-        rows_of: Callable[[_T], Iterable[HistoryRow]],
-    ) -> _T:
-        """Do *work* in a transaction of ours; or, within the host's, in a savepoint of ours."""
-        if connection is None:
-            with writing(self._engine) as ours:
-                result, rows = self._work(ours, work, rows_of)
-            self._hooks.committed(rows)
+    def _write(self, host: HostConnection | None, write: Write[_T]) -> _T:
+        hooks = self._hooks
+        if host is None:
+            result, rows = self._again(
+                lambda ours: write_own(ours, write, hooks, ours, decided=lambda: None)
+            )
+            run(hooks.calls(rows))
             return result
-        with translated():
-            join(connection)
-        with committing(connection.begin_nested):
-            result, rows = self._work(connection, work, rows_of)
-            self._hooks.wait(rows, connection)
-        return result
+        connection = plain_connection(host, self._dialect)
+        return write_joined(connection, write, hooks, connection)
 
-    def _work(
-        self,
-        connection: sa.Connection,
-        work: Callable[[sa.Connection], _T],
-        rows_of: Callable[[_T], Iterable[HistoryRow]],
-    ) -> tuple[_T, tuple[HistoryRow, ...]]:
-        with translated():
-            result = work(connection)
-        rows = tuple(rows_of(result))
-        self._hooks.within(rows, connection)
-        return result, rows
+    def _read(self, host: HostConnection | None, read: Read[_T]) -> _T:
+        if host is None:
+            return self._again(lambda ours: ask(ours, read))
+        with translated(self._dialect):
+            return read(plain_connection(host, self._dialect))
 
-    @contextmanager
-    def _reading(self, connection: sa.Connection | None) -> Iterator[sa.Connection]:
-        if connection is None:
-            with reading(self._engine) as ours:
-                yield ours
-            return
-        with translated():
-            yield connection
+    def _iterate(self, host: HostConnection | None, pages: Pages[_T]) -> Generator[_T, None, None]:
+        following: Pages[_T] | None = pages
+        while following is not None:
+            items, following = self._read(host, following.next)
+            yield from items
 
-    def _iterate(
-        self, connection: sa.Connection | None, read: Callable[[sa.Connection], Iterator[_T]]
-    ) -> Generator[_T, None, None]:
-        with self._reading(connection) as ours:
-            if self._streams:
-                yield from read(ours)
-                return
-            # In memory SQLite can't write while a list is open: there it is read in one go.
-            found = list(read(ours))
-        yield from found
+    def _again(self, use: Callable[[sa.Connection], _T]) -> _T:
+        """On a connection of ours; on another one, where the first try may as well be repeated."""
+        return self._retry(self._on_a_connection, use)
 
-    def _handle(
-        self, connection: sa.Connection | None, arrivals: list[Arrival | Rejected]
-    ) -> list[Receipt]:
-        return self._write(
-            connection,
-            lambda ours: handling.handle(ours, arrivals, self._policy),
-            lambda receipts: (row for receipt in receipts for row in receipt.rows),
-        )
-
-    def _open(
-        self, item: Line, direction: Direction | None, platform_id: str | None
-    ) -> Arrival | Rejected:
-        now = datetime.now(UTC)
-        if isinstance(item, Event):
-            item = Envelope(direction, item, platform_id=platform_id)
-        if not isinstance(item, Envelope):
-            try:
-                item = read_envelope(
-                    item, self._limits, direction=direction, platform_id=platform_id
-                )
-            except InvalidEvent as error:
-                return Rejected(error, item, now, direction)
-        return arrive(item, self._limits, now)
+    def _on_a_connection(self, use: Callable[[sa.Connection], _T]) -> _T:
+        with translated(self._dialect, connecting=True):
+            connection = self._engine.connect()
+        with connection:
+            return use(connection)
 
 
-def _states(state: str | Iterable[str] | None) -> tuple[State, ...]:
-    names = () if state is None else (state,) if isinstance(state, str) else tuple(state)
-    for name in names:
-        if name not in set(State):
-            raise InvalidArgument("state", wanted=" or ".join(State), got=name)
-    return tuple(State(name) for name in names)
+_Hook = TypeVar("_Hook", bound=Callable[..., object])
 
 
-def _check_limit(limit: int | None) -> None:
-    if limit is not None and limit not in range(BIGGEST_INTEGER + 1):
-        raise InvalidArgument("limit", wanted=f"0 to {BIGGEST_INTEGER}", got=limit)
-
-
-def _check_id(argument: str, value: str | None) -> None:
-    if value is not None and not is_id(value):
-        raise InvalidArgument(argument, wanted=AN_ID, got=value)
+def _plain(hook: _Hook) -> _Hook:
+    if inspect.iscoroutinefunction(hook):
+        wanted = "a plain function; AsyncChatEngine takes coroutine functions"
+        raise InvalidArgument("hook", wanted=wanted, got=hook)
+    return hook

@@ -7,10 +7,12 @@
     ├── InvalidArgument    the calling code passed something unusable (also a ValueError)
     ├── InvalidTable       the rules of the machine contradict themselves; raised at import
     ├── MessageConflict    a message id was used twice for two different events
-    └── StoreError         the database refused; nothing was written
-        ├── SchemaNotReady   the tables are missing, older or newer than this release
-        ├── StoreBusy        somebody else held the lock for too long; try again
-        └── LostRace         another writer was faster; try again
+    └── StoreError         the database refused; nothing was written, but for CommitUnknown
+        ├── SchemaNotReady    the tables are missing, older or newer than this release
+        ├── StoreBusy         somebody else held a lock for too long; try again
+        ├── LostRace          another writer was faster; try again
+        ├── StoreUnavailable  it can't be reached, or went away before the commit; try again
+        └── CommitUnknown     it went away during the commit; ask again with the same message ids
 
 Errors carry fields, not only words, and never what was in an event; an ``InvalidArgument`` carries
 what the calling code passed.
@@ -19,6 +21,7 @@ what the calling code passed.
 from typing import Any
 
 __all__ = [
+    "CommitUnknown",
     "InvalidArgument",
     "InvalidEvent",
     "InvalidTable",
@@ -28,6 +31,7 @@ __all__ = [
     "SermoError",
     "StoreBusy",
     "StoreError",
+    "StoreUnavailable",
 ]
 
 
@@ -113,7 +117,7 @@ class MessageConflict(SermoError):
 
 
 class StoreError(SermoError):
-    """The database refused. Nothing of what was asked for was written.
+    """The database refused. Nothing of what was asked for was written, but for CommitUnknown.
 
     Attributes:
         reason: What the database said, without statement and values.
@@ -145,8 +149,26 @@ class SchemaNotReady(StoreError):
 
 
 class StoreBusy(StoreError):
-    """Another connection held the lock for longer than the time-out. Try again."""
+    """Another connection held a lock for too long, or a deadlock was ended at our cost.
+
+    Try again. In a transaction of yours: roll it back and do all of it again.
+    """
 
 
 class LostRace(StoreError):
-    """Another writer wrote the same session first, and a unique constraint said so. Try again."""
+    """Another writer was faster, and a unique constraint or the isolation of transactions said so.
+
+    Try again. In a transaction of yours: roll it back and do all of it again.
+    """
+
+
+class StoreUnavailable(StoreError):
+    """The database can't be reached, or the connection was lost before the commit. Try again."""
+
+
+class CommitUnknown(StoreError):
+    """The connection was lost during the commit: all of it is written, or nothing.
+
+    Hand in the same events again, with the same message ids: what is written comes back as a
+    ``duplicate``. Whatever has no message id may then be there twice.
+    """

@@ -10,7 +10,6 @@ from datetime import datetime
 import sqlalchemy as sa
 from attrs import define, field, frozen
 
-from sermo_fsm import store
 from sermo_fsm.advance import NO_VISITS, Step, Visits, advance, expire
 from sermo_fsm.content import excerpt, fingerprint
 from sermo_fsm.envelope import Envelope
@@ -20,7 +19,7 @@ from sermo_fsm.jsontext import Limits
 from sermo_fsm.policy import Policy
 from sermo_fsm.receipt import Receipt
 from sermo_fsm.session import HistoryRow, Outcome, UserKey
-from sermo_fsm.store import Keys, MessageKey, Pending
+from sermo_fsm.store import Keys, MessageKey, Pending, Store
 from sermo_fsm.wire import Message, decode
 
 __all__ = ["Arrival", "Rejected", "arrive", "handle", "sweep"]
@@ -73,26 +72,34 @@ def arrive(envelope: Envelope, limits: Limits, now: datetime) -> Arrival | Rejec
 
 
 def handle(
-    connection: sa.Connection, arrivals: Sequence[Arrival | Rejected], policy: Policy
+    store: Store,
+    connection: sa.Connection,
+    arrivals: Sequence[Arrival | Rejected],
+    policy: Policy,
 ) -> list[Receipt]:
     """Decide what became of each event, in order, and write it down. Never commits."""
-    batch = _Batch.load(connection, arrivals, policy)
+    batch = _Batch.load(store, connection, arrivals, policy)
     receipts = [batch.take(arrival) for arrival in arrivals]
     store.write(connection, batch.pending, batch.keys)
     return receipts
 
 
-def sweep(connection: sa.Connection, up_to: datetime) -> list[HistoryRow]:
-    """Close some of what is past its deadline at *up_to*; none are left where none come back."""
+def sweep(
+    store: Store, connection: sa.Connection, up_to: datetime
+) -> tuple[list[HistoryRow], bool]:
+    """Close some of what is past its deadline at *up_to*; and whether there may be more."""
+    users = store.overdue_users(connection, up_to, _SWEPT_AT_ONCE)
     keys: Keys = {}
-    pending = Pending(store.new_row_ids(connection))
+    pending = Pending()
     rows = []
-    for live in store.load_overdue(connection, up_to, _SWEPT_AT_ONCE, keys):
-        closed, row = expire(live)
-        pending.keep(closed)
-        rows.append(pending.add(row))
+    for visits in store.lock_visits(connection, users, keys).values():
+        live = visits.live  # as it is now: the customer may have come back meanwhile
+        if live is not None and live.expires_at is not None and live.expires_at <= up_to:
+            closed, row = expire(live)
+            pending.keep(closed)
+            rows.append(pending.add(row))
     store.write(connection, pending, keys)
-    return rows
+    return rows, len(users) == _SWEPT_AT_ONCE
 
 
 @define
@@ -103,20 +110,24 @@ class _Batch:
     keys: Keys
     visits: dict[UserKey, Visits]
     written: dict[MessageKey, tuple[HistoryRow, bytes]]
-    pending: Pending
+    pending: Pending = field(factory=Pending)
 
     @classmethod
     def load(
-        cls, connection: sa.Connection, arrivals: Sequence[Arrival | Rejected], policy: Policy
+        cls,
+        store: Store,
+        connection: sa.Connection,
+        arrivals: Sequence[Arrival | Rejected],
+        policy: Policy,
     ) -> "_Batch":
         valid = [arrival for arrival in arrivals if isinstance(arrival, Arrival)]
-        users = sorted({arrival.user for arrival in valid if arrival.user is not None})
+        users = {arrival.user for arrival in valid if arrival.user is not None}
         messages = {arrival.key for arrival in valid if arrival.key is not None}
         keys: Keys = {}
-        visits = store.load_visits(connection, users, keys)
+        visits = store.lock_visits(connection, users, keys)
+        # After the lock: whoever handed in the same message before us has committed by now.
         written = store.find_messages(connection, messages)
-        pending = Pending(store.new_row_ids(connection))
-        return cls(policy, keys, visits, written, pending)
+        return cls(policy, keys, visits, written)
 
     def take(self, arrival: Arrival | Rejected) -> Receipt:
         if isinstance(arrival, Rejected):
@@ -143,6 +154,11 @@ class _Batch:
         for session in (step.visits.closed, step.visits.live):
             if session is not None and session is not old.live and session is not old.closed:
                 self.pending.keep(session, only_seen=not step.rows)
+        closed = step.visits.closed
+        if closed is not None and step.before is None and step.after is not None:
+            # It opened a session. The one before is written too, if only as it was: whoever still
+            # sees an older state of the database, and takes that for the last one, fails there.
+            self.pending.keep(closed)
 
     def _write(self, row: HistoryRow, arrival: Arrival) -> HistoryRow:
         if row.direction is Direction.TIMER:

@@ -8,19 +8,20 @@ from typing import Any, Final, TypeVar
 import sqlalchemy as sa
 from attrs import fields
 
+from sermo_fsm.columns import PrivateText, plain
 from sermo_fsm.content import Image
 from sermo_fsm.errors import StoreError
 from sermo_fsm.events import Agent, Direction, Trigger, Who
 from sermo_fsm.jsontext import dump
 from sermo_fsm.machine import State
-from sermo_fsm.schema import HISTORY, SESSION
+from sermo_fsm.schema import Tables, tables
 from sermo_fsm.session import ChatSession, CloseReason, HistoryRow, Outcome
 
 __all__ = [
-    "HISTORY_COLUMNS",
     "PRESENCE",
     "SessionKey",
     "body_values",
+    "history_columns",
     "history_values",
     "identity_values",
     "image_values",
@@ -52,7 +53,7 @@ _PLAIN: Final = tuple(
     if item.name != "agent"
 )
 _FIELD_OF: Final = {column: name for name, column in _PLAIN}
-_SELECTED: Final = tuple(_FIELD_OF.get(column.name, column.name) for column in SESSION.c)
+_SELECTED: Final = tuple(_FIELD_OF.get(column.name, column.name) for column in tables().session.c)
 
 
 def _word(enum: type[_Word], value: str) -> _Word:
@@ -72,6 +73,8 @@ def session_of(row: Iterable[Any]) -> tuple[int, ChatSession]:
     values = dict(zip(_SELECTED, row, strict=True))
     for name, enum in _ENUMS.items():
         values[name] = _read(enum, values[name])
+    for name in _PRIVATE:
+        values[name] = plain(values[name])
     key = values.pop("id")
     del values["session_id"], values["live"]
     agent_id, name, kind = (values.pop(column) for column in _AGENT)
@@ -80,6 +83,11 @@ def session_of(row: Iterable[Any]) -> tuple[int, ChatSession]:
 
 
 _AGENT: Final = ("agent_id", "agent_name", "agent_type")
+_PRIVATE: Final = tuple(
+    _FIELD_OF.get(column.name, column.name)
+    for column in tables().session.c
+    if isinstance(column.type, PrivateText)
+)
 
 
 def session_values(session: ChatSession) -> dict[str, Any]:
@@ -105,17 +113,18 @@ def presence_values(session: ChatSession) -> dict[str, Any]:
     return {name: getattr(session, name) for name in PRESENCE}
 
 
-HISTORY_COLUMNS: Final = (
-    *(
-        column
-        for column in HISTORY.c
-        if column.name not in ("session_key", "platform_id", "user_id", "fingerprint")
-    ),
-    sa.func.coalesce(SESSION.c.platform_id, HISTORY.c.platform_id).label("platform_id"),
-    sa.func.coalesce(SESSION.c.user_id, HISTORY.c.user_id).label("user_id"),
-    SESSION.c.ordinal,
-)
-"""What :func:`row_of` needs, from the history joined to its sessions."""
+_NOT_SHOWN: Final = ("session_key", "platform_id", "user_id", "fingerprint")
+
+
+def history_columns(ours: Tables) -> list[sa.ColumnElement[Any]]:
+    """What :func:`row_of` needs, from the history joined to its sessions."""
+    session, history = ours.session.c, ours.history.c
+    return [
+        *(column for column in history if column.name not in _NOT_SHOWN),
+        sa.func.coalesce(session.platform_id, history.platform_id).label("platform_id"),
+        sa.func.coalesce(session.user_id, history.user_id).label("user_id"),
+        session.ordinal,
+    ]
 
 
 def row_of(row: sa.RowMapping) -> HistoryRow:
@@ -138,10 +147,10 @@ def row_of(row: sa.RowMapping) -> HistoryRow:
         from_state=_read(State, row["from_state"]),
         to_state=_read(State, row["to_state"]),
         agent_id=row["agent_id"],
-        reason=row["reason"],
+        reason=plain(row["reason"]),
         last_seen_at=row["last_seen_at"],
         event=json.loads(event) if event is not None else None,
-        raw=row.get("raw"),
+        raw=plain(row.get("raw")),
     )
 
 
@@ -150,10 +159,9 @@ def key_of(session: ChatSession) -> SessionKey:
     return session.platform_id, session.user_id, session.ordinal
 
 
-def identity_values(session: ChatSession, key: int) -> dict[str, Any]:
+def identity_values(session: ChatSession) -> dict[str, Any]:
     """The columns of a session that never change."""
     return {
-        "id": key,
         "session_id": session.session_id,
         "platform_id": session.platform_id,
         "user_id": session.user_id,
@@ -184,7 +192,6 @@ def history_values(
     """The columns of a history row."""
     stray = session_key is None
     return {
-        "id": row.id,
         "session_key": session_key,
         "seq": row.seq,
         "direction": row.direction,
@@ -207,9 +214,8 @@ def history_values(
 
 
 def body_values(row: HistoryRow, image: Image | None) -> dict[str, Any]:
-    """The columns of what people wrote."""
+    """The columns of what people wrote, but for the row that it belongs to."""
     return {
-        "history_id": row.id,
         "event": dump(row.event) if row.event is not None else None,
         "raw": row.raw,
         "image_sha256": image.sha256 if image is not None else None,

@@ -192,7 +192,7 @@ class HistoryRow:
     raw: str | None = field(default=None, repr=False)
     """What came where it was invalid, at most 64 KiB."""
     id: int | None = None
-    """Grows with every row that is written, whosever it is."""
+    """Grows with the rows of a transaction, whosever they are; each is given once."""
 
     @property
     def session_id(self) -> str | None:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from attrs import field, frozen
 
 from sermo_fsm.machine import State
-from sermo_fsm.schema import HISTORY, SESSION
+from sermo_fsm.schema import Tables
 from sermo_fsm.session import session_id_of
 
 __all__ = ["Problem", "Verification", "verify"]
@@ -51,11 +51,11 @@ class Verification:
         return not self.problems
 
 
-def verify(connection: sa.Connection) -> Verification:
+def verify(connection: sa.Connection, tables: Tables) -> Verification:
     """Replay every session's rows, one session at a time."""
     sessions = rows = 0
-    problems = list(islice(_orphans(connection), _MOST_PROBLEMS))
-    for _, group in groupby(_rows(connection), key=itemgetter("key")):
+    problems = list(islice(_orphans(connection, tables), _MOST_PROBLEMS))
+    for _, group in groupby(_rows(connection, tables), key=itemgetter("key")):
         session = list(group)
         sessions += 1
         rows += sum(row["seq"] is not None for row in session)
@@ -63,31 +63,33 @@ def verify(connection: sa.Connection) -> Verification:
     return Verification(sessions, rows, tuple(problems))
 
 
-def _orphans(connection: sa.Connection) -> Iterator[Problem]:
+def _orphans(connection: sa.Connection, tables: Tables) -> Iterator[Problem]:
+    history, session = tables.history, tables.session
     query = (
-        sa.select(HISTORY.c.id, HISTORY.c.seq)
-        .select_from(HISTORY.outerjoin(SESSION))
-        .where(HISTORY.c.session_key.is_not(None), SESSION.c.id.is_(None))
+        sa.select(history.c.id, history.c.seq)
+        .select_from(history.outerjoin(session))
+        .where(history.c.session_key.is_not(None), session.c.id.is_(None))
     )
     for key, seq in connection.execute(query):
         yield Problem("no session", seq, f"row {key} of the history belongs to none")
 
 
-def _rows(connection: sa.Connection) -> Iterator[sa.RowMapping]:
+def _rows(connection: sa.Connection, tables: Tables) -> Iterator[sa.RowMapping]:
+    history, session = tables.history, tables.session
     query = (
         sa.select(
-            SESSION.c.id.label("key"),
-            *(SESSION.c[name] for name in _SAID),
-            SESSION.c.effective_at.label("latest"),
-            HISTORY.c.seq,
-            HISTORY.c.from_state,
-            HISTORY.c.to_state,
-            HISTORY.c.received_at,
-            HISTORY.c.effective_at,
-            HISTORY.c.reason,
+            session.c.id.label("key"),
+            *(session.c[name] for name in _SAID),
+            session.c.effective_at.label("latest"),
+            history.c.seq,
+            history.c.from_state,
+            history.c.to_state,
+            history.c.received_at,
+            history.c.effective_at,
+            history.c.reason,
         )
-        .select_from(SESSION.outerjoin(HISTORY))
-        .order_by(SESSION.c.id, HISTORY.c.seq)
+        .select_from(session.outerjoin(history))
+        .order_by(session.c.id, history.c.seq)
         .execution_options(yield_per=1000)
     )
     return iter(connection.execute(query).mappings())

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sermo_fsm import ChatEngine
+
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PLATFORM = "web"
 USER = "anna"
@@ -37,3 +39,14 @@ def envelope(
         "receivedAt": at(seconds).isoformat(),
     }
     return line if message_id is None else {**line, "messageId": message_id}
+
+
+def hand_in_unsent(chats: ChatEngine, secret: str) -> None:
+    """Events that carry what somebody typed and has not sent, whole and broken."""
+    for number, kind in enumerate(("typing", "typing_on", "typing_off")):
+        user = f"u-{number}"
+        chats.handle("inbound", event(kind, user, text=secret), received_at=at(0))
+        chats.handle("outbound", event(kind, user, text=secret), received_at=at(1))
+        chats.handle("inbound", event(kind, user, text=[secret]), received_at=at(2))
+        chats.handle("inbound", f'{{"type":"{kind}","text":"{secret}'.encode())
+        chats.handle_many([f'{{"direction":"inbound","event":{{"type":"{kind}","text":"{secret}'])

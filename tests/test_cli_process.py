@@ -331,6 +331,16 @@ def test_a_listing_fits_the_terminal_of_the_person(db: str, command: str, column
         assert len(lines) > rows + headings
 
 
+def test_what_is_tried_again_is_said_once_and_at_the_end(db: str) -> None:
+    assert sermo("db", "upgrade", "--db", db).exit_code == 0
+    with closing(sqlite3.connect(db.removeprefix("sqlite:///"))) as other:
+        other.execute("BEGIN IMMEDIATE")
+        done = sermo_process("sweep", "--db", f"{db}?timeout=0.001")
+    assert done.returncode == 3
+    assert done.stderr.startswith(b"Error: the database is busy: database is locked; try again")
+    assert done.stderr.count(b"\n") == 1
+
+
 # --- Ctrl-C -------------------------------------------------------------------------------------
 
 
@@ -355,8 +365,10 @@ def test_ctrl_c_between_batches_says_how_far_it_came(db: str) -> None:
 def test_ctrl_c_inside_of_a_batch_lets_it_go_in_whole(db: str, tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_text("".join(traffic(1300)))
-    assert sermo("db", "upgrade", "--db", db).exit_code == 0
-    statements = statements_of("ingest", str(path), "--db", db.replace("chats", "counted"))
+    counted = db.replace("chats", "counted")
+    for database in (db, counted):  # so that all that is counted is what the batches send
+        assert sermo("db", "upgrade", "--db", database).exit_code == 0
+    statements = statements_of("ingest", str(path), "--db", counted)
     done = interfering(statements // 2, "SIGINT", "ingest", str(path), "--db", db)
     assert done.returncode == 130
     message = done.stderr.decode().splitlines()[0]

@@ -1,18 +1,30 @@
 """The implementation against a naive model that was written from DESIGN.md alone.
 
-The model keeps lists and recomputes everything; the engine runs on a real SQLite database. After
-every step the status, the history and the strays must be the same.
+The model keeps lists and recomputes everything; the engine runs on a real database, each of them
+and through both doors. After every step the status, the history and the strays must be the same.
 """
 
+from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any, Final
 
 import hypothesis.strategies as st
+import sqlalchemy as sa
 from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from sermo_fsm import ChatEngine, ChatSession, HistoryRow, Policy
 from sermo_fsm.views import row_view, session_view
+from tests.databases import empty
+from tests.doors import fewer, open_door
 from tests.naive_model import NaiveChats
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -60,28 +72,32 @@ EVENTS = st.one_of(
 STEPS = (0, 0, 1, 1, 5, 30, 59, 60, 61, 119, 120, 299, 300, 301, 700)
 
 
+IDLE_TIMEOUTS: Final = (timedelta(seconds=120), None)
+
+
+def durations(idle: timedelta | None) -> dict[str, Any]:
+    return {"unload_grace": UNLOAD_GRACE, "idle_timeout": idle, "linger": LINGER}
+
+
 class Chats(RuleBasedStateMachine):
     """Anything may be handed in, in any order and at any time, twice, and swept or not."""
 
-    idle_timeouts: ClassVar = (timedelta(seconds=120), None)
+    engines: Mapping[timedelta | None, ChatEngine]
+    """One for each policy, for all examples: a database for each would take too long."""
+    database: sa.Engine
 
-    @initialize(idle=st.sampled_from(idle_timeouts))
+    def __init__(self) -> None:
+        super().__init__()
+        with self.database.begin() as connection:
+            empty(connection)
+
+    @initialize(idle=st.sampled_from(IDLE_TIMEOUTS))
     def begin(self, idle: timedelta | None) -> None:
-        durations: dict[str, Any] = {
-            "unload_grace": UNLOAD_GRACE,
-            "idle_timeout": idle,
-            "linger": LINGER,
-        }
-        self.engine = ChatEngine("sqlite://", policy=Policy(**durations))
-        self.engine.migrate()
-        self.model = NaiveChats(**durations)
+        self.engine = self.engines[idle]
+        self.model = NaiveChats(**durations(idle))
         self.now = START
         self.next_id = 0
         self.sent: list[tuple[str, dict[str, Any], datetime, str | None]] = []
-
-    def teardown(self) -> None:
-        if hasattr(self, "engine"):
-            self.engine.close()
 
     def hand_in(
         self, direction: str, event: dict[str, Any], at: datetime, message_id: str | None
@@ -211,7 +227,19 @@ def _row(row: HistoryRow) -> dict[str, Any]:
     return view
 
 
-TestChats = Chats.TestCase
-TestChats.settings = settings(
-    max_examples=settings().max_examples * 2 // 5, stateful_step_count=40, deadline=None
-)
+def test_it_is_as_the_model_says(door: str, door_url: sa.URL, database: sa.Engine) -> None:
+    with ExitStack() as open_ones:
+        open_engines = {
+            idle: open_ones.enter_context(
+                open_door(door, door_url, policy=Policy(**durations(idle)))
+            )
+            for idle in IDLE_TIMEOUTS
+        }
+
+        class ChatsHere(Chats):
+            engines = open_engines
+
+        ChatsHere.database = database
+        run_state_machine_as_test(
+            ChatsHere, settings=settings(fewer(door, 0.4), stateful_step_count=40)
+        )

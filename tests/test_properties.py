@@ -1,19 +1,25 @@
 """What must hold of any traffic: delivered twice, interleaved, swept or not."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 import hypothesis.strategies as st
+import pytest
+import sqlalchemy as sa
 from hypothesis import assume, given, settings
 
 from sermo_fsm import ChatEngine, Durations, State
 from sermo_fsm.advance import NO_VISITS, Visits, advance
 from sermo_fsm.events import Direction, Trigger
-from sermo_fsm.views import row_view, session_view
 from sermo_fsm.wire import decode
+from tests.databases import empty
+from tests.doors import fewer, stored
 from tests.support import PLATFORM, USER, at, envelope, event
 from tests.test_model import INBOUND, OUTBOUND
+
+Item = tuple[tuple[str, dict[str, Any]], int, str]
+"""What came on which queue, how long after the one before, and from whom."""
 
 POLICY = Durations()
 
@@ -28,21 +34,17 @@ PRESENCE = {
 }
 
 
-def stored(chats: ChatEngine, *, presence: bool = True) -> list[Any]:
-    """Everything that can be asked for, session by session."""
-    left_out = set() if presence else PRESENCE
+def without_presence(everything: list[Any]) -> list[Any]:
+    """The same, but for what quiet events leave behind."""
     return [
-        (
-            {key: value for key, value in session_view(one).items() if key not in left_out},
-            [row_view(row) for row in chats.history(one.session_id)],
-        )
-        for one in chats.sessions()
-    ] + [row_view(row) for row in chats.strays()]
+        ({key: value for key, value in one[0].items() if key not in PRESENCE}, one[1])
+        if isinstance(one, tuple)
+        else one
+        for one in everything
+    ]
 
 
-def traffic(
-    items: Sequence[tuple[tuple[str, dict[str, Any]], int, str]], *, back: Sequence[int] = (0,)
-) -> list[dict[str, Any]]:
+def traffic(items: Sequence[Item], *, back: Sequence[int] = (0,)) -> list[dict[str, Any]]:
     """Envelopes of these events, each with an id, each so long after the one before."""
     lines, now = [], 0
     for number, ((direction, wire), gap, user) in enumerate(items):
@@ -53,14 +55,25 @@ def traffic(
     return lines
 
 
-@given(st.lists(st.tuples(st.one_of(inbound, outbound), gaps.filter(bool), users), max_size=25))
-@settings(max_examples=settings().max_examples * 2 // 5)
+@pytest.fixture
+def clear(database: sa.Engine) -> Callable[[], None]:
+    """Begins an example with nothing: a database of its own would take too long for each."""
+
+    def delete_everything() -> None:
+        with database.begin() as connection:
+            empty(connection)
+
+    return delete_everything
+
+
 def test_a_redelivered_batch_changes_nothing(
-    items: list[tuple[tuple[str, dict[str, Any]], int, str]],
+    door: str, chats: ChatEngine, clear: Callable[[], None]
 ) -> None:
-    lines = traffic(items)
-    with ChatEngine("sqlite://") as chats:
-        chats.migrate()
+    @given(st.lists(st.tuples(st.one_of(inbound, outbound), gaps.filter(bool), users), max_size=25))
+    @settings(fewer(door, 0.4))
+    def redeliver(items: list[Item]) -> None:
+        clear()
+        lines = traffic(items)
         first = chats.handle_many(lines)
         once = stored(chats)
 
@@ -72,36 +85,40 @@ def test_a_redelivered_batch_changes_nothing(
             if any(row.message_id for row in one.rows):
                 assert other.outcome == "duplicate"
 
+    redeliver()
 
-@given(
-    st.lists(st.tuples(st.one_of(inbound, outbound), gaps, users), max_size=25),
-    st.lists(st.sampled_from((0, 0, 1, 20, 100)), min_size=1, max_size=5),
-)
-@settings(max_examples=settings().max_examples * 2 // 5)
+
 def test_nor_does_it_write_or_move_anything_where_the_queues_were_read_out_of_order(
-    items: list[tuple[tuple[str, dict[str, Any]], int, str]], back: list[int]
+    door: str, chats: ChatEngine, clear: Callable[[], None]
 ) -> None:
     # Presence may: an event that was a stray has an owner once an earlier one opened a session.
-    lines = traffic(items, back=back)
-    with ChatEngine("sqlite://") as chats:
-        chats.migrate()
+    @given(
+        st.lists(st.tuples(st.one_of(inbound, outbound), gaps, users), max_size=25),
+        st.lists(st.sampled_from((0, 0, 1, 20, 100)), min_size=1, max_size=5),
+    )
+    @settings(fewer(door, 0.4))
+    def redeliver(items: list[Item], back: list[int]) -> None:
+        clear()
+        lines = traffic(items, back=back)
         chats.handle_many(lines)
-        once = stored(chats, presence=False)
+        once = without_presence(stored(chats))
 
         assert not any(receipt.rows for receipt in chats.handle_many(lines))
-        assert stored(chats, presence=False) == once
+        assert without_presence(stored(chats)) == once
+
+    redeliver()
 
 
-@given(st.lists(st.tuples(inbound, gaps, st.just(USER)), max_size=25), st.randoms())
-@settings(max_examples=settings().max_examples * 2 // 5)
 def test_swept_or_not_the_customers_events_give_the_same_rows(
-    items: list[tuple[tuple[str, dict[str, Any]], int, str]], dice: Any
+    door: str, chats: ChatEngine, clear: Callable[[], None]
 ) -> None:
-    lines = traffic(items)
-    ends = []
-    for sweeps in ("never", "always", "sometimes"):
-        with ChatEngine("sqlite://") as chats:
-            chats.migrate()
+    @given(st.lists(st.tuples(inbound, gaps, st.just(USER)), max_size=25), st.randoms())
+    @settings(fewer(door, 0.4))
+    def sweep(items: list[Item], dice: Any) -> None:
+        lines = traffic(items)
+        ends = []
+        for sweeps in ("never", "always", "sometimes"):
+            clear()
             for line in lines:
                 chats.handle_many([line])
                 if sweeps == "always" or (sweeps == "sometimes" and dice.random() < 0.3):
@@ -109,7 +126,9 @@ def test_swept_or_not_the_customers_events_give_the_same_rows(
             chats.sweep(at(10**6))
             ends.append(stored(chats))
 
-    assert ends[0] == ends[1] == ends[2]
+        assert ends[0] == ends[1] == ends[2]
+
+    sweep()
 
 
 STAYS: Sequence[dict[str, Any]] = [

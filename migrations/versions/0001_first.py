@@ -1,7 +1,9 @@
 """The first schema: sessions, history, bodies apart, images once."""
 
+from typing import Any
+
 import sqlalchemy as sa
-from alembic import op
+from alembic.operations import Operations
 from sqlalchemy.dialects import mysql
 
 revision = "0001"
@@ -13,11 +15,44 @@ depends_on = None
 KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 UUID = sa.Uuid(as_uuid=False).with_variant(sa.String(36), "sqlite", "mysql", "mariadb")
 TIMESTAMP = sa.DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+# 64 KiB, which is what it is on MySQL, are too few for what an event may hold.
 LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+DIGEST = sa.LargeBinary(32).with_variant(mysql.VARBINARY(32), "mysql", "mariadb")
 BLOB = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 
 
-def upgrade() -> None:
+def options(op: Operations) -> dict[str, Any]:
+    """How each database is to make the tables.
+
+    On MySQL and MariaDB ids that differ in case, in an accent or in a space at the end are
+    different ids; of the collations for which that is so each has one of its own. Every statement
+    is committed by itself there: what was interrupted has to be able to go on. Elsewhere a table
+    that is there already is somebody else's.
+    """
+    dialect = op.get_bind().dialect
+    if dialect.name not in ("mysql", "mariadb"):
+        return {"sqlite_autoincrement": True}
+    return {
+        f"{dialect.name}_engine": "InnoDB",
+        f"{dialect.name}_charset": "utf8mb4",
+        f"{dialect.name}_collate": (
+            "utf8mb4_nopad_bin" if getattr(dialect, "is_mariadb", False) else "utf8mb4_0900_bin"
+        ),
+        "if_not_exists": True,
+    }
+
+
+def create_index(
+    op: Operations, name: str, table: str, columns: list[str], where: str | None = None
+) -> None:
+    """Make an index, unless a migration that was interrupted has made it."""
+    if name not in {index["name"] for index in sa.inspect(op.get_bind()).get_indexes(table)}:
+        condition = sa.text(where) if where else None
+        op.create_index(name, table, columns, sqlite_where=condition, postgresql_where=condition)
+
+
+def upgrade(op: Operations) -> None:
+    ours = options(op)
     op.create_table(
         "sermo_image",
         sa.Column("sha256", sa.String(length=64), nullable=False),
@@ -25,6 +60,7 @@ def upgrade() -> None:
         sa.Column("bytes", sa.Integer(), nullable=False),
         sa.Column("content", BLOB, nullable=False),
         sa.PrimaryKeyConstraint("sha256", name=op.f("pk_sermo_image")),
+        **ours,
     )
     op.create_table(
         "sermo_session",
@@ -44,11 +80,11 @@ def upgrade() -> None:
         sa.Column("closed_at", TIMESTAMP),
         sa.Column("close_reason", sa.String(length=32)),
         sa.Column("agent_id", sa.String(length=255)),
-        sa.Column("agent_name", sa.Text()),
-        sa.Column("agent_type", sa.Text()),
+        sa.Column("agent_name", LONG_TEXT),
+        sa.Column("agent_type", LONG_TEXT),
         sa.Column("queue_number", sa.BigInteger()),
         sa.Column("queued_at", TIMESTAMP),
-        sa.Column("flow_group_id", sa.Text()),
+        sa.Column("flow_group_id", LONG_TEXT),
         sa.Column("platform_closed_at", TIMESTAMP),
         sa.Column("last_seen_at", TIMESTAMP),
         sa.Column("last_read_at", TIMESTAMP),
@@ -79,23 +115,15 @@ def upgrade() -> None:
             name=op.f("uq_sermo_session_platform_id_user_id_ordinal"),
         ),
         sa.UniqueConstraint("session_id", name=op.f("uq_sermo_session_session_id")),
-        sqlite_autoincrement=True,
+        **ours,
     )
-    op.create_index(
-        op.f("ix_sermo_session_expires_at"),
-        "sermo_session",
-        ["expires_at"],
-        unique=False,
-        sqlite_where=sa.text("live = 1"),
-        postgresql_where=sa.text("live = 1"),
-    )
-    op.create_index(
-        op.f("ix_sermo_session_state_platform_id"),
+    create_index(op, "ix_sermo_session_expires_at", "sermo_session", ["expires_at"], "live = 1")
+    create_index(
+        op,
+        "ix_sermo_session_state_platform_id",
         "sermo_session",
         ["state", "platform_id"],
-        unique=False,
-        sqlite_where=sa.text("live = 1"),
-        postgresql_where=sa.text("live = 1"),
+        "live = 1",
     )
     op.create_table(
         "sermo_history",
@@ -114,11 +142,9 @@ def upgrade() -> None:
         sa.Column("effective_at", TIMESTAMP, nullable=False),
         sa.Column("sent_at", TIMESTAMP, comment="the sender's own clock, never trusted"),
         sa.Column("message_id", sa.String(length=255)),
-        sa.Column(
-            "fingerprint", sa.LargeBinary(length=32), comment="of the event, where it has an id"
-        ),
+        sa.Column("fingerprint", DIGEST, comment="of the event, where it has an id"),
         sa.Column("agent_id", sa.String(length=255), comment="the human in charge after the row"),
-        sa.Column("reason", sa.Text()),
+        sa.Column("reason", LONG_TEXT),
         sa.Column("last_seen_at", TIMESTAMP, comment="on the row that closes"),
         sa.Column(
             "platform_id",
@@ -134,16 +160,9 @@ def upgrade() -> None:
             "direction", "message_id", name=op.f("uq_sermo_history_direction_message_id")
         ),
         sa.UniqueConstraint("session_key", "seq", name=op.f("uq_sermo_history_session_key_seq")),
-        sqlite_autoincrement=True,
+        **ours,
     )
-    op.create_index(
-        "ix_sermo_history_strays",
-        "sermo_history",
-        ["id"],
-        unique=False,
-        sqlite_where=sa.text("session_key IS NULL"),
-        postgresql_where=sa.text("session_key IS NULL"),
-    )
+    create_index(op, "ix_sermo_history_strays", "sermo_history", ["id"], "session_key IS NULL")
     op.create_table(
         "sermo_body",
         sa.Column("history_id", KEY, autoincrement=False, nullable=False),
@@ -157,15 +176,13 @@ def upgrade() -> None:
             ["image_sha256"], ["sermo_image.sha256"], name=op.f("fk_sermo_body_image_sha256")
         ),
         sa.PrimaryKeyConstraint("history_id", name=op.f("pk_sermo_body")),
+        **ours,
     )
-    op.create_index(
-        op.f("ix_sermo_body_image_sha256"), "sermo_body", ["image_sha256"], unique=False
-    )
+    create_index(op, "ix_sermo_body_image_sha256", "sermo_body", ["image_sha256"])
 
 
-def downgrade() -> None:
-    """Drops everything: there is no older schema to keep it in."""
-    op.drop_table("sermo_body")
-    op.drop_table("sermo_history")
-    op.drop_table("sermo_session")
-    op.drop_table("sermo_image")
+def downgrade(op: Operations) -> None:
+    """Drops everything, rows too: there is no older schema to keep them in."""
+    for name in ("body", "history", "session", "image"):
+        # Where a downgrade was interrupted on MySQL, some are gone already.
+        op.drop_table(f"sermo_{name}", if_exists=True)

@@ -1,4 +1,4 @@
-"""Engines as hosts have them: other pools, autocommit, their own way to begin, many threads."""
+"""SQLite's own: pools, autocommit and ways to begin that hosts have, pragmas, its file."""
 
 import sqlite3
 import sys
@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from sermo_fsm import ChatEngine, HistoryRow, InvalidArgument, StoreError
-from tests.support import PLATFORM, at, text
+from tests.support import PLATFORM, at, hand_in_unsent, text
 
 THREADS, EVENTS = 6, 20
 
@@ -129,15 +129,6 @@ def test_a_driver_that_never_commits_is_refused(url: str) -> None:
     engine.dispose()
 
 
-def test_a_pool_that_is_used_up_is_a_typed_error(url: str) -> None:
-    engine = sa.create_engine(url, pool_size=1, max_overflow=0, pool_timeout=0)
-    chats = ChatEngine(engine)
-    chats.migrate()
-    with engine.connect(), pytest.raises(StoreError, match="can't be used: TimeoutError"):
-        chats.handle("inbound", text())
-    engine.dispose()
-
-
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
 def test_a_database_in_memory_is_one_for_all_threads(url: str) -> None:
     with ChatEngine(url) as chats:
@@ -218,9 +209,28 @@ def test_the_time_out_of_a_url_counts(tmp_path: Path) -> None:
             assert waits == milliseconds
 
 
-def test_another_database_is_refused_in_words(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = sa.create_engine(url)
-    monkeypatch.setattr(engine.dialect, "name", "postgresql")  # whose driver is not installed
+def test_the_file_is_set_up_for_many_readers(url: str) -> None:
+    with ChatEngine(url) as chats:
+        chats.migrate()
+        with chats._engine.connect() as connection:
+            pragmas = [
+                connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+                for name in ("journal_mode", "foreign_keys", "busy_timeout")
+            ]
+    assert pragmas == ["wal", 1, 30_000]
 
-    with pytest.raises(InvalidArgument, match="SQLite, which is all"):
-        ChatEngine(engine)
+
+def test_unsent_text_is_in_no_file(url: str, tmp_path: Path) -> None:
+    with ChatEngine(url) as chats:
+        chats.migrate()
+        hand_in_unsent(chats, "Hemligheten")
+        for file in tmp_path.iterdir():  # the journal too
+            assert b"Hemligheten" not in file.read_bytes()
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "letter.txt"
+    file.write_text("Kära Anna, " * 1000)
+
+    with ChatEngine(f"sqlite:///{file}") as chats, pytest.raises(StoreError, match="not a data"):
+        chats.migrate()

@@ -1,0 +1,229 @@
+"""What can be asked of an engine, as values: a call knows what to do on a connection.
+
+Both doors, :mod:`sermo_fsm.engine` and :mod:`sermo_fsm.aio`, make their calls here and run them,
+each in its own way. Arguments are checked where a call is made, before any connection is needed.
+"""
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import sqlalchemy as sa
+from attrs import frozen
+
+from sermo_fsm import handling, migrate, queries, verify
+from sermo_fsm.envelope import Envelope, as_direction, as_moment, read_envelope
+from sermo_fsm.errors import InvalidArgument, InvalidEvent
+from sermo_fsm.events import Direction, Event
+from sermo_fsm.fields import AN_ID, BIGGEST_INTEGER, is_id
+from sermo_fsm.handling import Arrival, Rejected, arrive
+from sermo_fsm.jsontext import Limits
+from sermo_fsm.machine import State
+from sermo_fsm.policy import Policy
+from sermo_fsm.queries import Filter, Pages
+from sermo_fsm.receipt import Receipt
+from sermo_fsm.session import ChatSession, HistoryRow
+from sermo_fsm.store import Store
+
+__all__ = ["Calls", "Line", "Read", "Write"]
+
+_T = TypeVar("_T")
+
+Line = Envelope | Event | bytes | str | Mapping[str, Any]
+"""One of the events that ``handle_many`` takes."""
+
+Read = Callable[[sa.Connection], _T]
+"""A question: gives the answer."""
+
+Write = Callable[[sa.Connection], tuple[_T, Sequence[HistoryRow]]]
+"""Something to be done in a transaction: gives the answer, and the rows that were written."""
+
+
+@frozen
+class Calls:
+    """The calls of one engine."""
+
+    store: Store
+    policy: Policy
+    limits: Limits
+
+    # --- the schema ------------------------------------------------------------------------------
+
+    def migrate(self) -> Write[str]:
+        """Bring the tables to this release."""
+        return lambda connection: (migrate.upgrade(connection, self.store.tables.schema), ())
+
+    def check_schema(self) -> Read[str]:
+        """Whether they are of this release."""
+        return lambda connection: migrate.check_schema(connection, self.store.tables.schema)
+
+    def prepare(self) -> Read[str | None]:
+        """Likewise; None for an empty SQLite database."""
+
+        def look(connection: sa.Connection) -> str | None:
+            if migrate.is_empty_sqlite(connection):
+                return None
+            return migrate.check_schema(connection, self.store.tables.schema)
+
+        return look
+
+    # --- events in -------------------------------------------------------------------------------
+
+    def handle(self, envelope: Envelope) -> Write[Receipt]:
+        """Hand in one event."""
+        arrival = arrive(envelope, self.limits, datetime.now(UTC))
+
+        def work(connection: sa.Connection) -> tuple[Receipt, Sequence[HistoryRow]]:
+            (receipt,) = handling.handle(self.store, connection, [arrival], self.policy)
+            if receipt.error is not None and not isinstance(receipt.error, InvalidEvent):
+                raise receipt.error
+            return receipt, receipt.rows
+
+        return work
+
+    def handle_many(
+        self, envelopes: Iterable[Line], direction: str | None, platform_id: str | None
+    ) -> Write[list[Receipt]]:
+        """Hand in many."""
+        queue = None if direction is None else as_direction(direction)
+        _check_id("platform_id", platform_id)
+        arrivals = [self._open(item, queue, platform_id) for item in envelopes]
+
+        def work(connection: sa.Connection) -> tuple[list[Receipt], Sequence[HistoryRow]]:
+            receipts = handling.handle(self.store, connection, arrivals, self.policy)
+            return receipts, [row for receipt in receipts for row in receipt.rows]
+
+        return work
+
+    def _open(
+        self, item: Line, direction: Direction | None, platform_id: str | None
+    ) -> Arrival | Rejected:
+        now = datetime.now(UTC)
+        if isinstance(item, Event):
+            item = Envelope(direction, item, platform_id=platform_id)
+        if not isinstance(item, Envelope):
+            try:
+                item = read_envelope(
+                    item, self.limits, direction=direction, platform_id=platform_id
+                )
+            except InvalidEvent as error:
+                return Rejected(error, item, now, direction)
+        return arrive(item, self.limits, now)
+
+    def sweep(self, up_to: datetime | None) -> Write[tuple[list[HistoryRow], bool]]:
+        """Close some of what is overdue; whether there may be more."""
+        moment = datetime.now(UTC) if up_to is None else as_moment("up_to", up_to)
+
+        def work(
+            connection: sa.Connection,
+        ) -> tuple[tuple[list[HistoryRow], bool], Sequence[HistoryRow]]:
+            found = handling.sweep(self.store, connection, moment)
+            return found, found[0]
+
+        return work
+
+    # --- questions -------------------------------------------------------------------------------
+
+    def status(self, platform_id: str, user_id: str) -> Read[ChatSession | None]:
+        """Where a user's chat is."""
+        _check_id("platform_id", platform_id)
+        _check_id("user_id", user_id)
+        return lambda connection: queries.status(
+            connection, self.store.tables, platform_id, user_id
+        )
+
+    def session(self, session_id: str) -> Read[ChatSession | None]:
+        """The session with this id."""
+        if not _is_session_id(session_id):
+            return lambda _: None
+        return lambda connection: queries.session_by_id(connection, self.store.tables, session_id)
+
+    def sessions(  # noqa: PLR0913 - one for each thing to ask by
+        self,
+        *,
+        state: str | Iterable[str] | None,
+        platform: str | None,
+        user: str | None,
+        agent: str | None,
+        opened_from: datetime | None,
+        opened_before: datetime | None,
+        after: str | None,
+        limit: int | None,
+    ) -> Pages[ChatSession]:
+        """A list of sessions."""
+        for argument, value in (("platform", platform), ("user", user), ("agent", agent)):
+            _check_id(argument, value)
+        if after is not None and not _is_session_id(after):
+            raise InvalidArgument("after", wanted="the id of a session", got=after)
+        which = Filter(
+            states=_states(state),
+            platform_id=platform,
+            user_id=user,
+            agent_id=agent,
+            opened_from=_moment("opened_from", opened_from),
+            opened_before=_moment("opened_before", opened_before),
+        )
+        return queries.sessions(
+            self.store.tables, which, after=after, limit=_number("limit", limit)
+        )
+
+    def counts(self) -> Read[dict[str, dict[State, int]]]:
+        """How many are live."""
+        return lambda connection: queries.counts(connection, self.store.tables)
+
+    def history(self, session_id: str, after: int | None, limit: int | None) -> Pages[HistoryRow]:
+        """The rows of a session."""
+        if not _is_session_id(session_id):
+            session_id = str(_NOBODY)
+        return queries.history(
+            self.store.tables,
+            session_id,
+            after=_number("after", after),
+            limit=_number("limit", limit),
+        )
+
+    def strays(self, after: int | None, limit: int | None) -> Pages[HistoryRow]:
+        """The rows without a session."""
+        return queries.strays(
+            self.store.tables, after=_number("after", after), limit=_number("limit", limit)
+        )
+
+    def verify(self) -> Read[verify.Verification]:
+        """Replay the whole stored history."""
+        return partial(verify.verify, tables=self.store.tables)
+
+
+_NOBODY: Final = uuid.UUID(int=0)
+
+
+def _is_session_id(value: object) -> bool:
+    """Whether *value* can be one: not every database takes any string for one."""
+    try:
+        return isinstance(value, str) and str(uuid.UUID(value)) == value
+    except ValueError:
+        return False
+
+
+def _states(state: str | Iterable[str] | None) -> tuple[State, ...]:
+    try:
+        names = () if state is None else (state,) if isinstance(state, str) else tuple(state)
+        return tuple(State(name) for name in names)
+    except (TypeError, ValueError):
+        raise InvalidArgument("state", wanted=" or ".join(State), got=state) from None
+
+
+def _number(argument: str, value: int | None) -> int | None:
+    if value is not None and (type(value) is not int or not 0 <= value <= BIGGEST_INTEGER):
+        raise InvalidArgument(argument, wanted=f"0 to {BIGGEST_INTEGER}", got=value)
+    return value
+
+
+def _moment(argument: str, value: datetime | None) -> datetime | None:
+    return None if value is None else as_moment(argument, value)
+
+
+def _check_id(argument: str, value: str | None) -> None:
+    if value is not None and not is_id(value):
+        raise InvalidArgument(argument, wanted=AN_ID, got=value)

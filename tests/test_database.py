@@ -1,0 +1,125 @@
+"""What every database sees to by itself, and what it says becomes; engines of the host's."""
+
+import uuid
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from sermo_fsm import ChatEngine, InvalidArgument, LostRace, StoreBusy, StoreError
+from sermo_fsm.schema import tables
+from tests.databases import async_url, dump, refuse_rows
+from tests.doors import Blocking, open_door
+from tests.support import at, text
+
+
+def test_a_user_has_one_live_session_whoever_writes(chats: ChatEngine, database: sa.Engine) -> None:
+    chats.handle("inbound", text(), received_at=at(0))
+    with database.begin() as connection:
+        row = connection.execute(sa.select(tables().session)).mappings().one()
+    another = {**row, "id": row["id"] + 1, "session_id": str(uuid.UUID(int=0)), "ordinal": 2}
+    with database.connect() as connection:
+        with pytest.raises(sa.exc.IntegrityError, match="live"):
+            connection.execute(sa.insert(tables().session).values(another))
+        connection.rollback()
+        # It is that which is refused, and nothing else about the row.
+        closed = {**another, "live": None, "state": "closed"}
+        connection.execute(sa.insert(tables().session).values(closed))
+
+
+def test_a_closed_session_cannot_be_called_live(chats: ChatEngine, database: sa.Engine) -> None:
+    chats.handle("inbound", text(), received_at=at(0))
+    with (
+        database.connect() as connection,
+        pytest.raises(sa.exc.DBAPIError, match="ck_sermo_session_live"),
+    ):
+        connection.execute(sa.update(tables().session).values(state="closed"))
+
+
+def test_a_lost_race_is_a_typed_error(door: str, door_url: sa.URL, database: sa.Engine) -> None:
+    with open_door(door, door_url, attempts=2) as chats:
+        chats.handle("inbound", text(), received_at=at(0))
+        with database.begin() as connection:
+            connection.execute(sa.update(tables().history).values(seq=2))
+        once = dump(database)
+
+        with pytest.raises(LostRace, match="another writer was faster"):
+            chats.handle("inbound", text(), received_at=at(1))
+
+        assert dump(database) == once
+
+
+def test_a_fault_is_an_error_and_no_lost_race(
+    door: str, door_url: sa.URL, database: sa.Engine
+) -> None:
+    with open_door(door, door_url) as chats:
+        chats.handle("inbound", text(), received_at=at(0))
+        refuse_rows(database)
+        once = dump(database)
+
+        with pytest.raises(StoreError, match="refused: no more room") as caught:
+            chats.handle("inbound", text(), received_at=at(1))
+
+        assert type(caught.value) is StoreError
+        assert dump(database) == once
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("nonsense", "url: wanted a database URL"),
+        ("nosuch://u:secret@host/db", "url: wanted a database URL"),
+        ("postgresql+pg8000://u:secret@host/db", "no module pg8000"),
+        ("mssql+pymssql://u:secret@host/db", "wanted SQLite, PostgreSQL, MySQL or MariaDB"),
+        ("oracle+oracledb://u:secret@host/db", "got 'oracle'"),
+    ],
+)
+def test_a_url_that_is_none_of_ours_is_refused_without_its_password(
+    url: str, complaint: str
+) -> None:
+    with pytest.raises(InvalidArgument, match=complaint) as caught:
+        ChatEngine(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_an_engine_of_another_database_is_refused_in_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = sa.create_engine("sqlite://")
+    monkeypatch.setattr(engine.dialect, "name", "oracle")  # whose driver is not installed
+
+    with pytest.raises(InvalidArgument, match=r"wanted SQLite, PostgreSQL, .* got 'oracle'"):
+        ChatEngine(engine)
+
+
+def test_the_hosts_engine_is_left_open(kind_url: sa.URL) -> None:
+    host = sa.create_engine(kind_url)
+    pooled = host.pool
+    with ChatEngine(host) as chats:
+        chats.handle("inbound", text())
+    chats.close()
+    assert host.pool is pooled
+    assert chats.verify().rows == 1
+    host.dispose()
+
+
+def test_so_is_one_for_asyncio(kind_url: sa.URL) -> None:
+    host = create_async_engine(async_url(kind_url))
+    pooled = host.sync_engine.pool
+    with Blocking(host) as chats:
+        chats.handle("inbound", text())
+        chats.runner.run(chats.engine.close())
+        assert host.sync_engine.pool is pooled
+        assert chats.verify().rows == 1
+        chats.runner.run(host.dispose())
+
+
+def test_a_pool_that_is_used_up_is_a_typed_error(kind_url: sa.URL) -> None:
+    host = sa.create_engine(kind_url, pool_size=1, max_overflow=0, pool_timeout=0)
+    chats = ChatEngine(host, attempts=2)
+    with host.connect():
+        for call in (lambda: chats.handle("inbound", text()), chats.verify):
+            with pytest.raises(StoreBusy, match="no connection of the pool came free in time"):
+                call()
+    assert chats.handle("inbound", text()).rows
+    host.dispose()

@@ -1,0 +1,135 @@
+"""Keep a schema that is released: ``python tools/dumps.py FOLDER URL...``, each database empty.
+
+Tells ``tests/schemas/story.jsonl`` to the database, and writes ``0001.sqlite.sql`` and the like to
+FOLDER: the statements that this release made its tables with, and the rows, as SQL; and in
+``0001.json`` what could be asked of it, which is the same on every database. Done once, on all of
+them, for every revision that is the latest of a release; a test misses those of the last one::
+
+    python tools/dumps.py tests/schemas sqlite:///new.db postgresql+psycopg://… mysql+pymysql://…
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from sermo_fsm import ChatEngine, Envelope
+from sermo_fsm.migrate import VERSION_TABLE, head
+from sermo_fsm.views import row_view, session_view, stray_view
+
+CHECKOUT: Final = Path(__file__).resolve().parent.parent
+STORY: Final = CHECKOUT / "tests" / "schemas" / "story.jsonl"
+READ_TO: Final = datetime(2026, 1, 15, 9, 50, tzinfo=UTC)
+"""To when the story is told."""
+
+END: Final = ";\n"
+"""Stands behind every statement, and in none."""
+
+_SERIAL: Final = ("sermo_session", "sermo_history")
+_TABLES: Final = ("sermo_image", *_SERIAL, "sermo_body", VERSION_TABLE)
+_MADE_BY: Final = ("CREATE", "ALTER", "DROP", "COMMENT")
+
+
+def tell(chats: ChatEngine) -> None:
+    """Hand in the story."""
+    envelopes = []
+    for line in STORY.read_text(encoding="utf-8").splitlines():
+        said = json.loads(line)
+        event = said["event"]
+        raw = event if isinstance(event, str) else json.dumps(event)
+        envelopes.append(
+            Envelope(
+                said["direction"],
+                raw,
+                message_id=said.get("messageId"),
+                received_at=datetime.fromisoformat(said["receivedAt"]),
+            )
+        )
+    chats.handle_many(envelopes)
+    chats.sweep(READ_TO)
+
+
+def views(chats: ChatEngine) -> dict[str, Any]:
+    """All that can be asked, in one order."""
+    sessions = sorted(
+        map(session_view, chats.sessions()), key=lambda one: (one["userId"], one["ordinal"])
+    )
+    return {
+        "sessions": sessions,
+        "history": {
+            one["sessionId"]: list(map(row_view, chats.history(one["sessionId"])))
+            for one in sessions
+        },
+        "strays": list(map(stray_view, chats.strays())),
+    }
+
+
+def dump(url: str | sa.URL) -> tuple[str, dict[str, Any]]:
+    """Fill the empty database at *url*; all of it as SQL, and what can be asked of it."""
+    engine = sa.create_engine(url)
+    made: list[str] = []
+
+    @sa.event.listens_for(engine, "before_cursor_execute")
+    def _note(*arguments: Any) -> None:
+        if arguments[2].lstrip().startswith(_MADE_BY):
+            made.append(arguments[2].strip().replace("%%", "%"))
+
+    chats = ChatEngine(engine)
+    chats.migrate()
+    tell(chats)
+    with engine.connect() as connection:
+        rows = [line for name in _TABLES for line in _rows(connection, name)]
+    shown = views(chats)
+    engine.dispose()
+    return "".join(statement + END for statement in made + rows), shown
+
+
+def _rows(connection: sa.Connection, table: str) -> Iterator[str]:
+    found = connection.exec_driver_sql(f"SELECT * FROM {table} ORDER BY 1")  # noqa: S608 - ours
+    names = ", ".join(found.keys())
+    kind = connection.dialect.name
+    for row in found:
+        values = ", ".join(_literal(value, kind) for value in row)
+        yield f"INSERT INTO {table} ({names}) VALUES ({values})"  # noqa: S608 - text for a file
+    if kind == "postgresql" and table in _SERIAL:
+        latest = f"(SELECT max(id) FROM {table})"  # noqa: S608 - ours
+        yield f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {latest})"
+
+
+def _literal(value: object, kind: str) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, int):  # a bool is one, and says TRUE or FALSE everywhere
+        return str(value).upper()
+    if isinstance(value, bytes):
+        return f"'\\x{value.hex()}'" if kind == "postgresql" else f"X'{value.hex()}'"
+    if isinstance(value, datetime) and value.tzinfo:
+        value = value.astimezone(UTC)
+    text = str(value).replace("'", "''")
+    if kind in ("mysql", "mariadb"):
+        text = text.replace("\\", "\\\\")
+    return f"'{text}'"
+
+
+def main(arguments: list[str]) -> int:
+    """Write the dumps."""
+    if len(arguments) < 2:  # noqa: PLR2004 - the folder and a URL
+        sys.exit("usage: dumps.py FOLDER URL...")
+    folder = Path(arguments[0])
+    for url in map(sa.make_url, arguments[1:]):
+        path = folder / f"{head()}.{url.get_backend_name()}.sql"
+        sql, shown = dump(url)
+        path.write_text(sql, encoding="utf-8", newline="\n")
+        words = json.dumps(shown, ensure_ascii=False, indent=1)
+        said = folder / f"{head()}.json"
+        said.write_text(words + "\n", encoding="utf-8", newline="\n")
+        print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
