@@ -1,0 +1,265 @@
+"""How long does a question take at a million sessions.
+
+Fills a database by SQL, in a distribution as in the field: few chats are live, one platform has
+most of them, one agent has many. Then asks what an application asks, on a connection that is open
+already. What counts is the ratio to ``SELECT 1``: both are asked in the same minute, of the same
+server.
+
+    python -m benchmarks.queries --sessions 1000000
+    python -m benchmarks.queries postgresql+psycopg://postgres@127.0.0.1/an_empty_database
+
+What is named must be empty; without a name it is a SQLite file in a temporary folder.
+"""
+
+import argparse
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from sermo_fsm import ChatEngine
+from sermo_fsm.store import Store
+
+START: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""When the first of the sessions opened; the others opened one second after the other."""
+
+_SESSIONS_OF_EACH: Final = 5
+_LONG: Final = 10_000  # rows of the session that has more than others
+
+# A moment, and an id that is spread over the whole index, by the number that stands in {n}.
+_MOMENT: Final = {
+    "sqlite": "strftime('%Y-%m-%d %H:%M:%S.000000', '2026-01-01', ({n}) || ' seconds')",
+    "postgresql": "timestamptz '2026-01-01 00:00Z' + ({n}) * interval '1 second'",
+    "mysql": "timestampadd(SECOND, {n}, '2026-01-01')",
+}
+_HASH: Final = "(n * 2654435761) % 4294967296"
+_UUID: Final = {
+    "sqlite": f"printf('%08x-0000-5000-8000-%012x', {_HASH}, n)",
+    "postgresql": f"(lpad(to_hex({_HASH}), 8, '0') || '-0000-5000-8000-'"
+    " || lpad(to_hex(n), 12, '0'))::uuid",
+    "mysql": f"concat(lpad(lower(hex({_HASH})), 8, '0'), '-0000-5000-8000-',"
+    " lpad(lower(hex(n)), 12, '0'))",
+}
+_JOINED: Final = {"sqlite": "'user-' || {n}", "postgresql": "'user-' || {n}"}
+_ANALYZE: Final = {
+    "sqlite": ("ANALYZE",),
+    "postgresql": ("VACUUM ANALYZE sermo_session", "VACUUM ANALYZE sermo_history"),
+    "mysql": ("ANALYZE TABLE sermo_session", "ANALYZE TABLE sermo_history"),
+}
+_ON: Final = """
+    SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table}))
+"""
+_DIGITS: Final = " UNION ALL ".join(f"SELECT {digit}" for digit in range(1, 10))
+_NUMBERS: Final = f"""
+    WITH d (n) AS (SELECT 0 UNION ALL {_DIGITS}), numbers (n) AS (
+        SELECT a.n + 10 * b.n + 100 * c.n + 1000 * e.n + 10000 * f.n + 100000 * g.n
+        FROM d AS a, d AS b, d AS c, d AS e, d AS f, d AS g)
+"""  # noqa: S608 - digits
+
+
+def fill(engine: sa.Engine, sessions: int, *, analyze: bool = True) -> None:
+    """Put so many sessions (times 400, at most a million) into our empty tables, with a row each.
+
+    Every user has five, one after the other; of the last ones a tenth is live. The agent ``a-0``
+    has few of them, ``a-1`` has half. A tenth as many rows are strays, and the first session has
+    many.
+    """
+    kind = engine.dialect.name
+    users = sessions // _SESSIONS_OF_EACH
+    ten = "((n - n % 10) / 10 % 8)"  # of one platform, so that each has some of everything
+    user = _JOINED.get(kind, "concat('user-', {n})").format(n=f"(n % {users})")
+    last = f"n >= {users * (_SESSIONS_OF_EACH - 1)}"
+    live = f"({last} AND n % 10 = 0)"
+    opened, later = (
+        _MOMENT[kind].format(n=n) for n in ("n", f"n + CASE WHEN {live} THEN 1800 ELSE 60 END")
+    )
+    columns = {
+        "id": "n + 1",
+        "session_id": _UUID[kind],
+        "platform_id": f"CASE WHEN {ten} < 5 THEN 'web' WHEN {ten} < 7 THEN 'app' ELSE 'kiosk' END",
+        "user_id": user,
+        "ordinal": f"1 + (n - n % {users}) / {users}",
+        "live": f"CASE WHEN {live} THEN 1 END",
+        "resumed": "n < 0",
+        "state": f"CASE WHEN NOT {live} THEN 'closed' WHEN n % 30 = 0 THEN 'queued'"
+        " WHEN n % 30 = 10 THEN 'bot' ELSE 'with_agent' END",
+        "since": opened,
+        "opened_at": opened,
+        "closed_at": f"CASE WHEN NOT {live} THEN {later} END",
+        "close_reason": f"CASE WHEN NOT {live} THEN 'idle' END",
+        "agent_id": "CASE WHEN n % 1000 = 0 THEN 'a-0' WHEN n % 2 = 0 THEN 'a-1' END",
+        "expires_at": later,
+        "row_count": "1",
+        "expiry_set_at": opened,
+        "expiry_reason": "'idle'",
+        "effective_at": opened,
+    }
+    history = {
+        "id": "n + 1",
+        "session_key": "n + 1",
+        "seq": "1",
+        "direction": "'inbound'",
+        "type": "'text'",
+        "trigger_name": "'customer_text'",
+        "to_state": "'bot'",
+        "outcome": "'moved'",
+        "received_at": opened,
+        "effective_at": opened,
+        "message_id": user.replace("user-", "m-").replace(f"% {users}", "+ 0"),
+    }
+    strays = history | {
+        "id": f"n + 1 + {sessions}",
+        "session_key": "NULL",
+        "seq": "NULL",
+        "to_state": "NULL",
+        "outcome": "'stray'",
+        "message_id": "NULL",
+    }
+    more = history | {
+        "id": f"n + 1 + {sessions + sessions // 10}",
+        "session_key": "1",
+        "seq": "n + 2",
+        "message_id": "NULL",
+    }
+    with engine.begin() as connection:
+        for table, values, count in (
+            ("sermo_session", columns, sessions),
+            ("sermo_history", history, sessions),
+            ("sermo_history", strays, sessions // 10),
+            ("sermo_history", more, _LONG),
+        ):
+            connection.exec_driver_sql(_insert(kind, table, values, count))
+            if kind == "postgresql":
+                connection.exec_driver_sql(_ON.format(table=table))
+    if analyze:
+        with engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            for statement in _ANALYZE[kind]:
+                connection.exec_driver_sql(statement)
+
+
+def _insert(kind: str, table: str, values: dict[str, str], count: int) -> str:
+    percent = "%" if kind == "sqlite" else "%%"  # what a driver takes for one
+    rows = ", ".join(values.values()).replace("%", percent)
+    select = f"{_NUMBERS} SELECT {rows} FROM numbers WHERE n < {count} ORDER BY n"  # noqa: S608 - ours
+    return f"INSERT INTO {table} ({', '.join(values)}) {select}"
+
+
+def questions(chats: ChatEngine, sessions: int) -> Iterator[tuple[str, Callable[[], object]]]:
+    """What an application asks, by name."""
+    engine = chats._engine  # noqa: SLF001 - an application has its own
+    store = Store.on(engine.dialect)
+    with engine.connect() as connection:
+        ids = sa.text("SELECT session_id FROM sermo_session WHERE id = :id")
+
+        def id_of(key: int) -> str:
+            return str(connection.execute(ids, {"id": key}).scalar_one())
+
+        first, middle = id_of(1), id_of(sessions // 2)
+        middle_of_the_live = id_of(sessions * 9 // 10)
+    half, late = (START + timedelta(seconds=sessions * share // 10) for share in (5, 9))
+
+    def page(**which: Any) -> Callable[[], object]:
+        return lambda: [*chats.sessions(limit=50, **which)]
+
+    yield "SELECT 1", lambda: _select_one(engine)
+    yield "status", lambda: chats.status("web", "user-7")
+    yield "status of nobody", lambda: chats.status("web", "nobody")
+    yield "session by id", lambda: chats.session(middle)
+    yield "counts", chats.counts
+    lists: dict[str, dict[str, Any]] = {
+        "all": {},
+        "queued": {"state": "queued"},
+        "live, 4 states": {"state": ["open", "bot", "queued", "with_agent"]},
+        "queued, platform": {"state": "queued", "platform": "kiosk"},
+        "closed": {"state": "closed"},
+        "closed, platform": {"state": "closed", "platform": "kiosk"},
+        "platform": {"platform": "kiosk"},
+        "user": {"user": "user-7"},
+        "agent with few": {"agent": "a-0"},
+        "agent with many": {"agent": "a-1"},
+        "agent, queued": {"agent": "a-0", "state": "queued"},
+        "agent, platform": {"agent": "a-0", "platform": "kiosk"},
+        "time": {"opened_from": half, "opened_before": half + timedelta(hours=1)},
+        "time, platform": {"opened_before": half, "platform": "kiosk"},
+        "time, queued": {"opened_before": late, "state": "queued"},
+    }
+    for name, which in lists.items():
+        yield f"sessions: {name}", page(**which)
+        live = "state" in which and which["state"] != "closed"
+        after = middle_of_the_live if live else middle
+        yield f"sessions: {name}, from the middle", page(after=after, **which)
+    yield "history", lambda: [*chats.history(first, limit=50)]
+    yield "history, from the middle", lambda: [*chats.history(first, after=_LONG // 2, limit=50)]
+    yield "strays", lambda: [*chats.strays(limit=50)]
+    strays_after = sessions + sessions // 20
+    yield "strays, from the middle", lambda: [*chats.strays(after=strays_after, limit=50)]
+
+    def overdue(up_to: datetime) -> object:
+        with engine.connect() as connection:
+            return store.overdue_users(connection, up_to, 1000)
+
+    yield "overdue, none", lambda: overdue(START)
+    yield "overdue, 1000", lambda: overdue(START + timedelta(days=365))
+
+
+def _select_one(engine: sa.Engine) -> object:
+    with engine.connect() as connection:
+        return connection.exec_driver_sql("SELECT 1").scalar()
+
+
+def measured(asked: Sequence[tuple[str, Callable[[], object]]], rounds: int) -> dict[str, float]:
+    """Milliseconds, the median of some *rounds*; every round asks everything once."""
+    took: dict[str, list[float]] = {name: [] for name, _ in asked}
+    for _ in range(rounds):
+        for name, ask in asked:
+            start = time.perf_counter()
+            ask()
+            took[name].append((time.perf_counter() - start) * 1000)
+    return {name: statistics.median(times) for name, times in took.items()}
+
+
+def report(url: str, sessions: int, rounds: int, *, filled: bool) -> None:
+    """Fill, ask, and print a table."""
+    with ChatEngine(url) as chats:
+        engine = chats._engine  # noqa: SLF001 - likewise
+        if not filled:
+            chats.migrate()
+            start = time.perf_counter()
+            fill(engine, sessions)
+            print(f"filled in {time.perf_counter() - start:.0f} s")
+        with engine.connect() as connection:
+            version = ".".join(map(str, connection.dialect.server_version_info or ()))
+            live = connection.exec_driver_sql(
+                "SELECT count(*) FROM sermo_session WHERE live = 1"
+            ).scalar()
+        print(f"Python {platform.python_version()}, SQLAlchemy {sa.__version__}, ", end="")
+        print(f"{engine.dialect.name} {version} by {engine.dialect.driver}; ", end="")
+        print(f"{sessions} sessions, {live} of them live; median of {rounds}")
+        asked = list(questions(chats, sessions))
+        found = measured(asked, rounds)
+        for name, milliseconds in found.items():
+            print(f"{name:45}{milliseconds:10.2f} ms{milliseconds / found['SELECT 1']:9.1f} x")
+
+
+def main() -> None:
+    """Run, and print a table for each database."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("urls", metavar="URL", nargs="*", help="of an empty database")
+    parser.add_argument("--sessions", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--filled", action="store_true", help="by an earlier run")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        for url in options.urls or [f"sqlite:///{Path(folder, 'chats.db')}"]:
+            report(url, options.sessions, options.rounds, filled=options.filled)
+
+
+if __name__ == "__main__":
+    main()
