@@ -128,7 +128,7 @@ def reading(connection: sa.Connection) -> None:
 
 def snapshot(connection: sa.Connection) -> None:
     """Make ready a connection of ours that asks several questions about one moment."""
-    connection.execution_options(**driver_of(connection.dialect).snapshot)
+    driver_of(connection.dialect).take_snapshot(connection)
 
 
 @contextmanager

@@ -51,7 +51,7 @@ class Driver(ABC):
     """Execution options of a connection of ours that asks one question."""
 
     snapshot: ClassVar[Mapping[str, Any]] = {"isolation_level": "REPEATABLE READ"}
-    """Execution options of a connection of ours that asks several about the same moment."""
+    """Likewise of one that asks several about the same moment."""
 
     def engine_options(self, url: sa.URL) -> tuple[sa.URL, dict[str, Any]]:
         """The URL and the options of an engine of ours."""
@@ -62,6 +62,10 @@ class Driver(ABC):
 
     def adopt(self, engine: sa.Engine) -> None:  # noqa: B027 - see above
         """Set up an engine, ours or the host's, so that its transactions are what we need."""
+
+    def take_snapshot(self, connection: sa.Connection) -> None:
+        """Make all that a connection of ours reads from here on be of one moment."""
+        connection.execution_options(**self.snapshot)
 
     def begin_to_write(self, connection: sa.Connection) -> None:  # noqa: B027 - see above
         """What has to come first in a transaction of ours that is going to write."""

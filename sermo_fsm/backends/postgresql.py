@@ -109,7 +109,11 @@ def _look_in(connection: sa.Connection, path: str) -> None:
 
 def _set_lock_timeout(dbapi_connection: Any, _: object) -> None:
     cursor = dbapi_connection.cursor()
-    cursor.execute(f"SET lock_timeout = '{_LOCK_TIMEOUT}'")
+    # What the URL or the server says is meant.
+    cursor.execute(
+        f"SELECT set_config('lock_timeout', '{_LOCK_TIMEOUT}', false)"
+        " WHERE current_setting('lock_timeout') = '0'"
+    )
     cursor.close()
     dbapi_connection.commit()
 
