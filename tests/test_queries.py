@@ -166,7 +166,7 @@ TWELVE = [
             lambda one: at(1) <= one.opened_at < at(2),
         ),
     ],
-    ids=str,
+    ids=lambda value: "" if callable(value) else str(value),
 )
 def test_a_filter_leaves_out_what_does_not_fit_and_nothing_else(
     chats: ChatEngine, which: dict[str, Any], holds: Callable[[ChatSession], bool]
