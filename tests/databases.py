@@ -83,11 +83,14 @@ def a_database(kind: str, folder: Path, *, migrated: bool = False) -> Iterator[s
         yield url
         return
     server = admin(kind)
-    copied = f" TEMPLATE {_template()}" if kind == "postgresql" and migrated else ""
+    if kind == "postgresql" and migrated:
+        with _a_copy(server) as url:
+            yield url
+        return
     with server.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}{copied}")
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
         try:
-            if kind == "mysql" and migrated:
+            if migrated:
                 connection.exec_driver_sql(f"USE {name}")
                 for statement in _statements():
                     connection.exec_driver_sql(statement)
@@ -114,6 +117,7 @@ def migrate(url: sa.URL) -> None:
 
 
 _templates: list[str] = []
+_spare: list[str] = []
 
 
 def _template() -> str:
@@ -126,6 +130,87 @@ def _template() -> str:
         _templates.append(name)
         migrate(server.url.set(database=name))
     return _templates[0]
+
+
+@contextmanager
+def _a_copy(server: sa.Engine) -> Iterator[sa.URL]:
+    """A copy of the template; one that was used, and is as it was, is as good as a new one.
+
+    To make and to drop a database costs PostgreSQL a checkpoint each, which is most of the time of
+    most tests.
+    """
+    template = _template()
+    if _spare:
+        name = _spare.pop()
+    else:
+        name = f"sermo_test_{uuid.uuid4().hex}"
+        with server.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template}")
+    url = server.url.set(database=name)
+    as_new = False
+    try:
+        yield url
+        as_new = _emptied(url)
+    finally:
+        if as_new:
+            _spare.append(name)
+        else:
+            drop("postgresql", name)
+
+
+_OTHERS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+# Whoever changes anything in a catalogue leaves the number of the transaction there.
+_CATALOGUES = """
+    WITH ours AS (SELECT oid, xmin FROM pg_namespace
+                  WHERE nspname !~ '^pg_' AND nspname <> 'information_schema')
+    SELECT string_agg(kind || oid || ':' || xmin, ' ' ORDER BY kind, oid) FROM (
+        SELECT 'schema' AS kind, oid, xmin FROM ours
+        UNION ALL SELECT 'class', c.oid, c.xmin FROM pg_class c JOIN ours ON relnamespace = ours.oid
+        UNION ALL SELECT 'function', p.oid, p.xmin FROM pg_proc p
+            JOIN ours ON pronamespace = ours.oid
+        UNION ALL SELECT 'column', attrelid, a.xmin FROM pg_attribute a
+            JOIN pg_class c ON attrelid = c.oid JOIN ours ON relnamespace = ours.oid
+        UNION ALL SELECT 'constraint', oid, xmin FROM pg_constraint
+        UNION ALL SELECT 'trigger', oid, xmin FROM pg_trigger
+        UNION ALL SELECT 'setting', d.oid, s.xmin FROM pg_db_role_setting s
+            JOIN pg_database d ON setdatabase = d.oid AND datname = current_database()
+    ) AS all_of_it
+"""
+_BYTES = "SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relname LIKE 'sermo_%%'"
+
+
+@cache
+def _untouched() -> str:
+    with _alone(admin("postgresql").url.set(database=_template())) as connection:
+        return str(connection.exec_driver_sql(_CATALOGUES).scalar())
+
+
+@contextmanager
+def _alone(url: sa.URL) -> Iterator[sa.Connection]:
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        yield connection
+
+
+def _emptied(url: sa.URL) -> bool:
+    """Whether this database is as the template is, once its rows are deleted."""
+    with _alone(url) as connection:
+        connection.exec_driver_sql(_OTHERS)
+        if str(connection.exec_driver_sql(_CATALOGUES).scalar()) != _untouched():
+            return False
+        if connection.exec_driver_sql(_BYTES).scalar_one() > 2_000_000:
+            return False  # full of what is deleted, and its statistics are of that
+        version = sa.text(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608 - our own name
+        if connection.execute(version).scalars().all() != [head()]:
+            return False
+        empty(connection)
+        for table in ("session", "history"):
+            sequence = f"sermo_{table}_id_seq"
+            connection.execute(sa.select(sa.func.setval(sequence, 1, False)))  # noqa: FBT003 - SQL
+    return True
 
 
 @cache
@@ -145,9 +230,10 @@ def _statements() -> list[str]:
 
 
 def drop_templates() -> None:
-    """At the end of the process."""
-    while _templates:
-        drop("postgresql", _templates.pop())
+    """At the end of the process; with the databases that were as good as new."""
+    for names in (_spare, _templates):
+        while names:
+            drop("postgresql", names.pop())
 
 
 def async_url(url: sa.URL) -> sa.URL:
