@@ -1,4 +1,5 @@
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,10 @@ from hypothesis import settings
 from sermo_fsm import ChatEngine
 from tests.databases import DOORS, KINDS, a_database, drop_templates
 from tests.doors import open_door
+
+# A shell that runs this in the background lets it ignore Ctrl-C, and so would all that it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # `--hypothesis-profile` (make test HYPOTHESIS_PROFILE=…) overrides what is loaded here.
 settings.register_profile("default", deadline=None)
