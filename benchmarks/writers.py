@@ -27,7 +27,7 @@ import sqlalchemy as sa
 
 from benchmarks.traffic import lines
 from sermo_fsm import ChatEngine
-from tests.databases import KINDS, a_database
+from tests.databases import KINDS, a_database, drop_templates
 from tests.writers import counted
 
 Statement = tuple[str, Any, bool]
@@ -151,15 +151,18 @@ def main() -> None:
     options = parser.parse_args()
     writers = [int(number) for number in options.writers.split(",")]
     print(f"Python {platform.python_version()}, SQLAlchemy {sa.__version__}")
-    for kind in options.databases.split(","):
-        for size, events in ((options.batch, options.events), (1, options.single)):
-            every = list(lines(events, options.users))
-            batches = [every[start : start + size] for start in range(0, len(every), size)]
-            how = f"batches of {size}" if size > 1 else "one by one"
-            print(f"\n{versions(kind)}, {how}, {events} events")
-            print(f"{'writers':>8}{'events/s':>12}{'to one':>10}{'retries':>10}")
-            for line in figures(kind, batches, writers):
-                print(line, flush=True)
+    try:
+        for kind in options.databases.split(","):
+            for size, events in ((options.batch, options.events), (1, options.single)):
+                every = list(lines(events, options.users))
+                batches = [every[start : start + size] for start in range(0, len(every), size)]
+                how = f"batches of {size}" if size > 1 else "one by one"
+                print(f"\n{versions(kind)}, {how}, {events} events")
+                print(f"{'writers':>8}{'events/s':>12}{'to one':>10}{'retries':>10}")
+                for line in figures(kind, batches, writers):
+                    print(line, flush=True)
+    finally:
+        drop_templates()
 
 
 if __name__ == "__main__":

@@ -82,8 +82,7 @@ def _wait_for(given: object, connection: sa.Connection) -> None:
 
 def _refuse(given: Awaitable[object]) -> NoReturn:
     """Nobody here can await it: not every callable says beforehand what it gives."""
-    if inspect.iscoroutine(given):
-        given.close()
+    getattr(given, "close", lambda: None)()  # a coroutine complains of not being awaited
     wanted = "a plain function; AsyncChatEngine takes coroutine functions"
     raise InvalidArgument("hook", wanted=wanted, got=type(given).__name__)
 

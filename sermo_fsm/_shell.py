@@ -105,15 +105,11 @@ class Shell:
         except InvalidArgument as error:
             of = "schema" if error.argument == "schema" else "db"
             raise _bad(of, f"wanted {error.wanted}, got {error.got}") from None
-        url = sa.make_url(self.database)
-        if url.get_backend_name() != "sqlite" and "@" in f"{url.host}{url.database}":
-            # The rest of a password: it would be in what the driver says of that host.
-            raise _bad("db", "an @ in a password is to be written as %40")
         with engine:
             try:
                 prepare(engine)
             except _OF_OPTIONS as error:
-                if not url.query:
+                if not sa.make_url(self.database).query:
                     raise
                 what = getattr(error, "strerror", None) or "it does not understand them"
                 raise _bad("db", f"the driver can't use its options: {what}") from None

@@ -166,8 +166,7 @@ def _roll_back(connection: sa.Connection, ours: sa.Transaction) -> None:
         # The database has taken back everything by itself: after a deadlock MySQL does, after a
         # full disk SQLite. What went wrong first counts; and the host must not go on and commit
         # what comes after without what came before.
-        if isinstance(ours, sa.NestedTransaction):
-            driver_of(connection.dialect).give_up(connection)
+        driver_of(connection.dialect).give_up(connection)
 
 
 _RETRIED: Final = (LostRace, StoreBusy)

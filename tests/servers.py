@@ -203,6 +203,7 @@ class Mariadb(Server):
             "bind-address": "127.0.0.1",
             "port": self.port,
             "max-connections": 20,
+            "tmpdir": self.give(self.folder / "tmp"),  # there it deletes what it takes for its own
             "innodb-buffer-pool-size": "16M",
             "innodb-flush-log-at-trx-commit": 2,
             **({"user": self.account()} if _IS_ROOT else {}),

@@ -1,16 +1,20 @@
 """What every database sees to by itself, and what it says becomes; engines of the host's."""
 
 import uuid
+from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from sermo_fsm import ChatEngine, InvalidArgument, LostRace, StoreBusy, StoreError
+from sermo_fsm.backends import mysql
 from sermo_fsm.schema import tables
-from tests.databases import async_url, dump, refuse_rows
+from sermo_fsm.store import Store
+from tests.databases import a_database, async_url, dump, refuse_rows
 from tests.doors import Blocking, open_door
-from tests.support import at, text
+from tests.support import PLATFORM, USER, at, text
 
 
 def test_a_user_has_one_live_session_whoever_writes(chats: ChatEngine, database: sa.Engine) -> None:
@@ -69,6 +73,7 @@ def test_a_fault_is_an_error_and_no_lost_race(
     [
         ("nonsense", "url: wanted a database URL"),
         ("nosuch://u:secret@host/db", "url: wanted a database URL"),
+        ("postgresql+psycopg://u:p@secret@host/db", "is written %40"),
         ("postgresql+pg8000://u:secret@host/db", "no module pg8000"),
         ("mssql+pymssql://u:secret@host/db", "wanted SQLite, PostgreSQL, MySQL or MariaDB"),
         ("oracle+oracledb://u:secret@host/db", "got 'oracle'"),
@@ -123,3 +128,37 @@ def test_a_pool_that_is_used_up_is_a_typed_error(kind_url: sa.URL) -> None:
                 call()
     assert chats.handle("inbound", text()).rows
     host.dispose()
+
+
+@pytest.mark.parametrize("attempts", [0, -1, True, 1.0, "5"], ids=repr)
+def test_attempts_are_counted_from_one(attempts: Any) -> None:
+    with pytest.raises(InvalidArgument, match="attempts: wanted an integer, 1 or more"):
+        ChatEngine("sqlite://", attempts=attempts)
+
+
+@pytest.mark.service
+def test_who_migrates_for_too_long_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mysql, "_GET_LOCK", sa.text(str(mysql._GET_LOCK).replace("60", "0")))
+    with a_database("mysql", tmp_path) as url, ChatEngine(url, attempts=1) as chats:
+        other = sa.create_engine(url)
+        with (
+            other.connect() as connection,
+            mysql.MysqlDriver().migrating(connection, tables()),
+            pytest.raises(StoreBusy, match="migrating for a minute"),
+        ):
+            chats.migrate()
+        other.dispose()
+        assert chats.migrate()
+
+
+def test_who_came_back_meanwhile_is_not_swept(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ChatEngine("sqlite://") as chats:
+        chats.migrate()
+        chats.handle("inbound", text(), received_at=at(0))
+        # As it was when the sweeper looked, before it had the lock.
+        monkeypatch.setattr(Store, "overdue_users", lambda *_: [(PLATFORM, USER)])
+
+        assert chats.sweep(at(1799)) == []
+        assert len(chats.sweep(at(1800))) == 1

@@ -4,6 +4,7 @@ import sqlite3
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from sermo_fsm import ChatEngine, HistoryRow, InvalidArgument, StoreError
-from tests.support import PLATFORM, at, hand_in_unsent, text
+from tests.support import PLATFORM, USER, at, hand_in_unsent, text
 
 THREADS, EVENTS = 6, 20
 
@@ -234,3 +235,19 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 
     with ChatEngine(f"sqlite:///{file}") as chats, pytest.raises(StoreError, match="not a data"):
         chats.migrate()
+
+
+def test_a_database_in_memory_that_is_full_is_not_thrown_away() -> None:
+    engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
+    chats = ChatEngine(engine)
+    chats.migrate()
+    with engine.connect() as connection:
+        transaction = connection.begin()
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(StoreError, match="disk is full"):
+            chats.handle("inbound", text("x" * 60_000), connection=connection)
+        with suppress(sa.exc.SQLAlchemyError):
+            transaction.rollback()
+    assert chats.status(PLATFORM, USER) is None  # its tables are there
+    engine.dispose()

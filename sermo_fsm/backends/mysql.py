@@ -103,14 +103,15 @@ class MysqlSql(Sql):
             session,
             index,
         )
-        newest = (
+        newest = _hinted(
             sa.select(
                 session.c.platform_id, session.c.user_id, sa.func.max(session.c.ordinal).label("n")
             )
             .where(user.in_(_USERS))
-            .group_by(session.c.platform_id, session.c.user_id)
-            .subquery()
-        )
+            .group_by(session.c.platform_id, session.c.user_id),
+            session,
+            index,
+        ).subquery()
         # No window and no LATERAL: MariaDB lacks one of them under a lock, and the other at all.
         # The planner would rather read all sessions of a platform, and so lock them: it is told to
         # take the users one by one, along their index.

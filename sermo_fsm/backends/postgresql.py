@@ -56,11 +56,10 @@ class PostgresqlDriver(Driver):
 
     def hush(self, error: sa.exc.DBAPIError) -> None:
         """A constraint that is not met shows the whole row."""
-        for one in (error, error.orig):
-            if one is not None:
-                one.args = tuple(
-                    _ROW.sub(_NO_ROW, part) if isinstance(part, str) else part for part in one.args
-                )
+        for one in filter(None, (error, error.orig)):
+            one.args = tuple(
+                _ROW.sub(_NO_ROW, part) if isinstance(part, str) else part for part in one.args
+            )
 
     @contextmanager
     def migrating(self, connection: sa.Connection, tables: Tables) -> Iterator[None]:
@@ -128,10 +127,17 @@ class PostgresqlSql(Sql):
             "unnest(CAST(:platforms AS varchar[]), CAST(:users AS varchar[]))"
             " AS w (platform_id, user_id)"
         )
-        # Sorted first and locked then, row by row. Sessions of others that point here may go on.
+        # Found one by one, sorted, and locked then, row by row: who has only just opened a first
+        # session comes last. Sessions of others that point here may go on.
         self._lock = sa.text(f"""
-            SELECT s.id FROM {users} JOIN {session} AS s USING (platform_id, user_id)
-            WHERE s.ordinal = 1 ORDER BY s.id FOR NO KEY UPDATE OF s
+            SELECT s.id FROM (
+                SELECT o.id FROM {users} CROSS JOIN LATERAL (
+                    SELECT id FROM {session} AS i
+                    WHERE i.platform_id = w.platform_id AND i.user_id = w.user_id AND i.ordinal = 1
+                    OFFSET 0) AS o
+                ORDER BY o.id OFFSET 0) AS f
+            CROSS JOIN LATERAL (
+                SELECT id FROM {session} AS k WHERE k.id = f.id FOR NO KEY UPDATE) AS s
         """)  # noqa: S608 - the name of our own table
         # Locked too, for a host's transaction that sees an older state: there this is what fails.
         self._last_two = sa.text(f"""
@@ -156,9 +162,14 @@ class PostgresqlSql(Sql):
         self, connection: sa.Connection, query: sa.Select[Any], ids: Sequence[str]
     ) -> Iterator[sa.RowMapping]:
         """All in one array."""
-        column = self.tables.history.c.message_id
-        wanted = self.made("messages", query, lambda: query.where(column == sa.any_(_IDS)))
+        wanted = self.made("messages", query, lambda: self._wanted(query))
         yield from connection.execute(wanted, {"ids": list(ids)}).mappings()
+
+    def _wanted(self, query: sa.Select[Any]) -> sa.Select[Any]:
+        """By one look into the index for each, whatever the planner believes of the table."""
+        ids = sa.func.unnest(_IDS).table_valued("message_id", name="w").render_derived()
+        one = query.where(self.tables.history.c.message_id == ids.c.message_id).limit(1).lateral()
+        return sa.select(one).select_from(ids.join(one, sa.true()))
 
     def insert_new(
         self, connection: sa.Connection, table: sa.Table, rows: Sequence[Row]
@@ -177,11 +188,6 @@ class PostgresqlSql(Sql):
         placed = [{**body, "place": place} for place, body in bodies]
         values = {**_named("p", columns, rows), **_named("b", theirs, placed)}
         return connection.execute(sql, values).scalars().all()
-
-    def insert(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
-        """One statement for all."""
-        sql, columns = self.made("insert", table, lambda: self._insert(table))
-        connection.execute(sql, _named("p", columns, rows))
 
     def insert_missing(
         self, connection: sa.Connection, table: sa.Table, rows: Sequence[Row]
