@@ -57,7 +57,11 @@ class Moments:
         self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
     ) -> asyncio.Task[Any]:
         """A task whose moments count."""
-        return asyncio.Task(self._counted(coroutine), loop=loop, **options)
+        return asyncio.Task(self._run(coroutine), loop=loop, **options)
+
+    async def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Since Python 3.12 a task is made of nothing but a coroutine."""
+        return await self._counted(coroutine)
 
     @types.coroutine
     def _counted(self, coroutine: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
