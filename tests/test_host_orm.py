@@ -206,7 +206,8 @@ def test_a_session_whose_flush_has_failed_is_a_typed_error(
 def test_a_session_that_is_bound_to_nothing_or_to_several_is_refused_in_words(
     chats: ChatEngine, host: sa.Engine
 ) -> None:
-    with sa.create_engine("sqlite://").connect() as elsewhere:
+    other = sa.create_engine("sqlite://")
+    with other.connect() as elsewhere:
         several: dict[Any, Any] = {Order: host, Ticket: elsewhere}
         for session in (Session(), Session(binds=several), scoped_session(sessionmaker())):
             with pytest.raises(InvalidArgument, match="bound to one engine"):
@@ -218,5 +219,6 @@ def test_a_session_that_is_bound_to_nothing_or_to_several_is_refused_in_words(
             ours = session.connection({"mapper": Order})
             chats.handle("inbound", text(), connection=ours)
             session.commit()
+    other.dispose()
 
     assert in_the_database(host) == (0, 1)
