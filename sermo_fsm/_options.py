@@ -25,6 +25,7 @@ __all__ = [
     "json_option",
     "limit_option",
     "main_database_option",
+    "output_option",
 ]
 
 _MOST_ROWS: Final = 2**31 - 1
@@ -123,6 +124,14 @@ def database_option(command: _Command) -> _Command:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+output_option = click.option(
+    "-o",
+    "--output",
+    "path",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    help="Write there instead of to standard output.",
+)
 limit_option = click.option(
     "--limit", metavar="N", type=click.IntRange(0, _MOST_ROWS), help="At most so many."
 )

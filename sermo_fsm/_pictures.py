@@ -1,9 +1,6 @@
-"""The files that diagrams stand in: their format, writing them whole, whether they are in step."""
+"""The files that diagrams stand in: their format, and whether they are in step."""
 
-import os
-import shutil
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +8,7 @@ from attrs import frozen
 
 from sermo_fsm.diagram import FILES, render
 
-__all__ = ["Picture", "format_of", "pictures_here", "write_picture"]
+__all__ = ["Picture", "format_of", "pictures_here"]
 
 _FOLDER: Final = Path("diagrams")
 _FORMATS: Final = {".mmd": "mermaid", ".mermaid": "mermaid", ".dot": "dot", ".gv": "dot"}
@@ -49,33 +46,3 @@ def pictures_here(only: str | None = None) -> Iterator[Picture]:
     for name, kind in FILES.items():
         if only in (None, kind):
             yield Picture(_FOLDER / name, kind)
-
-
-def write_picture(path: Path, text: str) -> None:
-    """Write all of it or nothing: who reads meanwhile sees the old file or the new one.
-
-    Raises:
-        OSError: It can't be written; named is *path*, or its folder where there is none.
-    """
-    try:
-        _write(path, text)
-    except OSError as error:
-        named = path if path.parent.is_dir() else path.parent
-        raise OSError(error.errno, error.strerror, str(named)) from error
-
-
-def _write(path: Path, text: str) -> None:
-    if path.exists() and not path.is_file():  # a pipe, or /dev/stdout: there is nothing to replace
-        path.write_text(text, encoding="utf-8", newline="\n")
-        return
-    whole = path.resolve()  # what a symbolic link points to is replaced, and not the link
-    beside = whole.with_name(f".{whole.name}.{os.getpid()}.tmp")
-    try:
-        beside.write_text(text, encoding="utf-8", newline="\n")
-        if whole.exists():
-            shutil.copymode(whole, beside)
-        beside.replace(whole)
-    except BaseException:
-        with suppress(OSError):
-            beside.unlink()
-        raise

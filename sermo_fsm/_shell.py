@@ -20,6 +20,7 @@ from typing import IO, Any, Final, TypeVar, cast
 import click
 import sqlalchemy as sa
 from attrs import define, field
+from rich.text import Text
 from stamina.instrumentation import get_on_retry_hooks, set_on_retry_hooks
 
 from sermo_fsm._terminal import Page, clean
@@ -139,6 +140,13 @@ class Shell:
         if as_json:
             print_json(None)
         Failure(message, NOBODY).show()
+
+    def verdict(self, *, ok: bool) -> Text:
+        """How a check went, as a word; one that fails is the end of the command, too."""
+        if ok:
+            return Text("ok", "green")
+        self.status = FAILED
+        return Text("FAILED", "bold red")
 
     def refusal(self, error: StoreError) -> Failure:
         """What the database said, and what to do about it."""

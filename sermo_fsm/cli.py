@@ -12,7 +12,7 @@ from typing import Final
 
 import click
 
-from sermo_fsm import _upkeep
+from sermo_fsm import _draw, _prove, _upkeep
 from sermo_fsm._ingest import STDIN, Tally, feed
 from sermo_fsm._options import (
     a_moment,
@@ -296,5 +296,5 @@ def strays(shell: Shell, *, after: int | None, limit: int | None, as_json: bool)
         shell.list_all(rows, stray_view, Sheet(sys.stdout).strays, as_json=as_json)
 
 
-for command in (_upkeep.sweep, _upkeep.verify, _upkeep.check, _upkeep.diagram, _upkeep.db):
+for command in (_upkeep.sweep, _upkeep.verify, _prove.check, _draw.diagram, _upkeep.db):
     main.add_command(command)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import sermo_fsm
-from sermo_fsm import _shell, _upkeep
+from sermo_fsm import _prove, _shell
 from sermo_fsm.check import Check, Report
 from tests.test_cli_support import event, line, sermo, url_of
 
@@ -591,7 +591,7 @@ def test_check_proves_the_machine() -> None:
 
 def test_check_is_1_where_a_proof_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     report = Report((Check("law", 2, "it holds", ("it does not",)), Check("total", 1, "it is")))
-    monkeypatch.setattr(_upkeep, "run_checks", lambda: report)
+    monkeypatch.setattr(_prove, "run_checks", lambda: report)
     assert json_of("check", status=1) == json.loads(json.dumps(report.view()))
     result = sermo("check")
     assert result.exit_code == 1
@@ -609,7 +609,7 @@ def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted() -> Report:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_upkeep, "run_checks", interrupted)
+    monkeypatch.setattr(_prove, "run_checks", interrupted)
     result = sermo("check")
     assert (result.exit_code, result.stdout) == (130, "")
     assert one_line(result.stderr) == "Error: interrupted\n"
@@ -633,7 +633,7 @@ def test_an_argument_that_only_the_library_knows_to_be_wrong_is_2(
     def picky(*_: object) -> Report:
         raise sermo_fsm.InvalidArgument("this", wanted="that", got="\x1b[31mred")
 
-    monkeypatch.setattr(_upkeep, "run_checks", picky)
+    monkeypatch.setattr(_prove, "run_checks", picky)
     result = sermo("check")
     assert result.exit_code == 2
     assert "\x1b" not in result.stderr

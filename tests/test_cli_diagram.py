@@ -1,11 +1,12 @@
 """``sermo-fsm diagram``: what it draws, where it writes, what it compares."""
 
+import io
 import json
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -80,20 +81,30 @@ def test_a_link_stays_a_link(here: Path) -> None:
     assert (here / "real.dot").read_text("utf-8") == render("dot")
 
 
-@pytest.mark.parametrize("fails", ["write_text", "replace"])
+class Full(io.BytesIO):
+    """What is written to fills the disk half way."""
+
+    def write(self, _: object) -> int:
+        raise OSError(28, "No space left on device")  # as of a write: without a name
+
+
+def full(self: Path, *_: object) -> Full:
+    self.touch()
+    return Full()
+
+
+def no_rename(self: Path, *_: object) -> Path:
+    raise OSError(28, "No space left on device", str(self))
+
+
+@pytest.mark.parametrize(("what", "fails"), [("open", full), ("replace", no_rename)])
 def test_where_writing_fails_the_old_file_is_whole_and_nothing_is_left_over(
-    here: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+    here: Path, monkeypatch: pytest.MonkeyPatch, what: str, fails: Callable[..., object]
 ) -> None:
     (here / "a.dot").write_text("old")
-    before = Path.write_text
-
-    def fail(self: Path, *args: Any, **options: Any) -> int:
-        if args and fails == "write_text":
-            before(self, "half", **options)
-        raise OSError(28, "No space left on device", str(self))
-
-    monkeypatch.setattr(Path, fails, fail)
-    result = sermo("diagram", "-o", "a.dot")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, what, fails)
+        result = sermo("diagram", "-o", "a.dot")
     assert result.exit_code == 2
     assert "No space left on device" in result.stderr
     assert [path.name for path in here.iterdir()] == ["a.dot"]
@@ -104,12 +115,9 @@ def test_where_writing_fails_the_old_file_is_whole_and_nothing_is_left_over(
 def test_a_file_that_can_not_be_written_is_named_and_not_the_one_beside_it(
     here: Path, monkeypatch: pytest.MonkeyPatch, named: str, *, there: bool
 ) -> None:
-    def full(*_: object, **__: object) -> int:
-        raise OSError(28, "No space left on device")  # as of a write: without a name
-
     if there:
         (here / "nodir").mkdir()
-        monkeypatch.setattr(Path, "write_text", full)
+        monkeypatch.setattr(Path, "open", full)
     result = sermo("diagram", "-o", "nodir/x.mmd")
     words = "No space left on device" if there else "No such file or directory"
     assert (result.exit_code, result.stdout) == (2, "")
