@@ -1,29 +1,62 @@
 """The command that says whether the machine is right."""
 
+from collections.abc import Sequence
+from typing import Final
+
 import click
 
 from sermo_fsm._options import json_option
 from sermo_fsm._shell import Shell, print_json
-from sermo_fsm._terminal import counted
+from sermo_fsm._terminal import counted, word
+from sermo_fsm._watch import counting
 from sermo_fsm.check import run_checks
+from sermo_fsm.proof.report import Check, Report
 
 __all__ = ["check"]
 
+_MOST_PROBLEMS: Final = 10
 
-@click.command(epilog="\b\nExample\n  sermo-fsm check --json")
+
+@click.command(
+    epilog="""
+    \b
+    Examples
+      sermo-fsm check --json
+    """
+)
 @json_option
 @click.pass_obj
 def check(shell: Shell, *, as_json: bool) -> None:
     """Prove what the machine promises, case by case.
 
-    Above all: the order of reading does not matter, only the order of receiving.
+    Above all: the order of reading does not matter, only the order of receiving. Where that ends,
+    at the edges of a chat, every exception is counted and has its reason.
     """
-    report = run_checks()
+    with counting("situations") as tell:
+        report = run_checks(tell)
+    _print(shell, report, as_json=as_json)
+
+
+def _print(shell: Shell, report: Report, *, as_json: bool) -> None:
     verdicts = [shell.verdict(ok=one.ok) for one in report.checks]
     if as_json:
         print_json(report.view())
         return
     for verdict, one in zip(verdicts, report.checks, strict=True):
-        shell.page.say(verdict, f"{one.name}: {one.summary} ({counted(one.count, 'case')})")
-        for problem in one.problems:
-            shell.page.say(f"  {problem}")
+        shell.page.say(verdict, f"{one.name}: {one.summary} ({counted(one.count, one.unit)})")
+        _print_problems(shell, one.problems)
+        _print_findings(shell, one)
+
+
+def _print_problems(shell: Shell, problems: Sequence[str]) -> None:
+    for problem in problems[:_MOST_PROBLEMS]:
+        shell.page.say(f"  {problem}")
+    if len(problems) > _MOST_PROBLEMS:
+        shell.page.say(f"  and {len(problems) - _MOST_PROBLEMS} more; --json has them all")
+
+
+def _print_findings(shell: Shell, of: Check) -> None:
+    width = max((len(str(finding.count)) for finding in of.findings), default=0)
+    for finding in of.findings:
+        shell.page.say(f"  {finding.count:{width}}", word(finding.name, "bold"))
+        shell.page.say(f"  {'':{width}} {finding.reason}")

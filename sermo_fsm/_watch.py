@@ -1,17 +1,24 @@
 """How far a long command is, for a person who watches; and remarks, for anyone."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from attrs import frozen
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.text import Text
 
 from sermo_fsm._terminal import clean, console_on
 
-__all__ = ["Watch", "watching"]
+__all__ = ["Watch", "counting", "unheard", "watching"]
 
 
 @frozen
@@ -54,3 +61,20 @@ def watching(total: int | None, *, quiet: bool) -> Iterator[Watch]:
     with Progress(*columns, console=console, transient=True) as progress:
         progress.add_task("", total=total, lines="")
         yield Watch(console, progress)
+
+
+def unheard(_read: int, _total: int | None) -> None:
+    """Nobody watches."""
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int | None], None]]:
+    """The same over a number of *what*: to be called with how many were read, and of how many."""
+    console = console_on(sys.stderr)
+    if not console.is_terminal:
+        yield unheard
+        return
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn(what), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda read, total: progress.update(task, completed=read, total=total)

@@ -33,6 +33,7 @@ from sermo_fsm.events import Trigger
 __all__ = [
     "LIVE",
     "MACHINE",
+    "NO_EFFECT",
     "NO_GUARD",
     "RULES",
     "TABLE",
@@ -91,6 +92,19 @@ RULES: Final[tuple[tuple[str, ...], ...]] = (
     ("expire",             "closed",     "closed",     "closed",     "closed"),
     ("unknown",            "=",          "=",          "=",          "="),
 )  # fmt: skip
+
+NO_EFFECT: Final[Mapping[Trigger, str]] = {
+    Trigger.HEARTBEAT: "says that the customer is there, and lengthens the deadline",
+    Trigger.TYPING: "says that the customer is there, and lengthens the deadline",
+    Trigger.MESSAGES_READ: "says that the customer is there, and lengthens the deadline",
+    Trigger.CLIENT_UNLOAD: "may be a reload, so it only shortens the deadline",
+    Trigger.UNATTRIBUTED_TEXT: "proves nothing about who serves",
+    Trigger.SYSTEM_TEXT: "is said by nobody who could serve",
+    Trigger.TYPING_ON: "only hints that an agent is there; the first agent_text says so",
+    Trigger.TYPING_OFF: "ends what only hinted that an agent is there",
+    Trigger.UNKNOWN: "is for somebody else who reads the same queue",
+}
+"""The triggers that move a chat nowhere, and why they stand in the table all the same."""
 
 
 class Guard(StrEnum):

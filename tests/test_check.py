@@ -1,20 +1,21 @@
 """The proofs hold, count what they say, and fail where something is broken."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from itertools import permutations
 from typing import Any
 
 import pytest
-from attrs import evolve
+from attrs import evolve, fields
 
 from sermo_fsm import check
 from sermo_fsm.advance import Step, Visits, advance
-from sermo_fsm.check import Check, Report, run_checks
+from sermo_fsm.check import run_checks
 from sermo_fsm.events import Direction, Trigger
 from sermo_fsm.machine import (
     MACHINE,
+    NO_EFFECT,
     NO_GUARD,
     RULES,
     TABLE,
@@ -26,6 +27,11 @@ from sermo_fsm.machine import (
     compile_rules,
 )
 from sermo_fsm.policy import Durations
+from sermo_fsm.proof import orders, steps, table
+from sermo_fsm.proof.chats import Situation, situations
+from sermo_fsm.proof.places import FACTS, INBOUND, OUTBOUND, Ground, Place
+from sermo_fsm.proof.report import Check, Finding, Report
+from sermo_fsm.session import ChatSession
 from sermo_fsm.wire import Message, decode
 from tests.support import ANDERS, at, event, text
 
@@ -33,87 +39,171 @@ Rules = list[tuple[str, ...]]
 Table = Mapping[tuple[State, Trigger], Cell]
 
 
-def failing(report: Report) -> dict[str, Check]:
-    return {found.name: found for found in report.checks if not found.ok}
+@pytest.fixture(scope="module")
+def report() -> Report:
+    """What is proved of the machine as it is."""
+    return run_checks()
+
+
+def failing(checks: Iterable[Check]) -> dict[str, Check]:
+    return {found.name: found for found in checks if not found.ok}
 
 
 def words_of(found: Check) -> str:
     return "\n".join(found.problems)
 
 
+def of_the_table() -> list[Check]:
+    proofs = (table.total, table.deterministic, table.reachable, table.quiet, table.effective)
+    return [prove() for prove in (*proofs, table.same_machine)]
+
+
+def few_situations(ground: Ground) -> list[Situation]:
+    """A user's first live chats, in which the customer has not written."""
+    return [
+        one
+        for one in situations(ground)
+        if one.live is not None and one.name == f"{one.live.state}, customer never wrote"
+    ]
+
+
+def of_the_step() -> list[Check]:
+    """The proofs that take the real step, over few situations."""
+    ground = Ground()
+    among = few_situations(ground)
+    return [steps.step(ground, among), *orders.law_and_edges(ground, among)]
+
+
 # --- it holds ------------------------------------------------------------------------------------
 
 
-def test_everything_holds() -> None:
-    report = run_checks()
-    assert failing(report) == {}
+def test_everything_holds(report: Report) -> None:
+    assert failing(report.checks) == {}
     assert report.ok
 
 
-def test_the_counts_are_those_of_the_cases() -> None:
-    # Live chats: open without a word of the customer; the three other states without, after and
-    # right after one. An outbound event comes before or after an inbound one; right after the
-    # customer's words it may also have been received before them.
-    live_chats = 1 + 3 * 3
-    situations = live_chats * 2 + 3
-    # Each of them closes by the clock and by client_left, the three with an agent by agent_done.
-    closed_chats = live_chats * 2 + 3
-    assert {found.name: found.count for found in run_checks().checks} == {
+def test_the_counts_are_those_of_the_cases(report: Report) -> None:
+    counts = {found.name: found.count for found in report.checks}
+    ground = Ground()
+    found = situations(ground)
+    spans = {one.name: len(ground.spans(one.place)) for one in found}
+    ended = [one for one in found if one.closed is not None]
+    assert counts == {
         "total": 5 * 19,
+        "deterministic": 5 * 19,
         "reachable": 5 + 4,
         "quiet": 4 * (5 + 1),
+        "effective": 19,
         "transitions": 5 * 19 * 2,
-        "step": live_chats * ((7 + 12) * 2 + 1),
-        "final": closed_chats * (7 + 12) * 4,
-        "law": situations * 7 * 12,
+        "step": counts["step"],
+        "final": sum(spans[one.name] for one in ended) * (7 + 12),
+        "facts": sum(spans.values()) * (7 + 12),
+        "law": counts["law"],
+        "edges": counts["edges"],
     }
+    # Every pair of triggers, in every situation, at least in three orders.
+    assert counts["law"] + counts["edges"] > len(found) * 7 * 12 * 3
 
 
-def test_the_law_says_what_was_counted() -> None:
-    (law,) = (found for found in run_checks().checks if found.name == "law")
-    for number in ("4 live states", "23 situations", "7 inbound", "12 outbound"):
-        assert number in law.summary
+KINDS = [
+    "open, customer never wrote",
+    *(
+        f"{state}, customer {wrote}"
+        for state in ("bot", "queued", "with_agent")
+        for wrote in ("never wrote", "wrote")
+    ),
+]
+ENDED = [
+    "soon after a chat closed by the customer",
+    "long after a chat closed by the customer",
+    "soon after a chat closed by agent_done",
+    "long after a chat closed by agent_done",
+    "long after a chat closed by the clock",  # soon after it is resumed
+    "soon after a chat closed by the clock and then for good",
+    "long after a chat closed by the clock and then for good",
+]
+KEPT = [f"kept {kind}" for kind in KINDS] + [
+    f"kept closed, customer {wrote}" for wrote in ("never wrote", "wrote")
+]
+
+
+def test_the_proofs_start_from_every_kind_of_situation() -> None:
+    wanted = {
+        "no chat yet",
+        *KINDS,
+        *(f"{kind}, page unloaded" for kind in KINDS),
+        *(f"{kind}, resumed" for kind in KINDS),
+        *(f"{kind}, opened {ended}" for kind in KINDS for ended in ENDED),
+        "closed by the customer",
+        "closed by the customer, after agent_done",
+        "closed by agent_done",
+        *(
+            f"closed by the clock ({why}), {kept}"
+            for why in ("idle", "client_unload")
+            for kept in KEPT
+        ),
+    }
+    found = [one.name for one in situations(Ground())]
+    assert len(found) == len(set(found))
+    assert set(found) == wanted
+
+
+def test_every_situation_was_brought_there_by_the_events_it_names() -> None:
+    ground = Ground()
+    for one in situations(ground):
+        visits = Visits()
+        for message, moment in one.path:
+            visits = advance(visits, message, moment, ground.durations).visits
+        assert ground.place(visits) is one.place
 
 
 def test_the_view_is_json() -> None:
-    report = Report(
-        (Check("one", 3, "it holds"), Check("two", 2, "it does", ("not in a", "nor b")))
-    )
+    two = Check("two", 2, "it does", ("not in a", "nor b"), (Finding("rare", 1, "because"),))
+    report = Report((Check("one", 3, "it holds"), two))
     assert json.loads(json.dumps(report.view())) == {
         "ok": False,
         "checks": [
-            {"name": "one", "ok": True, "count": 3, "summary": "it holds", "problems": []},
+            {
+                "name": "one",
+                "ok": True,
+                "count": 3,
+                "summary": "it holds",
+                "problems": [],
+                "findings": [],
+            },
             {
                 "name": "two",
                 "ok": False,
                 "count": 2,
                 "summary": "it does",
                 "problems": ["not in a", "nor b"],
+                "findings": [{"name": "rare", "count": 1, "reason": "because"}],
             },
         ],
     }
 
 
 def test_a_message_stands_for_each_trigger_of_each_queue() -> None:
-    inbound = [message.trigger for message in check._INBOUND]
-    outbound = [message.trigger for message in check._OUTBOUND]
+    inbound = [message.trigger for message in INBOUND]
+    outbound = [message.trigger for message in OUTBOUND]
     assert set(inbound) | set(outbound) == set(Trigger) - {Trigger.EXPIRE}
     assert set(inbound) & set(outbound) == {Trigger.UNKNOWN}
     assert (len(inbound), len(outbound)) == (7, 12)
-    assert {message.direction for message in check._INBOUND} == {Direction.INBOUND}
-    assert {message.direction for message in check._OUTBOUND} == {Direction.OUTBOUND}
+    assert {message.direction for message in INBOUND} == {Direction.INBOUND}
+    assert {message.direction for message in OUTBOUND} == {Direction.OUTBOUND}
 
 
-def test_the_proofs_start_from_every_kind_of_live_chat() -> None:
-    never, before, last = (
-        f"customer {when}" for when in ("never wrote", "wrote before", "wrote last")
-    )
-    found = {(chat.state.value, check._words(chat)) for chat in check._starts()}
-    assert found == {("open", never)} | {
-        (state, words)
-        for state in ("bot", "queued", "with_agent")
-        for words in (never, before, last)
-    }
+def test_every_field_of_a_chat_is_one_that_the_rules_go_by_or_is_tried_with_another_value() -> None:
+    names = [attribute.name for attribute in fields(ChatSession)]
+    assert sorted([*FACTS, *steps.BESIDE, "platform_id", "user_id"]) == sorted(names)
+
+
+def test_who_watches_is_told_how_far_it_is() -> None:
+    told: list[tuple[int, int]] = []
+    ground = Ground()
+    among = few_situations(ground)[:3]
+    orders.law_and_edges(ground, among, lambda done, total: told.append((done, total)))
+    assert told == [(0, 3), (1, 3), (2, 3)]
 
 
 def state_after(*read: tuple[Direction, dict[str, Any], float]) -> State | None:
@@ -153,10 +243,10 @@ def changed(*changes: tuple[str, str, str]) -> Rules:
 def install(monkeypatch: pytest.MonkeyPatch) -> Callable[[Table], None]:
     """Let everything work by another table."""
 
-    def patch(table: Table) -> None:
-        monkeypatch.setattr("sermo_fsm.advance.TABLE", table)
-        monkeypatch.setattr(check, "TABLE", table)
-        monkeypatch.setattr(check, "MACHINE", build_machine(table))
+    def patch(other: Table) -> None:
+        for module in ("advance", "pair", "proof.table", "proof.steps"):
+            monkeypatch.setattr(f"sermo_fsm.{module}.TABLE", other)
+        monkeypatch.setattr(table, "MACHINE", build_machine(other))
 
     return patch
 
@@ -178,7 +268,7 @@ LEAVES_QUEUED = [
     ("changes", "name", "problem"),
     [
         pytest.param(QUEUED_BY, "reachable", "no way from open to queued", id="unreachable"),
-        pytest.param(QUEUED_BY, "law", "no events lead to queued", id="nothing to start from"),
+        pytest.param(QUEUED_BY, "step", "no events lead to queued", id="nothing to start from"),
         pytest.param(LEAVES_QUEUED, "reachable", "no way from queued to closed", id="no way out"),
         pytest.param(
             [("typing", "bot", "queued")], "quiet", "typing in bot does not stay", id="quiet moves"
@@ -192,33 +282,45 @@ LEAVES_QUEUED = [
         pytest.param(
             [("expire", "queued", "bot")],
             "step",
-            "the clock in queued: closed, not bot",
+            "the clock in queued, customer never wrote: closed, not bot",
             id="the clock",
         ),
         pytest.param(
             [("agent_done", "with_agent", "closed")],
             "law",
-            "customer_text and agent_done in with_agent (customer never wrote, outbound received "
-            "first): customer_text read first ends in closed, agent_done first in bot",
+            "customer_text and agent_done, agent_done received first, in: with_agent, customer "
+            "never wrote. customer_text read first ends in closed, agent_done first in bot",
             id="without the guard",
         ),
         pytest.param(
             [("client_unload", "queued", "closed")],
             "law",
-            "client_unload and agent_text in queued",
+            "client_unload and handover_to_agent, client_unload received first, in: queued",
             id="a reload closes",
         ),
         pytest.param(
             [("customer_text", "queued", "bot")],
             "law",
-            "customer_text and queue_number in bot",
+            "customer_text and queue_number, customer_text received first, in: bot",
             id="a text leaves the queue",
         ),
         pytest.param(
             [("agent_done", "bot", "closed")],
             "law",
-            "customer_text and agent_done in open",
+            "customer_text and agent_done, agent_done received first, in: open",
             id="an old click closes",
+        ),
+        pytest.param(
+            [("platform_closed", "queued", "=")],
+            "effective",
+            "platform_closed has no effect anywhere, and is not declared",
+            id="without effect",
+        ),
+        pytest.param(
+            [("system_text", "queued", "bot")],
+            "effective",
+            "system_text is declared to have no effect, and moves a chat",
+            id="declared to have none",
         ),
     ],
 )
@@ -226,10 +328,9 @@ def test_a_broken_table_fails(
     install: Install, changes: list[tuple[str, str, str]], name: str, problem: str
 ) -> None:
     install(compile_rules(changed(*changes)))
-    report = run_checks()
-    assert not report.ok
-    assert problem in words_of(failing(report)[name])
-    assert failing(Report(report.checks[:1])) == {}, "the table is total all the same"
+    found = failing([*of_the_table(), *of_the_step()])
+    assert problem in words_of(found[name])
+    assert "total" not in found, "the table is total all the same"
 
 
 AGENT_DONE = (State.WITH_AGENT, Trigger.AGENT_DONE)
@@ -278,13 +379,12 @@ LATER = Guard.CUSTOMER_WROTE_LATER
 def test_without_exactly_one_cell_for_each_nothing_else_is_tried(
     install: Install, key: tuple[State, Trigger], cell: Cell | None, problem: str
 ) -> None:
-    table = (
-        {**TABLE, key: cell} if cell else {place: it for place, it in TABLE.items() if place != key}
-    )
-    install({place: it for place, it in table.items() if it})
+    other = dict(TABLE)
+    del other[AGENT_DONE]
+    install(other if cell is None else {**TABLE, key: cell})
     report = run_checks()
     assert [found.name for found in report.checks] == ["total"]
-    (said,) = failing(report)["total"].problems
+    (said,) = failing(report.checks)["total"].problems
     state, trigger = key
     assert said.startswith(f"{trigger} in {state}: ")
     assert problem in said
@@ -317,29 +417,43 @@ def test_without_exactly_one_cell_for_each_nothing_else_is_tried(
 def test_a_machine_of_its_own_mind_fails(
     monkeypatch: pytest.MonkeyPatch, changes: list[tuple[str, str, str]], problem: str
 ) -> None:
-    monkeypatch.setattr(check, "MACHINE", build_machine(compile_rules(changed(*changes))))
-    found = failing(run_checks())
-    assert set(found) == {"transitions"}
+    monkeypatch.setattr(table, "MACHINE", build_machine(compile_rules(changed(*changes))))
+    found = failing(of_the_table())
+    assert set(found) - {"deterministic"} == {"transitions"}
     assert problem in words_of(found["transitions"])
 
 
 def test_a_machine_that_reopens_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     reopening = build_machine(compile_rules(RULES))
     reopening.add_transition("agent_text", "closed", "with_agent")
-    monkeypatch.setattr(check, "MACHINE", reopening)
-    found = failing(run_checks())
+    monkeypatch.setattr(table, "MACHINE", reopening)
+    found = failing(of_the_table())
     assert "agent_text in closed" in words_of(found["transitions"])
+
+
+def test_a_way_that_hides_behind_another_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    ambiguous = build_machine(compile_rules(RULES))
+    ambiguous.add_transition("agent_text", "queued", "bot")
+    monkeypatch.setattr(table, "MACHINE", ambiguous)
+    found = failing(of_the_table())
+    assert set(found) == {"deterministic"}
+    assert found["deterministic"].problems == (
+        "agent_text in queued: 2 ways in transitions, not 1",
+    )
+
+
+def test_what_has_no_effect_says_why() -> None:
+    assert all(reason for reason in NO_EFFECT.values())
+    assert {finding.name for finding in table.effective().findings} == set(NO_EFFECT)
 
 
 def test_a_step_that_leaves_the_table_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     other = compile_rules(changed(("agent_text", "queued", "bot"), ("agent_done", "bot", "=")))
     monkeypatch.setattr("sermo_fsm.advance.TABLE", other)
-    found = failing(run_checks())
-    said = words_of(found["step"])
-    assert "agent_text in queued (customer never wrote): " in said
+    said = words_of(failing(of_the_step())["step"])
+    assert "agent_text in queued, customer never wrote: " in said
     assert "the table says moved to with_agent, advance moved to bot" in said
     assert "the table says ignored to bot, advance stayed to bot" in said
-    assert "transitions" not in found
 
 
 def test_a_step_that_reopens_a_chat_fails(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -352,11 +466,16 @@ def test_a_step_that_reopens_a_chat_fails(monkeypatch: pytest.MonkeyPatch) -> No
             return step
         return evolve(step, visits=Visits(None, evolve(closed, state=State.WITH_AGENT)))
 
-    monkeypatch.setattr(check, "advance", reopening)
-    final = failing(run_checks())["final"]
-    assert len(final.problems) == 23 * 4
-    assert "agent_text, 0:00:00 from the close, changes a chat that was queued, closed by " in (
-        words_of(final)
+    ground = Ground()
+    ended = [one for one in situations(ground) if one.live is None and one.closed is not None]
+    cases = sum(len(ground.spans(one.place)) for one in ended)
+    monkeypatch.setattr("sermo_fsm.proof.places.advance", reopening)
+    ground = Ground()
+    found = steps.final(ground, [evolve(one, place=Place(one.place.visits)) for one in ended])
+    assert len(found.problems) == cases
+    assert all(problem.startswith("agent_text, received ") for problem in found.problems)
+    assert any(
+        problem.endswith(" changes a chat: closed by agent_done") for problem in found.problems
     )
 
 
@@ -366,21 +485,75 @@ def test_a_step_that_breaks_is_said_in_words(monkeypatch: pytest.MonkeyPatch) ->
             raise LookupError("no such thing")
         return advance(visits, message, *rest)
 
-    monkeypatch.setattr(check, "advance", breaking)
-    found = failing(run_checks())
-    assert set(found) == {"step", "final", "law"}
-    for failed in found.values():
-        assert failed.problems == ("a step fails with LookupError: no such thing",)
+    monkeypatch.setattr("sermo_fsm.proof.places.advance", breaking)
+    (found,) = failing(run_checks().checks).values()
+    assert found == Check(
+        "situations",
+        0,
+        "every step can be taken",
+        ("a step fails with LookupError: no such thing",),
+    )
+
+
+def test_a_proof_that_breaks_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaking(*_: object) -> Check:
+        raise LookupError("no such thing")
+
+    breaking.__name__ = "step"
+    monkeypatch.setattr(check, "_OF_THE_STEP", (breaking,))
+    monkeypatch.setattr(orders, "law_and_edges", breaking)
+    *_, one, other = run_checks().checks
+    assert one == other
+    assert (one.name, one.count) == ("step", 0)
+    assert one.problems == ("a step fails with LookupError: no such thing",)
 
 
 def test_a_guard_that_never_holds_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Cell, "target", lambda cell, _=NO_GUARD: cell.to)
-    found = failing(run_checks())
-    assert set(found) == {"law", "transitions"}
-    for failed in found.values():
+    found = failing([*of_the_table(), *of_the_step()])
+    assert set(found) == {"law", "transitions", "edges"}
+    for failed in (found["law"], found["transitions"]):
         assert all("agent_done" in problem for problem in failed.problems)
 
 
-def test_the_machine_itself_is_left_as_it_was() -> None:
-    run_checks()
+def test_a_step_that_goes_by_something_else_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forgetful(
+        visits: Visits, message: Message, received_at: datetime, durations: Durations
+    ) -> Step:
+        if visits.live is not None and visits.live.queue_number is not None:
+            visits = Visits(None, visits.closed)
+        return advance(visits, message, received_at, durations)
+
+    ground = Ground()
+    among = few_situations(ground)
+    assert steps.facts(ground, among).ok
+    monkeypatch.setattr("sermo_fsm.proof.places.advance", forgetful)
+    ground = Ground()
+    found = steps.facts(ground, few_situations(ground))
+    assert "agent_text in bot, customer never wrote: something beside the rules decides" in (
+        found.problems
+    )
+
+
+def test_what_else_the_rules_go_by_has_to_be_the_same_inside(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def lengthening(
+        visits: Visits, message: Message, received_at: datetime, durations: Durations
+    ) -> Step:
+        step = advance(visits, message, received_at, durations)
+        live = step.visits.live
+        if live is None or message.trigger is not Trigger.BOT_TEXT:
+            return step
+        longer = evolve(live, expires_at=received_at + durations.linger)
+        return evolve(step, visits=Visits(longer, step.visits.closed))
+
+    monkeypatch.setattr("sermo_fsm.proof.places.advance", lengthening)
+    law = failing(of_the_step())["law"]
+    assert "heartbeat and bot_text, heartbeat received first" in words_of(law)
+    assert all(problem.endswith(", but something else is not the same") for problem in law.problems)
+
+
+def test_the_machine_itself_is_left_as_it_was(report: Report) -> None:
+    assert report.ok
     assert MACHINE.models == []

@@ -12,7 +12,8 @@ import pytest
 
 import sermo_fsm
 from sermo_fsm import _prove, _shell
-from sermo_fsm.check import Check, Report
+from sermo_fsm.law import EDGES
+from sermo_fsm.proof.report import Check, Finding, Report
 from tests.test_cli_support import event, line, sermo, url_of
 
 SESSION_KEYS = [
@@ -584,14 +585,39 @@ def test_check_proves_the_machine() -> None:
     answer = json_of("check")
     assert answer["ok"] is True
     assert all(one["ok"] and one["count"] > 0 for one in answer["checks"])
+    edges = answer["checks"][-1]
+    assert [one["name"] for one in edges["findings"]] == [edge.name for edge in EDGES]
+    assert all(one["count"] > 0 and one["reason"] for one in edges["findings"])
+
+
+def test_check_prints_each_exception_with_its_count_and_its_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    findings = (Finding("at once", 7, "Neither is first."), Finding("\x1b[2J", 1234, "Evil."))
+    report = Report((Check("edges", 2000, "they are known", findings=findings),))
+    monkeypatch.setattr(_prove, "run_checks", lambda _: report)
+    result = sermo("check")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "ok edges: they are known (2000 cases)",
+        "     7 at once",
+        "       Neither is first.",
+        "  1234 \\x1b[2J",
+        "       Evil.",
+    ]
+
+
+def test_check_prints_only_the_first_of_many_problems(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = Report((Check("law", 12, "it holds", tuple(f"not {n}" for n in range(12))),))
+    monkeypatch.setattr(_prove, "run_checks", lambda _: report)
     lines = sermo("check").stdout.splitlines()
-    assert len(lines) == len(answer["checks"])
-    assert all(line.startswith("ok ") for line in lines)
+    assert lines[1:] == [*(f"  not {n}" for n in range(10)), "  and 2 more; --json has them all"]
+    assert len(json_of("check", status=1)["checks"][0]["problems"]) == 12
 
 
 def test_check_is_1_where_a_proof_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     report = Report((Check("law", 2, "it holds", ("it does not",)), Check("total", 1, "it is")))
-    monkeypatch.setattr(_prove, "run_checks", lambda: report)
+    monkeypatch.setattr(_prove, "run_checks", lambda _: report)
     assert json_of("check", status=1) == json.loads(json.dumps(report.view()))
     result = sermo("check")
     assert result.exit_code == 1
@@ -606,7 +632,7 @@ def test_check_is_1_where_a_proof_fails(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted() -> Report:
+    def interrupted(_: object) -> Report:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(_prove, "run_checks", interrupted)

@@ -15,7 +15,7 @@ from rich.cells import cell_len
 from sermo_fsm import ChatEngine, ChatSession, HistoryRow
 from sermo_fsm._sheet import Sheet
 from sermo_fsm._terminal import Page, clean, console_on
-from sermo_fsm._watch import watching
+from sermo_fsm._watch import counting, watching
 from sermo_fsm.cli import main
 from tests.test_cli_support import START, event, line, sermo, url_of
 
@@ -442,6 +442,23 @@ def test_no_bar_where_nobody_watches_or_somebody_types(
     with watching(1000, quiet=quiet) as watch:
         watch.advance(500, 3)
     assert stream.getvalue() == ""
+
+
+def test_what_is_counted_is_shown_where_somebody_watches(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr", terminal)
+    with counting("situations") as tell:
+        tell(41, 92)
+    assert "41/92 situations" in terminal.plain
+
+
+def test_what_is_counted_is_not_shown_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = io.StringIO()
+    monkeypatch.setattr("sys.stderr", pipe)
+    with counting("situations") as tell:
+        tell(41, 92)
+    assert pipe.getvalue() == ""
 
 
 def test_a_remark_that_nobody_can_read_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

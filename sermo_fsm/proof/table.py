@@ -1,0 +1,122 @@
+"""What is proved from the table alone, and that ``transitions`` reads it the same way."""
+
+from collections.abc import Set as AbstractSet
+from itertools import product
+from types import SimpleNamespace
+from typing import Final
+
+from sermo_fsm.events import QUIET, Trigger
+from sermo_fsm.machine import LIVE, MACHINE, NO_EFFECT, NO_GUARD, TABLE, Effect, Guard, State
+from sermo_fsm.proof.report import Check, Finding, check_of
+
+__all__ = ["deterministic", "effective", "quiet", "reachable", "same_machine", "total"]
+
+_HOLDINGS: Final = (NO_GUARD, *(frozenset({guard}) for guard in Guard))
+
+
+def total() -> Check:
+    """Every state and trigger have exactly one disposition."""
+    summary = f"{len(State)} states × {len(Trigger)} triggers: one cell if live, none if closed"
+    return check_of("total", summary, (_fault(*place) for place in product(State, Trigger)))
+
+
+def _fault(state: State, trigger: Trigger) -> str:
+    cell, where = TABLE.get((state, trigger)), f"{trigger} in {state}"
+    if cell is None:
+        return f"{where}: the cell is left out" if state in LIVE else ""
+    if state not in LIVE:
+        return f"{where}: no cell may stand there"
+    moves = cell.effect is Effect.MOVE
+    decides = (cell.guard is None) is (cell.otherwise is None) and (moves or cell.guard is None)
+    return "" if decides and moves is not (cell.to is state) else f"{where}: contradicts itself"
+
+
+def deterministic() -> Check:
+    """No transition stands behind another that is taken instead."""
+    summary = (
+        f"{len(State)} states × {len(Trigger)} triggers: one way, or two where a guard decides"
+    )
+    cases = (_surplus(*place) for place in product(State, Trigger))
+    return check_of("deterministic", summary, cases)
+
+
+def _surplus(state: State, trigger: Trigger) -> str:
+    cell, event = TABLE.get((state, trigger)), MACHINE.events.get(trigger.value)
+    ways = [] if event is None else event.transitions.get(state.value, [])
+    guards = [bool(way.conditions) for way in ways]
+    if cell is None or cell.effect is Effect.IGNORE:
+        wanted = []
+    else:
+        wanted = [False] if cell.guard is None else [True, False]
+    if guards == wanted:
+        return ""
+    return f"{trigger} in {state}: {len(ways)} ways in transitions, not {len(wanted)}"
+
+
+def reachable() -> Check:
+    """Every state can be reached, and from every live state the end."""
+    ways = [(State.OPEN, state) for state in State] + [(state, State.CLOSED) for state in LIVE]
+    cases = ("" if to in _reached_from(at) else f"no way from {at} to {to}" for at, to in ways)
+    summary = f"{len(State)} states can be reached from open, and closed from {len(LIVE)} live ones"
+    return check_of("reachable", summary, cases)
+
+
+def _reached_from(start: State) -> set[State]:
+    """Where the table leads to from *start*, itself included."""
+    reached, waiting = {start}, [start]
+    while waiting:
+        state = waiting.pop()
+        for (at, _), cell in TABLE.items():
+            ways = {cell.target(holding) for holding in _HOLDINGS} if at is state else set()
+            waiting += ways - reached
+            reached |= ways
+    return reached
+
+
+def quiet() -> Check:
+    """What leaves no id behind, and what is not understood, never moves a live chat."""
+    still = [trigger for trigger in Trigger if trigger in QUIET or trigger is Trigger.UNKNOWN]
+    summary = f"{len(LIVE)} live states × {len(still)} quiet or unknown triggers: none moves a chat"
+    cases = (
+        "" if TABLE[state, trigger].effect is Effect.STAY else f"{trigger} in {state} does not stay"
+        for state, trigger in product(LIVE, still)
+    )
+    return check_of("quiet", summary, cases)
+
+
+def effective() -> Check:
+    """A trigger that moves nothing anywhere is declared as such, with its reason."""
+    idle = len(NO_EFFECT)
+    summary = f"{len(Trigger) - idle} triggers move a chat somewhere, the other {idle} are declared"
+    findings = (Finding(name, len(LIVE), reason) for name, reason in NO_EFFECT.items())
+    return check_of("effective", summary, map(_undeclared, Trigger), findings)
+
+
+def _undeclared(trigger: Trigger) -> str:
+    moves = any(TABLE[state, trigger].effect is Effect.MOVE for state in LIVE)
+    if moves is (trigger not in NO_EFFECT):
+        return ""
+    declared = "is declared to have no effect, and moves a chat"
+    return f"{trigger} {declared if moves else 'has no effect anywhere, and is not declared'}"
+
+
+def same_machine() -> Check:
+    """``transitions.Machine`` goes where the lookup says."""
+    summary = (
+        f"{len(State)} states × {len(Trigger)} triggers × {len(_HOLDINGS)} values of the guard: "
+        "transitions.Machine goes where the lookup says"
+    )
+    cases = (_disagreement(*place) for place in product(State, Trigger, _HOLDINGS))
+    return check_of("transitions", summary, cases)
+
+
+def _disagreement(state: State, trigger: Trigger, holding: AbstractSet[Guard]) -> str:
+    cell, subject = TABLE.get((state, trigger)), SimpleNamespace(state=state.value, holding=holding)
+    wanted = (False, state)  # of a closed chat, which has no cells
+    if cell is not None:
+        wanted = (cell.effect is not Effect.IGNORE, cell.target(holding))
+    event = MACHINE.events.get(trigger.value)
+    if (event is not None and event.trigger(subject), subject.state) == wanted:
+        return ""
+    where = f"{trigger} in {state}, {' and '.join(holding) or 'no guard'} holding"
+    return f"{where}: the lookup says {wanted[1]}, transitions {subject.state}"
