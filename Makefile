@@ -22,7 +22,7 @@ export PIP_BUILD_CONSTRAINT = constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint types layers diagrams wheel mutants docs clean FORCE
+.PHONY: help demo test check lint types layers diagrams wheel explore mutants docs clean FORCE
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1#\2/p' Makefile | awk -F'#' '{ printf "%-18s%s\n", $$1, $$2 }'
@@ -68,7 +68,10 @@ wheel: $(VENV)/.dev ## source archive and wheel build, and the wheel works away 
 	sermo-fsm status web u-1 --json | python -c '$(in_bot)'; \
 	ls dist; echo "The wheel builds, and works outside of the checkout."
 
-mutants: $(VENV)/.dev ## change every cell of the tables, and see that somebody notices (takes minutes)
+explore: $(VENV)/.dev ## read the examples and all short streams in every order (takes minutes)
+	$(VENV)/bin/sermo-fsm check --explore
+
+mutants: $(VENV)/.dev ## change every cell of the tables, and see that somebody notices (likewise)
 	$(VENV)/bin/python tools/mutants.py
 
 docs: $(VENV)/.dev ## write the generated parts of README and the diagrams again

@@ -1,10 +1,12 @@
 """The command that says whether the machine is right."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import click
 
+from sermo_fsm._explore import explore_options, explored, streams_of
 from sermo_fsm._options import json_option
 from sermo_fsm._shell import Shell, print_json
 from sermo_fsm._terminal import counted, word
@@ -22,18 +24,36 @@ _MOST_PROBLEMS: Final = 10
     \b
     Examples
       sermo-fsm check --json
+      sermo-fsm check --explore
+      sermo-fsm check --explore examples/4-one-more-question.jsonl
+
+    A FILE holds the chats of one user, as "ingest" reads them, with a messageId and a receivedAt in
+    every line. Without any, those of the examples are explored, where this is a checkout, and all
+    short streams that there are; that takes some minutes.
     """
 )
+@explore_options
 @json_option
 @click.pass_obj
-def check(shell: Shell, *, as_json: bool) -> None:
+def check(
+    shell: Shell,
+    *,
+    explores: bool,
+    files: tuple[Path, ...],
+    as_json: bool,
+) -> None:
     """Prove what the machine promises, case by case.
 
     Above all: the order of reading does not matter, only the order of receiving. Where that ends,
     at the edges of a chat, every exception is counted and has its reason.
     """
+    if files and not explores:
+        raise click.UsageError("a FILE is for --explore")
+    streams = streams_of(files) if explores else []
     with counting("situations") as tell:
         report = run_checks(tell)
+    if report.ok:  # else every way through a stream would say it again
+        report = Report((*report.checks, *explored(streams)))
     _print(shell, report, as_json=as_json)
 
 

@@ -1,0 +1,82 @@
+"""Where the order of reading may matter after all, and why: the edges of a chat.
+
+In a live chat it never does. But where a chat begins and ends is decided by what was read so far.
+"""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Final
+
+from attrs import frozen
+
+from sermo_fsm.machine import State
+from sermo_fsm.proof.space import Node
+from sermo_fsm.proof.streams import Delivery
+
+__all__ = ["REASONS", "Edge", "Fork", "edge_of"]
+
+
+class Edge(StrEnum):
+    """What of a chat lies between two messages whose order mattered."""
+
+    OPENING = "opening"
+    CLOSE = "close"
+    AFTER_CLOSE = "after the close"
+    DEADLINE = "deadline"
+    REDELIVERY = "redelivery"
+
+
+REASONS: Final[Mapping[Edge, str]] = {
+    Edge.OPENING: "a message that opens no chat finds none where it is read first, and is a stray",
+    Edge.CLOSE: "closed is final: what is read after the close can move the chat no more",
+    Edge.AFTER_CLOSE: "what is read first decides where and with whom the next chat begins",
+    Edge.DEADLINE: "a message on the other queue proves nothing of a deadline, and goes before it",
+    Edge.REDELIVERY: "a quiet message that found no chat finds one now, and is past its deadline",
+}
+"""Every edge at which the end may depend on the order of reading. There is no other."""
+
+
+@frozen
+class Fork:
+    """Where it was decided: up to here either end was possible, after one of the two only one."""
+
+    edge: Edge | None
+    """None where the chat was live before and after: then the law is broken."""
+    one: Delivery
+    other: Delivery | None
+    """None for nothing more, at the end of a stream."""
+    again: bool
+    """The one had been read before."""
+
+    @property
+    def words(self) -> str:
+        """The one, in words."""
+        return f"again {self.one}" if self.again else str(self.one)
+
+    def __str__(self) -> str:
+        again = "again " if self.again else ""
+        other = self.other.trigger if self.other else "nothing more"
+        return f"{self.edge or 'live'}: {again}{self.one.trigger}, {other}"
+
+
+def edge_of(before: Node, after: Iterable[Node], *, again: bool) -> Edge | None:
+    """What lies between the database *before* two messages, and those *after* one or both.
+
+    Where one of them comes *again*, only a deadline may.
+    """
+    if not before.chats:
+        return None if again else Edge.OPENING
+    live = before.chats[-1]
+    if live.state == State.CLOSED:
+        return None if again else Edge.AFTER_CLOSE
+    closed = [
+        chat
+        for node in after
+        for chat in node.chats
+        if chat.ordinal == live.ordinal and chat.state == State.CLOSED
+    ]
+    if not closed:
+        return None
+    if not any(chat.kept_state for chat in closed):
+        return None if again else Edge.CLOSE
+    return Edge.REDELIVERY if again else Edge.DEADLINE

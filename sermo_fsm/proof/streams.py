@@ -1,0 +1,191 @@
+"""The streams that are explored: those of files, and all short ones there are.
+
+A stream is what the queues hold. Each keeps its own order; between them there is none. When a
+message was received stands beside it, so the order of reading changes nothing else.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import combinations, product
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import field, frozen
+
+from sermo_fsm.envelope import Envelope, read_envelope
+from sermo_fsm.errors import InvalidArgument, InvalidEvent
+from sermo_fsm.events import QUIET, Direction, Trigger
+from sermo_fsm.jsontext import Limits
+from sermo_fsm.wire import decode
+
+__all__ = ["MOST_MESSAGES", "Delivery", "Stream", "read_stream", "short_streams"]
+
+MOST_MESSAGES: Final = 60
+"""What a file may hold: each more message doubles the interleavings, and adds to every database."""
+
+
+@frozen
+class Delivery:
+    """A message, as its queue hands it out."""
+
+    direction: Direction
+    message_id: str
+    received_at: datetime = field(eq=False)
+    trigger: Trigger = field(eq=False)
+    user: tuple[str, str] | None = field(eq=False)
+    envelope: Envelope = field(eq=False, repr=False)
+
+    @property
+    def quiet(self) -> bool:
+        """It leaves a row only where it opens a chat, and no id where it leaves none."""
+        return self.trigger in QUIET
+
+    def __str__(self) -> str:
+        return f"{self.direction} {self.trigger} of {self.received_at:%H:%M:%S.%f}"[:-3]
+
+
+@frozen
+class Stream:
+    """What stands on each queue, in order."""
+
+    name: str
+    queues: tuple[tuple[Delivery, ...], ...]
+
+    @classmethod
+    def of(cls, name: str, deliveries: Iterable[Delivery]) -> "Stream":
+        """The stream of these, which stand in any order between the queues."""
+        queues: dict[Direction, list[Delivery]] = {}
+        for delivery in deliveries:
+            queues.setdefault(delivery.direction, []).append(delivery)
+        return cls(name, tuple(tuple(queues[direction]) for direction in sorted(queues)))
+
+
+def read_stream(path: Path) -> Stream:
+    """The stream of a file as ``ingest`` reads it: an envelope to a line.
+
+    Raises:
+        InvalidArgument: A line that can't be explored, or more lines than can be.
+    """
+    found: dict[tuple[Direction, str], Delivery] = {}
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        where = f"{path}:{number}"
+        if not line.strip():
+            continue
+        if len(found) == MOST_MESSAGES:
+            wanted = f"at most {MOST_MESSAGES} messages, for every interleaving is tried"
+            raise InvalidArgument(where, wanted=wanted, got="one more")
+        delivery = _read(line, where)
+        key = delivery.direction, delivery.message_id
+        if key in found:
+            wanted = "a messageId that no line before has; the second delivery is ours to try"
+            raise InvalidArgument(where, wanted=wanted, got=delivery.message_id)
+        found[key] = delivery
+    users = {delivery.user for delivery in found.values() if delivery.user}
+    if len(users) > 1:
+        wanted = (
+            "the messages of one user: chats of different users have nothing to do with each other"
+        )
+        raise InvalidArgument(str(path), wanted=wanted, got=len(users))
+    if not found:
+        raise InvalidArgument(str(path), wanted="a message to a line", got="nothing")
+    return Stream.of(path.name, found.values())
+
+
+def _read(line: bytes, where: str) -> Delivery:
+    try:
+        envelope = read_envelope(line, Limits())
+        message = decode(envelope.direction, envelope.event, platform_id=envelope.platform_id)
+    except InvalidEvent as error:
+        raise InvalidArgument(f"{where}: {error.path}", error.wanted, error.got) from None
+    if envelope.message_id is None:
+        wanted = "a messageId: a message without one counts as often as it is delivered"
+        raise InvalidArgument(where, wanted=wanted, got="none")
+    if envelope.received_at is None:
+        wanted = "a receivedAt: only the order of reading is to differ"
+        raise InvalidArgument(where, wanted=wanted, got="none")
+    whose = message.event.platform_id, message.event.user_id
+    return Delivery(
+        direction=envelope.direction,
+        message_id=envelope.message_id,
+        received_at=envelope.received_at,
+        trigger=message.trigger,
+        user=(whose[0], whose[1]) if whose[0] and whose[1] else None,
+        envelope=envelope,
+    )
+
+
+_BEGIN: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
+_SECOND: Final = timedelta(seconds=1)
+_AWAY: Final = timedelta(minutes=45)
+"""Longer than a customer is believed to be there, and short enough to resume."""
+
+# One of each kind that the table or the ownership tells apart; the others are their twins.
+_INBOUND: Final[Sequence[dict[str, Any]]] = (
+    {"type": "text", "text": "Hej!"},
+    {"type": "client_left"},
+    {"type": "heartbeat"},
+    {"type": "client_unload"},
+    {"type": "messages_read"},
+)
+_OUTBOUND: Final[Sequence[dict[str, Any]]] = (
+    {"type": "text", "text": "Hej!", "agent": {"id": "anan01", "type": "human"}},
+    {"type": "agent_done"},
+    {"type": "queue_number", "queueNumber": 1},
+    {"type": "text", "text": "Hej!", "agent": {"id": "bot"}},
+    {"type": "platform_closed"},
+    {"type": "handover_to_bot"},
+    {"type": "handover_to_agent"},
+)
+
+
+def short_streams() -> Iterator[Stream]:
+    """Every stream of three messages on the two queues, received in every order.
+
+    A second lies between one and the next. Then those in which the customer is away once, and
+    those of two and two messages: of the kinds that open, close, resume or keep from closing.
+    """
+    for lengths in ((1, 2), (2, 1)):
+        yield from _streams(_INBOUND, _OUTBOUND, lengths)
+        for away in (1, 2):
+            yield from _streams(_INBOUND, _OUTBOUND[:4], lengths, away)
+    yield from _streams(_INBOUND[:3], _OUTBOUND[:4], (2, 2))
+
+
+def _streams(
+    inbound: Sequence[dict[str, Any]],
+    outbound: Sequence[dict[str, Any]],
+    lengths: tuple[int, int],
+    away: int | None = None,
+) -> Iterator[Stream]:
+    """All of these *lengths*; with the customer *away* after so many messages."""
+    every = range(sum(lengths))
+    later = [timedelta() if away is None or place < away else _AWAY for place in every]
+    times = [_BEGIN + place * _SECOND + later[place] for place in every]
+    for places in combinations(every, lengths[0]):
+        choices = [
+            _one_of_each(Direction.INBOUND, inbound, at)
+            if place in places
+            else _one_of_each(Direction.OUTBOUND, outbound, at)
+            for place, at in enumerate(times)
+        ]
+        for deliveries in product(*choices):
+            yield Stream.of(", ".join(map(str, deliveries)), deliveries)
+
+
+@cache
+def _made(direction: Direction, event: str, at: datetime) -> Delivery:
+    line = {
+        "direction": direction,
+        "messageId": f"{at:%H:%M:%S} {event}",
+        "receivedAt": at.isoformat(),
+        "event": {**json.loads(event), "platformId": "web", "userId": "u-1"},
+    }
+    return _read(json.dumps(line).encode(), event)
+
+
+def _one_of_each(
+    direction: Direction, events: Sequence[dict[str, Any]], at: datetime
+) -> list[Delivery]:
+    return [_made(direction, json.dumps(event), at) for event in events]

@@ -1,0 +1,571 @@
+"""What is explored holds; and an engine that loses, doubles or mixes up anything is found out."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import sqlalchemy as sa
+from attrs import evolve
+from sqlalchemy import event as sa_event
+
+from sermo_fsm import ChatEngine, HistoryRow, InvalidArgument, Problem, Receipt, Verification
+from sermo_fsm.machine import RULES, compile_rules
+from sermo_fsm.proof import space as space_module
+from sermo_fsm.proof.edges import REASONS, Edge
+from sermo_fsm.proof.explore import (
+    explore,
+    in_words,
+    interleavings,
+    real_engine,
+    schedules,
+)
+from sermo_fsm.proof.graph import Graph
+from sermo_fsm.proof.report import Report
+from sermo_fsm.proof.scratch import Door, Scratch
+from sermo_fsm.proof.space import Space
+from sermo_fsm.proof.streams import MOST_MESSAGES, Delivery, Stream, read_stream, short_streams
+from sermo_fsm.store import Store
+from tests.support import ANDERS, BOT, envelope, event, text
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+Lines = Sequence[dict[str, Any]]
+
+
+@pytest.fixture
+def stream(tmp_path: Path) -> Callable[..., Stream]:
+    """A stream of such lines."""
+
+    def write(*lines: dict[str, Any]) -> Stream:
+        path = tmp_path / "stream.jsonl"
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+        return read_stream(path)
+
+    return write
+
+
+StreamOf = Callable[..., Stream]
+
+
+def inbound(seconds: float, wire: dict[str, Any]) -> dict[str, Any]:
+    return envelope("inbound", wire, seconds, f"in-{seconds}")
+
+
+def outbound(seconds: float, wire: dict[str, Any]) -> dict[str, Any]:
+    return envelope("outbound", wire, seconds, f"out-{seconds}")
+
+
+HELLO = inbound(1, text())
+ANSWER = outbound(2, text(agent=ANDERS))
+QUEUE = outbound(3, event("queue_number", queueNumber=1))
+MORE = inbound(4, text("Hallå?"))
+DONE = outbound(5, event("agent_done"))
+
+
+# --- it holds ------------------------------------------------------------------------------------
+
+
+def test_a_live_chat_ends_in_one_state_whatever_is_read_first(stream: StreamOf) -> None:
+    chat = stream(HELLO, outbound(2, text(agent=BOT)), QUEUE, MORE)
+    found = explore("chat", [chat])
+    assert found.ok, found.problems
+    assert (found.ends, found.forks) == ({"queued": 1}, {})
+    assert found.interleavings == 6
+    assert "always ends in queued" in found.summary
+    assert f"{found.interleavings} interleavings" in found.summary
+    assert found.count > found.databases > 6
+    assert found.power_cuts > 0
+
+
+def test_where_a_close_decides_it_says_so(stream: StreamOf) -> None:
+    found = explore("chat", [stream(ANSWER, inbound(1, event("client_left")))])
+    assert found.ok
+    assert found.ends == {"closed or with_agent": 1}
+    assert found.forks == {"opening: client_left, agent_text": 1}
+    assert "1 in several (1 at opening)" in found.summary
+    assert set(found.ways) == {"with_agent", "closed by client_left"}
+
+
+def test_with_three_queues_only_those_pairs_are_named_that_decide(stream: StreamOf) -> None:
+    other = envelope("internal", text(agent=ANDERS), 3, "other")
+    found = explore("chat", [stream(ANSWER, inbound(1, event("client_left")), other)])
+    assert found.ok
+    assert found.ends == {"closed or with_agent": 1}
+    assert found.forks == {"opening: client_left, agent_text": 2}
+
+
+def test_a_stray_that_finds_its_chat_when_it_comes_once_more_changes_only_presence(
+    stream: StreamOf,
+) -> None:
+    late = stream(inbound(2, event("messages_read")), outbound(1, text(agent=ANDERS)))
+    with closing(Scratch(real_engine)) as scratch:
+        graph = Graph.of(late, Space.of(scratch))
+        assert len({graph.node(place).chats for place in graph.lasts}) == 2
+        assert {graph.node(place).end for place in graph.lasts} == {"with_agent"}
+        assert list(graph.forks()) == []
+
+
+def test_a_stream_of_strays_ends_with_nobody(stream: StreamOf) -> None:
+    found = explore("strays", [stream(DONE, inbound(6, event("messages_read")))])
+    assert (found.ok, found.ends, found.ways) == (True, {"nobody": 1}, {"nobody": 1})
+
+
+def test_the_examples_begin_as_they_should() -> None:
+    whole = read_stream(EXAMPLES / "4-one-more-question.jsonl")
+    begun = Stream(whole.name, tuple(queue[:5] for queue in whole.queues))
+    found = explore(whole.name, [begun])
+    assert found.ok, found.problems
+    assert (found.ends, found.forks) == ({"with_agent": 1}, {})
+    assert found.interleavings == 252
+
+
+def test_short_streams_end_in_several_states_only_at_the_edges_that_are_declared() -> None:
+    some = list(islice(short_streams(), 0, None, 197))
+    found = explore("some", some)
+    assert found.ok, found.problems
+    assert sum(found.ends.values()) == len(some) == found.streams
+    edges = {Edge(fork.partition(":")[0]) for fork in found.forks}
+    assert edges <= set(REASONS)
+    assert Edge.OPENING in edges
+
+
+@pytest.mark.parametrize(
+    ("edge", "lines"),
+    [
+        (Edge.OPENING, [inbound(1, event("client_left")), ANSWER]),
+        (
+            Edge.CLOSE,
+            [ANSWER, inbound(3, event("client_left")), outbound(2703, text(agent=ANDERS))],
+        ),
+        (
+            Edge.AFTER_CLOSE,
+            [inbound(0, event("client_left")), HELLO, ANSWER, outbound(4, text(agent=ANDERS))],
+        ),
+        (
+            Edge.DEADLINE,
+            [ANSWER, outbound(2703, event("agent_done")), inbound(2704, event("heartbeat"))],
+        ),
+        (
+            Edge.REDELIVERY,
+            [
+                outbound(1, event("queue_number", queueNumber=1)),
+                inbound(2704, event("messages_read")),
+            ],
+        ),
+    ],
+    ids=list(Edge),
+)
+def test_every_edge_that_is_declared_is_one(
+    stream: StreamOf, edge: Edge, lines: list[dict[str, Any]]
+) -> None:
+    found = explore("edge", [stream(*lines)])
+    assert found.ok
+    assert edge in {fork.partition(":")[0] for fork in found.forks}
+    assert REASONS[edge]
+
+
+def test_an_edge_that_is_not_declared_is_a_problem(
+    stream: StreamOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sermo_fsm.proof.explore.REASONS", {})
+    (left,) = explore("left", [stream(ANSWER, inbound(1, event("client_left")))]).problems
+    assert left == (
+        "stream.jsonl: then inbound client_left of 12:00:01.000: ends in with_agent; "
+        "but outbound agent_text of 12:00:02.000 first: ends in closed"
+    )
+    (late,) = explore("late", [stream(QUEUE, inbound(2704, event("messages_read")))]).problems
+    assert late == (
+        "stream.jsonl: inbound messages_read of 12:45:04.000; outbound queue_number of "
+        "12:00:03.000; then again inbound messages_read of 12:45:04.000: ends in closed; "
+        "but nothing more: ends in queued"
+    )
+
+
+def test_an_edge_that_is_declared_and_not_met_is_a_problem(stream: StreamOf) -> None:
+    left = [stream(ANSWER, inbound(1, event("client_left")))]
+    assert explore("left", left, wanted=[Edge.OPENING]).ok
+    found = explore("left", left, wanted=[Edge.OPENING, Edge.CLOSE])
+    assert found.problems == ("close: is declared as an edge, and nothing depends on it",)
+
+
+# --- what is told apart, and what is counted -----------------------------------------------------
+
+
+def sequences(stream: Stream, back: int) -> Iterator[list[Delivery]]:
+    """Every schedule, one by one: as they are counted and never gone."""
+
+    def further(read: tuple[int, ...], twice: frozenset[Delivery]) -> Iterator[list[Delivery]]:
+        done = list(zip(stream.queues, read, strict=True))
+        if all(count == len(queue) for queue, count in done):
+            yield []
+        for number, (queue, count) in enumerate(done):
+            if count < len(queue):
+                onward = (*read[:number], count + 1, *read[number + 1 :])
+                yield from ([queue[count], *rest] for rest in further(onward, twice))
+            for delivery in set(queue[max(0, count - back) : count]) - twice:
+                yield from ([delivery, *rest] for rest in further(read, twice | {delivery}))
+
+    return further((0,) * len(stream.queues), frozenset())
+
+
+def test_schedules_are_counted_as_if_each_were_gone(stream: StreamOf) -> None:
+    short = stream(HELLO, ANSWER, MORE)
+    for back in (1, 2):
+        assert schedules([2, 1], back) == sum(1 for _ in sequences(short, back))
+    assert schedules([1]) == 2
+    assert schedules([2], back=1) == 2 * 2
+    assert schedules([2], back=0) == 1
+    assert interleavings([22, 15]) == 9364199760
+    assert interleavings([2, 2, 2]) == 90
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        pytest.param((HELLO, MORE, DONE), id="live"),
+        pytest.param((ANSWER, DONE, MORE), id="closes and opens"),
+        pytest.param((inbound(9, event("messages_read")), QUEUE, HELLO), id="stray"),
+    ],
+)
+def test_what_is_told_apart_once_is_what_every_schedule_ends_in(
+    stream: StreamOf, lines: Lines
+) -> None:
+    short = stream(*lines)
+    ends = set()
+    with closing(Scratch(real_engine)) as scratch:
+        empty = scratch.look()
+        for schedule in sequences(short, 3):
+            content = empty
+            for delivery in schedule:
+                content = scratch.hand_in(content.image, [delivery]).content
+            ends.add(content.key)
+        scratch.put(empty.image)
+        space = Space.of(scratch)
+        graph = Graph.of(short, space)
+        merged = {key for key, number in space._numbers.items() if _at_end(graph, number)}
+    assert merged == ends
+
+
+def _at_end(graph: Graph, number: int) -> bool:
+    return number in {last for _, last in graph.lasts}
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(252, "252"), (9364199760, "9 364 199 760"), (12 * 10**42, "1.2 × 10^43")],
+)
+def test_numbers_that_nobody_could_count_to_are_said_roughly(number: int, words: str) -> None:
+    assert in_words(number) == words
+
+
+def test_what_was_found_is_json(stream: StreamOf) -> None:
+    (view,) = Report((explore("one", [stream(HELLO)]),)).view()["checks"]
+    assert json.loads(json.dumps(view))["problems"] == []
+    assert (view["name"], view["ok"], view["ends"]) == ("one", True, {"bot": 1})
+
+
+# --- it finds what is wrong ----------------------------------------------------------------------
+
+
+class Scratched(ChatEngine):
+    """The engine, tried once; those below do something else than they should."""
+
+    def __init__(self, database: sa.Engine) -> None:
+        super().__init__(database, attempts=1)
+        self.database = database
+        self.seen: dict[str, list[Receipt]] = {}
+        self.plant()
+
+    def plant(self) -> None:
+        """Whatever has to be set up."""
+
+    def handle_many(self, envelopes: Iterable[Any], **_: Any) -> list[Receipt]:
+        lines = list(envelopes)
+        receipts = self.take(lines)
+        self.seen.update({line.message_id: receipts for line in lines})
+        return receipts
+
+    def take(self, lines: list[Any]) -> list[Receipt]:
+        return super().handle_many(lines)
+
+
+class Losing(Scratched):
+    """Rolls an agent_done back, and says that it is in."""
+
+    def take(self, lines: list[Any]) -> list[Receipt]:
+        if lines[0].event.value["type"] != "agent_done":
+            return super().take(lines)
+        with self.database.begin() as connection:
+            savepoint = connection.begin_nested()
+            receipts = ChatEngine.handle_many(self, lines, connection=connection)
+            savepoint.rollback()
+        return receipts
+
+
+class Remembering(Scratched):
+    """Looks for what it has seen in its memory, not in the database."""
+
+    def take(self, lines: list[Any]) -> list[Receipt]:
+        if any(line.message_id not in self.seen for line in lines):
+            return super().take(lines)
+        with self.database.begin():
+            return [receipt for line in lines for receipt in self.seen[line.message_id]]
+
+
+class Forgetting(Scratched):
+    """Does not know a message id again."""
+
+    def take(self, lines: list[Any]) -> list[Receipt]:
+        return super().take(
+            [evolve(it, message_id=None) if it.message_id in self.seen else it for it in lines]
+        )
+
+
+class Mangling(Scratched):
+    """Reads something else when a message comes once more."""
+
+    def take(self, lines: list[Any]) -> list[Receipt]:
+        return super().take(
+            [
+                evolve(it, event={**it.event.value, "more": 1})
+                if it.message_id in self.seen
+                else it
+                for it in lines
+            ]
+        )
+
+
+class Doubling(Scratched):
+    """Counts on, when a message comes once more."""
+
+    def take(self, lines: list[Any]) -> list[Receipt]:
+        with self.database.begin() as connection:
+            receipts = ChatEngine.handle_many(self, lines, connection=connection)
+            if all(receipt.first for receipt in receipts):
+                connection.execute(sa.text("UPDATE sermo_session SET queue_number = 2"))
+        return receipts
+
+
+class Twice(Scratched):
+    """Needs two transactions."""
+
+    def take(self, lines: list[Any]) -> list[Receipt]:
+        receipts = super().take(lines)
+        with self.database.begin() as connection:
+            connection.execute(sa.text("UPDATE sermo_session SET queue_number = NULL"))
+        return receipts
+
+
+class Halved(Scratched):
+    """Makes the session durable before the history, where nobody sees it."""
+
+    def plant(self) -> None:
+        @sa_event.listens_for(self.database, "after_cursor_execute")
+        def early(connection: sa.Connection, _: object, statement: str, *__: object) -> None:
+            if statement.startswith(("INSERT INTO sermo_session", "UPDATE sermo_session")):
+                driver: Any = connection.connection.driver_connection
+                driver.execute("COMMIT")
+                driver.execute("BEGIN IMMEDIATE")
+
+
+class Hooked(Scratched):
+    """Changes what it has written."""
+
+    statements: ClassVar[tuple[str, ...]]
+
+    def plant(self) -> None:
+        @self.within_transaction
+        def change(row: HistoryRow, connection: sa.Connection) -> None:
+            for statement in self.statements:
+                connection.execute(sa.text(statement), {"row": row.id})
+
+
+class Rewriting(Hooked):
+    statements = ("UPDATE sermo_history SET outcome = 'late' WHERE id < :row",)
+
+
+class Inventing(Hooked):
+    statements = (
+        "INSERT INTO sermo_history (outcome, effective_at) VALUES ('stray', '2026-03-01')",
+    )
+
+
+class Breaking(Hooked):
+    statements = ("UPDATE sermo_history SET from_state = 'closed' WHERE id = :row AND seq = 2",)
+
+
+class Boasting(Hooked):
+    statements = ("UPDATE sermo_session SET row_count = row_count + 1",)
+
+
+class Reopening(Hooked):
+    statements = (
+        """UPDATE sermo_session SET state = 'bot', live = 1 WHERE id =
+            (SELECT session_key FROM sermo_history WHERE id = :row AND from_state = 'closed')""",
+        "UPDATE sermo_history SET to_state = 'bot' WHERE id = :row AND from_state = 'closed'",
+    )
+
+
+class Choking(Scratched):
+    """Takes one message at a time."""
+
+    def take(self, lines: list[Any]) -> list[Receipt]:
+        if len(lines) > 1:
+            raise RuntimeError("too many")
+        return super().take(lines)
+
+
+class Suspicious(Scratched):
+    """Finds fault with itself."""
+
+    def verify(self) -> Verification:
+        return Verification(1, 1, (Problem("one", None, "it is blue"),))
+
+
+@pytest.mark.parametrize(
+    ("door", "words"),
+    [
+        (Losing, ": it is lost: it is not in the history"),
+        (Remembering, ": it is lost: it is not in the history"),
+        (Forgetting, "it was there before, and has an effect once more"),
+        (Inventing, ": a row came into the history that is of nothing that was read"),
+        (Mangling, "again inbound customer_text of 12:00:01.000: it is not taken: message"),
+        (Doubling, "it was there before, and has an effect once more"),
+        (Twice, "1 inbound customer_text of 12:00:01.000: it commits 2 times"),
+        (Halved, "1 inbound customer_text of 12:00:01.000: a power cut before its commit leaves"),
+        (Rewriting, ": a row that was in the history is gone, or another one"),
+        (Breaking, ": its row does not go on from the one before"),
+        (Boasting, "1 inbound customer_text of 12:00:01.000: a chat is not what its rows say"),
+        (Reopening, ": a closed chat is open again"),
+        (Suspicious, ": verify finds: it is blue"),
+        (Choking, ", in one transaction: it fails with RuntimeError: too many"),
+    ],
+)
+def test_an_engine_with_a_fault_is_found_out(stream: StreamOf, door: Door, words: str) -> None:
+    found = explore("faulty", [stream(HELLO, ANSWER, DONE)], door=door)
+    (problem,) = found.problems
+    assert not found.ok
+    assert problem.startswith("stream.jsonl: 1 ")
+    assert words in problem
+
+
+class Mistaking(Scratched):
+    """Takes what is quiet for something else when it comes once more."""
+
+    def take(self, lines: list[Any]) -> list[Receipt]:
+        other = event("unheard of")
+        return super().take(
+            [
+                evolve(it, event=other)
+                if it.message_id in self.seen and it.event.value["type"] == "messages_read"
+                else it
+                for it in lines
+            ]
+        )
+
+
+def test_a_quiet_message_must_not_be_written_down_when_it_comes_once_more(
+    stream: StreamOf,
+) -> None:
+    chat = stream(HELLO, inbound(2, event("messages_read")))
+    (problem,) = explore("mistaking", [chat], door=Mistaking).problems
+    assert "3 again inbound messages_read" in problem
+    assert problem.endswith("it was read before, and has its effect only now")
+
+
+def test_the_way_to_a_fault_is_the_shortest(stream: StreamOf) -> None:
+    chat = stream(HELLO, inbound(1.5, event("heartbeat")), ANSWER, DONE, MORE)
+    (problem,) = explore("losing", [chat], door=Losing).problems
+    assert problem == (
+        "stream.jsonl: 1 outbound agent_text of 12:00:02.000; 2 outbound agent_done of "
+        "12:00:05.000: it is lost: it is not in the history"
+    )
+    assert explore("losing", [chat], door=Losing).summary.endswith("and then it went wrong")
+
+
+def test_a_message_that_breaks_the_engine_is_a_finding(
+    stream: StreamOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Store, "find_messages", lambda *_: {})  # what the database then refuses
+    (problem,) = explore("unknowing", [stream(HELLO)]).problems
+    assert "2 again inbound customer_text" in problem
+    assert "it fails with LostRace" in problem
+
+
+def test_a_table_that_breaks_the_law_is_found_out(
+    stream: StreamOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = [
+        ("customer_text", "bot", "=", "bot", "=") if it[0] == "customer_text" else it
+        for it in RULES
+    ]
+    monkeypatch.setattr("sermo_fsm.advance.TABLE", compile_rules(rules))
+    found = explore("broken", [stream(HELLO, QUEUE, MORE)])
+    (problem,) = found.problems
+    assert problem == (
+        "stream.jsonl: inbound customer_text of 12:00:01.000; then inbound customer_text of "
+        "12:00:04.000: ends in queued; but outbound queue_number of 12:00:03.000 first: ends in "
+        "bot"
+    )
+    assert found.forks == {"live: customer_text, queue_number": 1}
+
+
+def test_databases_that_do_not_come_together_end_the_search(
+    stream: StreamOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(space_module, "MOST_DATABASES", 3)
+    (problem,) = explore("many", [stream(HELLO, ANSWER, MORE)]).problems
+    assert problem.endswith("there are more than 3 different databases")
+
+
+def test_only_so_many_problems_are_kept(stream: StreamOf) -> None:
+    found = explore("faulty", [stream(HELLO)] * 30, door=Twice)
+    assert len(found.problems) == 10
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ([], ": wanted a message to a line, got 'nothing'"),
+        ([{**HELLO, "messageId": None}], ":1: wanted a messageId: "),
+        ([{**HELLO, "receivedAt": None}], ":1: wanted a receivedAt: "),
+        ([HELLO, HELLO], ":2: wanted a messageId that no line before has"),
+        ([inbound(1, {"type": "text"})], ":1: $.event.platformId: wanted this field"),
+        ([HELLO, inbound(2, text(user="bo"))], ": wanted the messages of one user: "),
+        (
+            [inbound(n, text()) for n in range(MOST_MESSAGES + 1)],
+            f":{MOST_MESSAGES + 1}: wanted at most {MOST_MESSAGES} messages, ",
+        ),
+    ],
+)
+def test_a_file_that_can_not_be_explored_says_why(
+    stream: StreamOf, lines: list[dict[str, Any]], problem: str
+) -> None:
+    with pytest.raises(InvalidArgument) as raised:
+        stream(*lines)
+    assert problem in str(raised.value)
+
+
+def test_a_file_may_have_blank_lines_and_events_of_nobody(tmp_path: Path) -> None:
+    nobody = envelope("internal", {"type": "new"}, 3, "x")
+    path = tmp_path / "some.jsonl"
+    path.write_text("\n".join(["", json.dumps(HELLO), " ", json.dumps(nobody), ""]), "utf-8")
+    found = read_stream(path)
+    assert [[str(it) for it in queue] for queue in found.queues] == [
+        ["inbound customer_text of 12:00:01.000"],
+        ["internal unknown of 12:00:03.000"],
+    ]
+    assert explore("three queues", [found]).ok
+
+
+def test_short_streams_are_each_another_one() -> None:
+    streams = list(short_streams())
+    assert len({stream.name for stream in streams}) == len(streams)
+    assert {sum(map(len, stream.queues)) for stream in streams} == {3, 4}
