@@ -13,6 +13,7 @@
 from importlib import metadata
 from typing import TYPE_CHECKING
 
+from sermo_fsm.comparison import Comparison
 from sermo_fsm.engine import ChatEngine
 from sermo_fsm.envelope import Envelope
 from sermo_fsm.errors import (
@@ -72,6 +73,7 @@ __all__ = [
     "ClientUnload",
     "CloseReason",
     "CommitUnknown",
+    "Comparison",
     "CustomerText",
     "Direction",
     "Durations",

@@ -16,6 +16,7 @@ from sermo_fsm.jsontext import parse_time
 from sermo_fsm.policy import Policy
 
 __all__ = [
+    "MOST_ROWS",
     "a_moment",
     "a_name",
     "a_platform",
@@ -26,9 +27,10 @@ __all__ = [
     "limit_option",
     "main_database_option",
     "output_option",
+    "schema_option",
 ]
 
-_MOST_ROWS: Final = 2**31 - 1
+MOST_ROWS: Final = 2**31 - 1
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -113,14 +115,18 @@ def database_option(command: _Command) -> _Command:
         callback=_choose,
         help=f"Database; else SERMO_DB, else {DEFAULT_DATABASE}.",
     )
-    schema = click.option(
+    return url(schema_option(command))
+
+
+def schema_option(command: _Command) -> _Command:
+    """Which schema in it, after the command."""
+    return click.option(
         "--schema",
         metavar="NAME",
         expose_value=False,
         callback=_choose,
         help="Schema of our tables, on PostgreSQL; else SERMO_SCHEMA.",
-    )
-    return url(schema(command))
+    )(command)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -133,7 +139,7 @@ output_option = click.option(
     help="Write there instead of to standard output.",
 )
 limit_option = click.option(
-    "--limit", metavar="N", type=click.IntRange(0, _MOST_ROWS), help="At most so many."
+    "--limit", metavar="N", type=click.IntRange(0, MOST_ROWS), help="At most so many."
 )
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 import click
 
+from sermo_fsm._compare import against_options, compare
 from sermo_fsm._explore import explore_options, explored, streams_of
 from sermo_fsm._options import json_option
 from sermo_fsm._shell import Shell, print_json
@@ -26,6 +27,7 @@ _MOST_PROBLEMS: Final = 10
       sermo-fsm check --json
       sermo-fsm check --explore
       sermo-fsm check --explore examples/4-one-more-question.jsonl
+      sermo-fsm check --against postgresql+psycopg://me@db/chats
 
     A FILE holds the chats of one user, as "ingest" reads them, with a messageId and a receivedAt in
     every line. Without any, those of the examples are explored, where this is a checkout, and all
@@ -33,6 +35,7 @@ _MOST_PROBLEMS: Final = 10
     """
 )
 @explore_options
+@against_options
 @json_option
 @click.pass_obj
 def check(
@@ -40,15 +43,23 @@ def check(
     *,
     explores: bool,
     files: tuple[Path, ...],
+    against: str | None,
+    limit: int | None,
     as_json: bool,
 ) -> None:
     """Prove what the machine promises, case by case.
 
     Above all: the order of reading does not matter, only the order of receiving. Where that ends,
     at the edges of a chat, every exception is counted and has its reason.
+
+    With --against: is what a database holds possible under the table of this release?
     """
     if files and not explores:
         raise click.UsageError("a FILE is for --explore")
+    if explores and against is not None:
+        raise click.UsageError("--explore is about the engine, --against about a database")
+    if compare(shell, against, limit, as_json=as_json):
+        return
     streams = streams_of(files) if explores else []
     with counting("situations") as tell:
         report = run_checks(tell)

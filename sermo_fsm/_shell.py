@@ -12,7 +12,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar, cast
@@ -24,6 +24,7 @@ from rich.text import Text
 from stamina.instrumentation import get_on_retry_hooks, set_on_retry_hooks
 
 from sermo_fsm._terminal import Page, clean
+from sermo_fsm.database import open_engine
 from sermo_fsm.engine import ChatEngine
 from sermo_fsm.errors import InvalidArgument, LostRace, SchemaNotReady, StoreBusy, StoreError
 from sermo_fsm.migrate import NEWER
@@ -82,6 +83,8 @@ class Shell:
     database: str = DEFAULT_DATABASE
     typed: bool = False
     """The database was named on the command line, so a line to run has to name it too."""
+    option: str = "db"
+    """By which option."""
     schema: str | None = None
     schema_typed: bool = False
     """Likewise."""
@@ -99,21 +102,24 @@ class Shell:
         self,
         policy: Policy | None = None,
         prepare: Callable[[ChatEngine], object] = ChatEngine.prepare,
+        connect: Callable[[str], sa.Engine] = open_engine,
     ) -> Iterator[ChatEngine]:
         """The database, with a schema that this release can work with."""
-        try:
-            engine = ChatEngine(self.database, policy=policy, schema=self.schema)
-        except InvalidArgument as error:
-            of = "schema" if error.argument == "schema" else "db"
-            raise _bad(of, f"wanted {error.wanted}, got {error.got}") from None
-        with engine:
+        with ExitStack() as stack:
+            try:
+                database = connect(self.database)
+                stack.callback(database.dispose)
+                engine = ChatEngine(database, policy=policy, schema=self.schema)
+            except InvalidArgument as error:
+                of = "schema" if error.argument == "schema" else self.option
+                raise _bad(of, f"wanted {error.wanted}, got {error.got}") from None
             try:
                 prepare(engine)
             except _OF_OPTIONS as error:
                 if not sa.make_url(self.database).query:
                     raise
                 what = getattr(error, "strerror", None) or "it does not understand them"
-                raise _bad("db", f"the driver can't use its options: {what}") from None
+                raise _bad(self.option, f"the driver can't use its options: {what}") from None
             yield engine
 
     def list_all(
@@ -157,7 +163,7 @@ class Shell:
         elif isinstance(error, StoreBusy | LostRace):
             what += "; try again when the other program is done"
         elif any(word in what for word in _NOT_THIS_ONE):
-            what += f"; is {self._shown()} the right database? See --db and SERMO_DB"
+            what += f"; is {self._shown()} the right database? See {self._by()}"
         return Failure(f"{what}{self._so_far()}", REFUSED)
 
     def interruption(self) -> Failure:
@@ -182,7 +188,10 @@ class Shell:
         url = sa.make_url(self.database)
         if url.password is None and not url.query:  # nothing in it that could be a secret
             return f"{line} --db {shlex.quote(self.database)}"
-        return f"{line} (with the same --db)"
+        return f"{line} (with the same --db)" if self.option == "db" else f"{line} --db (that URL)"
+
+    def _by(self) -> str:
+        return "--db and SERMO_DB" if self.option == "db" else f"--{self.option}"
 
     def _shown(self) -> str:
         url = sa.make_url(self.database)
@@ -190,7 +199,8 @@ class Shell:
 
 
 def _bad(option: str, message: str) -> click.BadParameter:
-    hint = f"'--{option}' / SERMO_{option.upper()}"
+    variable = f" / SERMO_{option.upper()}" if option in ("db", "schema") else ""
+    hint = f"'--{option}'{variable}"
     return click.BadParameter(clean(message), param_hint=hint)
 
 

@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import (
 
 from sermo_fsm._hooks import AfterCommit, Hooks, guarded
 from sermo_fsm.calls import Calls, Line, Read, Write
+from sermo_fsm.comparison import Comparison
 from sermo_fsm.database import adopt_engine, open_by, translated
 from sermo_fsm.envelope import Envelope
 from sermo_fsm.errors import InvalidArgument
@@ -32,6 +33,7 @@ from sermo_fsm.machine import State
 from sermo_fsm.policy import Policy
 from sermo_fsm.queries import Pages
 from sermo_fsm.receipt import Receipt
+from sermo_fsm.scan import Progress
 from sermo_fsm.session import ChatSession, HistoryRow
 from sermo_fsm.store import Store
 from sermo_fsm.transact import (
@@ -236,8 +238,11 @@ class AsyncChatEngine:
 
     async def verify(self) -> Verification:
         """Replay the whole stored history against guarantee 2; changes nothing."""
-        read = self._calls.verify()
-        return await self._retry(self._on_a_connection, lambda ours, _: ask_for_long(ours, read))
+        return await self._read_for_long(self._calls.verify())
+
+    async def compare(self, *, limit: int = 100, progress: Progress | None = None) -> Comparison:
+        """Hold the whole stored history against the table, like :meth:`ChatEngine.compare`."""
+        return await self._read_for_long(self._calls.compare(limit, progress))
 
     # --- hooks -----------------------------------------------------------------------------------
 
@@ -292,6 +297,9 @@ class AsyncChatEngine:
         connection = await self._connection_of(host)
         with translated(self._dialect):
             return await connection.run_sync(read)
+
+    async def _read_for_long(self, read: Read[_T]) -> _T:
+        return await self._retry(self._on_a_connection, lambda ours, _: ask_for_long(ours, read))
 
     async def _iterate(
         self, host: HostConnection | None, pages: Pages[_T]

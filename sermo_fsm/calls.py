@@ -14,6 +14,8 @@ import sqlalchemy as sa
 from attrs import frozen
 
 from sermo_fsm import handling, migrate, queries, verify
+from sermo_fsm.compare import compare
+from sermo_fsm.comparison import Comparison
 from sermo_fsm.envelope import Envelope, as_direction, as_moment, read_envelope
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
 from sermo_fsm.events import Direction, Event
@@ -24,6 +26,7 @@ from sermo_fsm.machine import State
 from sermo_fsm.policy import Policy
 from sermo_fsm.queries import Filter, Pages
 from sermo_fsm.receipt import Receipt
+from sermo_fsm.scan import Progress
 from sermo_fsm.session import ChatSession, HistoryRow
 from sermo_fsm.store import Store
 
@@ -193,6 +196,11 @@ class Calls:
     def verify(self) -> Read[verify.Verification]:
         """Replay the whole stored history."""
         return partial(verify.verify, tables=self.store.tables)
+
+    def compare(self, limit: int, progress: Progress | None) -> Read[Comparison]:
+        """Hold the whole stored history against today's table."""
+        most = _number("limit", limit) or 0
+        return partial(compare, tables=self.store.tables, limit=most, progress=progress)
 
 
 _NOBODY: Final = uuid.UUID(int=0)

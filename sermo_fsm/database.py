@@ -28,6 +28,7 @@ __all__ = [
     "join",
     "open_by",
     "open_engine",
+    "open_to_read",
     "reading",
     "snapshot",
     "transaction",
@@ -46,6 +47,17 @@ def open_engine(url: str | sa.URL) -> sa.Engine:
     if engine.dialect.is_async:
         wanted = "a driver that is not for asyncio; for that there is AsyncChatEngine"
         raise InvalidArgument("url", wanted=wanted, got=engine.dialect.driver)
+    return engine
+
+
+def open_to_read(url: str | sa.URL) -> sa.Engine:
+    """An engine of our own that changes nothing; on SQLite the file has to be there.
+
+    Raises:
+        InvalidArgument: Not the URL of a database that this release works with.
+    """
+    engine = open_engine(url)
+    driver_of(engine.dialect).only_read(engine)
     return engine
 
 

@@ -15,6 +15,7 @@ import stamina
 
 from sermo_fsm._hooks import AfterCommit, Hooks, WithinTransaction, run
 from sermo_fsm.calls import Calls, Line, Read, Write
+from sermo_fsm.comparison import Comparison
 from sermo_fsm.database import adopt_engine, open_engine, translated
 from sermo_fsm.envelope import Envelope
 from sermo_fsm.errors import InvalidArgument
@@ -23,6 +24,7 @@ from sermo_fsm.machine import State
 from sermo_fsm.policy import Policy
 from sermo_fsm.queries import Pages
 from sermo_fsm.receipt import Receipt
+from sermo_fsm.scan import Progress
 from sermo_fsm.session import ChatSession, HistoryRow
 from sermo_fsm.store import Store
 from sermo_fsm.transact import (
@@ -304,8 +306,19 @@ class ChatEngine:
 
     def verify(self) -> Verification:
         """Replay the whole stored history against guarantee 2; changes nothing."""
-        read = self._calls.verify()
-        return self._again(lambda connection: ask_for_long(connection, read))
+        return self._read_for_long(self._calls.verify())
+
+    def compare(self, *, limit: int = 100, progress: Progress | None = None) -> Comparison:
+        """Hold the whole stored history against the table of this release; changes nothing.
+
+        What of it would go another way today, by cell of the table, and which live chats would be
+        somewhere else: to be asked before a release that changes the table is put to work.
+
+        Args:
+            limit: List at most so many live chats; all are counted.
+            progress: Called with the rows read so far, and about how many there are.
+        """
+        return self._read_for_long(self._calls.compare(limit, progress))
 
     # --- hooks -----------------------------------------------------------------------------------
 
@@ -344,6 +357,9 @@ class ChatEngine:
             return self._again(lambda ours: ask(ours, read))
         with translated(self._dialect):
             return read(plain_connection(host, self._dialect))
+
+    def _read_for_long(self, read: Read[_T]) -> _T:
+        return self._again(lambda ours: ask_for_long(ours, read))
 
     def _iterate(self, host: HostConnection | None, pages: Pages[_T]) -> Generator[_T, None, None]:
         following: Pages[_T] | None = pages

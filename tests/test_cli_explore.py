@@ -109,6 +109,12 @@ def test_a_file_without_the_option_is_wrong_usage(file: Path) -> None:
     assert "a FILE is for --explore" in result.stderr
 
 
+def test_exploring_and_comparing_at_once_is_wrong_usage() -> None:
+    result = sermo("check", "--explore", "--against", "sqlite://")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--explore is about the engine" in result.stderr
+
+
 def test_a_file_that_can_not_be_explored_is_wrong_usage(file: Path) -> None:
     file.write_text('{"direction": "inbound", "event": {"type": "new\x1b[31m"}}\n', "utf-8")
     result = sermo("check", "--explore", str(file))

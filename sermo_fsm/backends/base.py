@@ -60,6 +60,9 @@ class Driver(ABC):
     def prepare(self, engine: sa.Engine) -> None:  # noqa: B027 - see above
         """Set up an engine of ours."""
 
+    def only_read(self, engine: sa.Engine) -> None:  # noqa: B027 - see above
+        """Let an engine of ours change nothing, where asking alone would."""
+
     def adopt(self, engine: sa.Engine) -> None:  # noqa: B027 - see above
         """Set up an engine, ours or the host's, so that its transactions are what we need."""
 

@@ -61,6 +61,11 @@ class SqliteDriver(Driver):
         if "timeout" not in engine.url.query:
             event.listen(engine, "connect", _set_busy_timeout)
 
+    def only_read(self, engine: sa.Engine) -> None:
+        """Not even the journal's mode. In mode=ro SQLite would leave files behind."""
+        event.remove(engine, "connect", _set_pragmas)
+        event.listen(engine, "connect", _set_query_only)
+
     def adopt(self, engine: sa.Engine) -> None:
         """Make its transactions begin where SQLAlchemy says so."""
         if not _is_adopted(engine):
@@ -142,6 +147,12 @@ def _set_pragmas(dbapi_connection: Any, _: object) -> None:
         # the same, the next one will try again.
         with suppress(sqlite3.OperationalError):
             cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.close()
+
+
+def _set_query_only(dbapi_connection: Any, _: object) -> None:
+    cursor = dbapi_connection.cursor()
+    cursor.execute("PRAGMA query_only = ON")
     cursor.close()
 
 

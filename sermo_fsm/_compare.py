@@ -1,0 +1,121 @@
+"""``sermo-fsm check --against URL``: what of a stored history today's table would not do."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import unquote
+
+import click
+import sqlalchemy as sa
+
+from sermo_fsm._options import MOST_ROWS, schema_option
+from sermo_fsm._shell import Shell, print_json
+from sermo_fsm._terminal import Page, counted
+from sermo_fsm._watch import counting
+from sermo_fsm.comparison import Cell, Chat, Comparison, Kept, Parting
+from sermo_fsm.database import open_to_read
+from sermo_fsm.engine import ChatEngine
+
+__all__ = ["against_options", "compare"]
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_LISTED: Final = 100
+
+
+def against_options(command: _Command) -> _Command:
+    """``--against URL``, with its ``--schema`` and ``--limit``."""
+    against = click.option(
+        "--against",
+        metavar="URL",
+        help="Is each row in this database possible under today's table? Changes nothing there.",
+    )
+    limit = click.option(
+        "--limit",
+        metavar="N",
+        type=click.IntRange(0, MOST_ROWS),
+        help=f"With --against: list at most so many live chats; by default {_LISTED}.",
+    )
+    return against(schema_option(limit(command)))
+
+
+def compare(shell: Shell, url: str | None, limit: int | None, *, as_json: bool) -> bool:
+    """Hold the database at *url* against the table; whether there is any."""
+    if url is None:
+        if limit is not None:
+            raise click.UsageError("--limit is of what --against lists")
+        return False
+    _look_for(url)
+    shell.database, shell.typed, shell.option = url, True, "against"
+    with (
+        shell.engine(prepare=ChatEngine.check_schema, connect=open_to_read) as engine,
+        counting("rows") as progress,
+    ):
+        found = engine.compare(limit=_LISTED if limit is None else limit, progress=progress)
+    verdict = shell.verdict(ok=found.ok)
+    if as_json:
+        print_json(found.view())
+        return True
+    _say(shell.page, found)
+    sessions, rows = counted(found.sessions, "session"), counted(found.rows, "row")
+    affected = f"{counted(found.affected, 'session')} affected"
+    if found.live_affected:
+        affected += f", {counted(found.live_affected, 'live chat')} would be somewhere else"
+    shell.page.say(verdict, f"{sessions} with {rows}; {affected}")
+    return True
+
+
+def _look_for(url: str) -> None:
+    """A SQLite file that is not there would be made by looking into it."""
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        return  # it is complained of where it is opened
+    name = parsed.database or ""
+    if parsed.get_backend_name() != "sqlite" or name in ("", ":memory:"):
+        return
+    path = Path(unquote(name.removeprefix("file:")) if name.startswith("file:") else name)
+    if not path.is_file():
+        raise click.BadParameter(f"there is no file {path}", param_hint="'--against'")
+
+
+def _say(page: Page, found: Comparison) -> None:
+    for cell in found.cells:
+        page.say(_cell(cell))
+    for kept in found.kept:
+        page.say(_kept(kept))
+    for chat in found.live:
+        page.say(_chat(chat))
+    more = found.live_affected - len(found.live)
+    if more:
+        page.say(f"and {counted(more, 'more live chat')}")
+
+
+def _cell(cell: Cell) -> str:
+    rows, sessions = counted(cell.rows, "row"), counted(cell.sessions, "session")
+    return f"{_parting(cell.parting)}: {rows} of {sessions}, {cell.live} live"
+
+
+def _parting(parting: Parting) -> str:
+    """Where only the outcomes differ, these are told."""
+    stored, today = parting.stored, parting.today
+    place = f"opened by {parting.trigger} in" if parting.opens else f"{parting.trigger} in"
+    if today is None:
+        return f"{place} {parting.state}: stored → {stored.to}, today not known"
+    if stored.to == today.to:
+        stored_way, today_way = stored.outcome, today.outcome
+    else:
+        stored_way, today_way = f"→ {stored.to}", f"→ {today.to or f'nothing ({today.outcome})'}"
+    return f"{place} {parting.state}: stored {stored_way}, today {today_way}"
+
+
+def _kept(kept: Kept) -> str:
+    sessions = counted(kept.sessions, "session")
+    return f"kept after the clock closed it: stored {kept.stored}, today {kept.today}: {sessions}"
+
+
+def _chat(chat: Chat) -> str:
+    whose = f"{chat.session_id} ({chat.user_id} on {chat.platform_id})"
+    where = f"live chat {whose}: stored {chat.stored}, today {chat.today or 'never opened'}"
+    first = chat.first
+    return where if first is None else f"{where}; they part at row {first.seq}, {first.trigger}"
