@@ -63,7 +63,7 @@ _NUMBERS: Final = f"""
 """  # noqa: S608 - digits
 
 
-def fill(engine: sa.Engine, sessions: int, *, analyze: bool = True) -> None:
+def fill(engine: sa.Engine, sessions: int, *, analyzed: bool = True) -> None:
     """Put so many sessions (times 400, at most a million) into our empty tables, with a row each.
 
     Every user has five, one after the other; of the last ones a tenth is live. The agent ``a-0``
@@ -137,11 +137,16 @@ def fill(engine: sa.Engine, sessions: int, *, analyze: bool = True) -> None:
             connection.exec_driver_sql(_insert(kind, table, values, count))
             if kind == "postgresql":
                 connection.exec_driver_sql(_ON.format(table=table))
-    if analyze:
-        with engine.connect() as connection:
-            connection.execution_options(isolation_level="AUTOCOMMIT")
-            for statement in _ANALYZE[kind]:
-                connection.exec_driver_sql(statement)
+    if analyzed:
+        analyze(engine)
+
+
+def analyze(engine: sa.Engine) -> None:
+    """Let the database know what it has."""
+    with engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+        for statement in _ANALYZE[engine.dialect.name]:
+            connection.exec_driver_sql(statement)
 
 
 def _insert(kind: str, table: str, values: dict[str, str], count: int) -> str:

@@ -57,6 +57,7 @@ from sermo_fsm.machine import State
 from sermo_fsm.policy import Durations, Policy
 from sermo_fsm.receipt import Receipt
 from sermo_fsm.session import ChatSession, CloseReason, HistoryRow, Outcome
+from sermo_fsm.traffic import Traffic
 from sermo_fsm.verify import Problem, Verification
 from sermo_fsm.views import row_view, session_view
 
@@ -104,6 +105,7 @@ __all__ = [
     "StoreError",
     "StoreUnavailable",
     "SystemText",
+    "Traffic",
     "Trigger",
     "Typing",
     "TypingOff",

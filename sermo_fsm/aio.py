@@ -36,6 +36,7 @@ from sermo_fsm.receipt import Receipt
 from sermo_fsm.scan import Progress
 from sermo_fsm.session import ChatSession, HistoryRow
 from sermo_fsm.store import Store
+from sermo_fsm.traffic import Traffic
 from sermo_fsm.transact import (
     again,
     ask,
@@ -243,6 +244,17 @@ class AsyncChatEngine:
     async def compare(self, *, limit: int = 100, progress: Progress | None = None) -> Comparison:
         """Hold the whole stored history against the table, like :meth:`ChatEngine.compare`."""
         return await self._read_for_long(self._calls.compare(limit, progress))
+
+    async def traffic(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        platform: str | None = None,
+        progress: Progress | None = None,
+    ) -> Traffic:
+        """Where chats go, and how long each state lasts, like :meth:`ChatEngine.traffic`."""
+        return await self._read_for_long(self._calls.traffic(since, until, platform, progress))
 
     # --- hooks -----------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ from sermo_fsm.receipt import Receipt
 from sermo_fsm.scan import Progress
 from sermo_fsm.session import ChatSession, HistoryRow
 from sermo_fsm.store import Store
+from sermo_fsm.traffic import Asked, Traffic, read_traffic
 
 __all__ = ["Calls", "Line", "Read", "Write"]
 
@@ -201,6 +202,20 @@ class Calls:
         """Hold the whole stored history against today's table."""
         most = _number("limit", limit) or 0
         return partial(compare, tables=self.store.tables, limit=most, progress=progress)
+
+    def traffic(
+        self,
+        since: datetime | None,
+        until: datetime | None,
+        platform: str | None,
+        progress: Progress | None,
+    ) -> Read[Traffic]:
+        """Count where chats go."""
+        _check_id("platform", platform)
+        asked = Asked(
+            since=_moment("since", since), until=_moment("until", until), platform=platform
+        )
+        return partial(read_traffic, tables=self.store.tables, asked=asked, progress=progress)
 
 
 _NOBODY: Final = uuid.UUID(int=0)

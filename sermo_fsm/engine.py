@@ -27,6 +27,7 @@ from sermo_fsm.receipt import Receipt
 from sermo_fsm.scan import Progress
 from sermo_fsm.session import ChatSession, HistoryRow
 from sermo_fsm.store import Store
+from sermo_fsm.traffic import Traffic
 from sermo_fsm.transact import (
     HostConnection,
     again,
@@ -319,6 +320,25 @@ class ChatEngine:
             progress: Called with the rows read so far, and about how many there are.
         """
         return self._read_for_long(self._calls.compare(limit, progress))
+
+    def traffic(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        platform: str | None = None,
+        progress: Progress | None = None,
+    ) -> Traffic:
+        """Where chats go, and how long each state lasts, counted in one pass over the history.
+
+        Args:
+            since: Only what happened then or later (aware, effective times).
+            until: Only what happened earlier; of a stay its end counts.
+            platform: Only sessions of this platform.
+            progress: Called with the rows read so far, and about how many there are; None where
+                nobody knows, because not all are read.
+        """
+        return self._read_for_long(self._calls.traffic(since, until, platform, progress))
 
     # --- hooks -----------------------------------------------------------------------------------
 

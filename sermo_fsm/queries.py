@@ -25,6 +25,7 @@ __all__ = [
     "LIVE",
     "Filter",
     "Pages",
+    "by_index",
     "counts",
     "history",
     "session_by_id",
@@ -56,12 +57,12 @@ def _last(tables: Tables) -> sa.Select[Any]:
         session.c.platform_id == sa.bindparam("platform_id"),
         session.c.user_id == sa.bindparam("user_id"),
     )
-    query = _by_index(query, session, f"uq_{session.name}_platform_id_user_id_ordinal")
+    query = by_index(query, session, f"uq_{session.name}_platform_id_user_id_ordinal")
     return query.order_by(session.c.ordinal.desc()).limit(1)
 
 
-def _by_index(query: sa.Select[Any], table: sa.Table, index: str) -> sa.Select[Any]:
-    """MariaDB has to be told: it would take one that does not bring the order along."""
+def by_index(query: sa.Select[Any], table: sa.Table, index: str) -> sa.Select[Any]:
+    """*query* by *index*: MariaDB would take one that does not bring the order along."""
     for dialect in ("mysql", "mariadb"):
         query = query.with_hint(table, f"FORCE INDEX ({index})", dialect)
     return query
@@ -204,7 +205,7 @@ def sessions(
         return behind(row)
 
     query = sa.select(tables.session).where(*which.conditions(session))
-    query = _by_index(query, tables.session, which.index(tables.session))
+    query = by_index(query, tables.session, which.index(tables.session))
     return Pages(
         query.order_by(session.opened_at.desc(), session.id.desc()),
         read=lambda row: session_of(row)[1],

@@ -31,6 +31,7 @@ __all__ = [
     "session_key_of",
     "session_of",
     "session_values",
+    "word_of",
 ]
 
 SessionKey = tuple[str, str, int]
@@ -56,7 +57,7 @@ _FIELD_OF: Final = {column: name for name, column in _PLAIN}
 _SELECTED: Final = tuple(_FIELD_OF.get(column.name, column.name) for column in tables().session.c)
 
 
-def _word(enum: type[_Word], value: str) -> _Word:
+def word_of(enum: type[_Word], value: str) -> _Word:
     """A word of the database as what it stands for."""
     try:
         return enum(value)
@@ -65,7 +66,7 @@ def _word(enum: type[_Word], value: str) -> _Word:
 
 
 def _read(enum: type[_Word], value: str | None) -> _Word | None:
-    return None if value is None else _word(enum, value)
+    return None if value is None else word_of(enum, value)
 
 
 def session_of(row: Iterable[Any]) -> tuple[int, ChatSession]:
@@ -135,7 +136,7 @@ def row_of(row: sa.RowMapping) -> HistoryRow:
         direction=_read(Direction, row["direction"]),
         type=row["type"],
         trigger=_read(Trigger, row["trigger_name"]),
-        outcome=_word(Outcome, row["outcome"]),
+        outcome=word_of(Outcome, row["outcome"]),
         received_at=row["received_at"],
         effective_at=row["effective_at"],
         at=row["sent_at"],

@@ -350,7 +350,7 @@ def unknown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChatEngine]:
         a_database("sqlite", tmp_path_factory.mktemp("unknown"), migrated=True) as url,
         ChatEngine(url) as chats,
     ):
-        fill(chats._engine, SESSIONS, analyze=False)
+        fill(chats._engine, SESSIONS, analyzed=False)
         yield chats
 
 

@@ -1,0 +1,203 @@
+"""How long does it take to read the whole history, and in how much memory.
+
+Hands in some mixed traffic, and multiplies what became of it by SQL until there are as many rows as
+wanted. Then asks what is about all of them, each in a process of its own: for the memory counts
+the most that a process ever had. What counts is the ratio to a bare ``SELECT`` of the same rows, in
+order, by the driver alone, in the same run.
+
+    python -m benchmarks.history --rows 1000000
+    python -m benchmarks.history postgresql+psycopg://postgres@127.0.0.1/an_empty_database
+
+What is named must be empty; without a name it is a SQLite file in a temporary folder.
+"""
+
+import argparse
+import json
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from benchmarks.queries import analyze
+from benchmarks.traffic import START, lines
+from sermo_fsm import ChatEngine
+from sermo_fsm.columns import UtcDateTime
+from sermo_fsm.schema import tables
+
+_EVENTS: Final = 12_000
+_USERS: Final = 400
+_BATCH: Final = 1000
+_PLATFORM: Final = "comviq-web"
+
+# An hour later for each copy: one busy hour after the other.
+_LATER: Final = {
+    "sqlite": "strftime('%Y-%m-%d %H:%M:%f000', {name}, '{copy} hours')",
+    "postgresql": "{name} + {copy} * interval '1 hour'",
+    "mysql": "timestampadd(HOUR, {copy}, {name})",
+}
+_UUID: Final = {
+    "sqlite": "lower(hex(randomblob(16)))",
+    "postgresql": "gen_random_uuid()",
+    "mysql": "uuid()",
+}
+_BARE: Final = """
+    SELECT session_key, trigger_name, from_state, to_state, effective_at FROM sermo_history
+    WHERE session_key IS NOT NULL ORDER BY session_key, seq
+"""
+
+
+def fill(chats: ChatEngine, rows: int) -> int:
+    """Put about so many rows into our empty tables, and say how many."""
+    batch: list[bytes] = []
+    for line in lines(_EVENTS, _USERS):
+        batch.append(line)
+        if len(batch) == _BATCH:
+            chats.handle_many(batch)
+            batch.clear()
+    engine = chats._engine  # noqa: SLF001 - an application has its own
+    session, history = tables().session, tables().history
+    with engine.begin() as connection:
+        sizes: dict[str, int] = {
+            table.name: connection.execute(sa.select(sa.func.max(table.c.id))).scalar_one()
+            for table in (session, history)
+        }
+        copies: int = -(-rows // sizes[history.name])
+        for copy in range(1, copies):
+            for table in (session, history):
+                connection.exec_driver_sql(_copied(engine.dialect.name, table, copy, sizes))
+    analyze(engine)
+    return copies * sizes[history.name]
+
+
+def _copied(kind: str, table: sa.Table, copy: int, sizes: dict[str, int]) -> str:
+    """Everything once more, of other users and at another time."""
+
+    def value(column: sa.Column[Any]) -> str:
+        match column.name:
+            case "id":
+                return f"id + {copy * sizes[table.name]}"
+            case "session_key":
+                return f"session_key + {copy * sizes['sermo_session']}"
+            case "session_id":
+                return _UUID[kind]
+            case "user_id":
+                joined = f"concat(user_id, '-{copy}')"
+                return joined if kind != "sqlite" else f"user_id || '-{copy}'"
+            case "message_id" | "fingerprint":
+                return "NULL"
+        if isinstance(column.type, UtcDateTime):
+            return _LATER[kind].format(name=column.name, copy=copy).replace(*_PERCENT[kind])
+        return column.name
+
+    names = ", ".join(column.name for column in table.c)
+    values = ", ".join(map(value, table.c))
+    which = f"WHERE id <= {sizes[table.name]} ORDER BY id"
+    return f"INSERT INTO {table.name} ({names}) SELECT {values} FROM {table.name} {which}"  # noqa: S608 - ours
+
+
+_PERCENT: Final = {"sqlite": ("%", "%"), "postgresql": ("%", "%%"), "mysql": ("%", "%%")}
+
+
+def _bare(chats: ChatEngine) -> int:
+    """The same rows by the driver alone, and nothing done with them."""
+    lent = chats._engine.raw_connection()  # noqa: SLF001 - as above
+    connection: Any = lent.driver_connection
+    module: Any = chats._engine.dialect.loaded_dbapi  # noqa: SLF001 - as above
+    kinds: dict[str, Callable[[], Any]] = {
+        "sqlite": connection.cursor,
+        "postgresql": lambda: connection.cursor("bare"),
+        "mysql": lambda: connection.cursor(module.cursors.SSCursor),
+    }
+    cursor = kinds[chats._engine.dialect.name]()  # noqa: SLF001 - as above
+    cursor.execute(_BARE)
+    read = 0
+    while some := cursor.fetchmany(2000):
+        read += len(some)
+    lent.close()
+    return read
+
+
+def _traffic(chats: ChatEngine, **which: Any) -> int:
+    return chats.traffic(**which).rows
+
+
+ASKED: Final[dict[str, Callable[[ChatEngine], int]]] = {
+    "bare SELECT": _bare,
+    "verify": lambda chats: chats.verify().rows,
+    "compare": lambda chats: chats.compare().rows,
+    "traffic": _traffic,
+    "traffic, platform": lambda chats: _traffic(chats, platform=_PLATFORM),
+    "traffic, a day": lambda chats: _traffic(
+        chats, since=START + timedelta(days=1), until=START + timedelta(days=2)
+    ),
+}
+"""How many rows it was about."""
+
+
+def _ask(url: str, name: str) -> None:
+    """In this process, and print how it went."""
+    with ChatEngine(url) as chats:
+        chats.counts()  # whatever a first connection does
+        start = time.perf_counter()
+        rows = ASKED[name](chats)
+        seconds = time.perf_counter() - start
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"rows": rows, "seconds": seconds, "megabytes": most}))
+
+
+def _asked(url: str, name: str) -> dict[str, Any]:
+    """In a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.history", url, "--ask", name]
+    done = subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - ourselves
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def report(url: str, rows: int, *, filled: bool) -> None:
+    """Fill, ask, and print a table."""
+    with ChatEngine(url) as chats:
+        if not filled:
+            chats.migrate()
+            start = time.perf_counter()
+            count = fill(chats, rows)
+            print(f"{count} rows filled in {time.perf_counter() - start:.0f} s")
+        dialect = chats._engine.dialect  # noqa: SLF001 - as above
+        print(f"Python {platform.python_version()}, SQLAlchemy {sa.__version__}, ", end="")
+        print(f"{dialect.name} by {dialect.driver}")
+    _asked(url, "bare SELECT")  # brings the file into memory
+    bare = _asked(url, "bare SELECT")
+    for name in ASKED:
+        found = bare if name == "bare SELECT" else _asked(url, name)
+        times = found["seconds"] / bare["seconds"]
+        print(
+            f"{name:20}{found['rows']:10} rows{found['seconds']:9.2f} s{times:7.1f} x"
+            f"{found['megabytes']:8.0f} MB"
+        )
+
+
+def main() -> None:
+    """Run, and print a table for each database."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("urls", metavar="URL", nargs="*", help="of an empty database")
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--filled", action="store_true", help="by an earlier run")
+    parser.add_argument("--ask", choices=ASKED, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.ask:
+        _ask(options.urls[0], options.ask)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for url in options.urls or [f"sqlite:///{Path(folder, 'chats.db')}"]:
+            report(url, options.rows, filled=options.filled)
+
+
+if __name__ == "__main__":
+    main()

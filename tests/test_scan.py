@@ -1,0 +1,124 @@
+"""Reading everything: in portions that nobody notices, along indexes, with word of how far it is.
+
+The plans are those of the very statements that the engine sends, as in ``test_queries``.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from benchmarks.queries import START as FIRST
+from benchmarks.queries import fill
+from sermo_fsm import ChatEngine, scan
+from tests.another_table import another_table, hand_in, random_traffic
+from tests.databases import KINDS, a_database
+from tests.support import PLATFORM, at
+from tests.test_queries import FULL, SORT, plans, sent_by
+
+SESSIONS = 20_000
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_in_portions_it_is_the_same(
+    chats: ChatEngine, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    hand_in(chats, random_traffic(1, 200))
+    chats.sweep(at(3600))
+    with another_table(("agent_text", "queued", "="), ("queue_number", "bot", "=")):
+        whole = chats.compare(), chats.traffic(), chats.traffic(platform=PLATFORM, since=at(60))
+        monkeypatch.setattr(scan, "_SESSIONS", size)
+        monkeypatch.setattr(scan, "_ROWS", size)
+        some = chats.compare(), chats.traffic(), chats.traffic(platform=PLATFORM, since=at(60))
+
+    assert some == whole
+    assert not whole[0].ok
+    assert whole[0].sessions > 3 * size
+
+
+def test_how_far_it_is_is_told(chats: ChatEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    hand_in(chats, random_traffic(2, 200))
+    rows = chats.verify().rows
+    monkeypatch.setattr(scan, "_SESSIONS", 3)
+    monkeypatch.setattr(scan, "_ROWS", 5)
+    calls: tuple[Callable[[Any], object], ...] = (
+        lambda progress: chats.compare(progress=progress),
+        lambda progress: chats.traffic(progress=progress),
+    )
+    for call in calls:
+        told: list[tuple[int, int | None]] = []
+        call(lambda *so_far, told=told: told.append(so_far))
+        read = [so_far for so_far, _ in told]
+        assert read == sorted(read)
+        assert len(read) > rows / 5
+        assert read[-1] == rows
+        assert {total for _, total in told} == {rows + sum(1 for _ in chats.strays())}
+
+    told = []
+    chats.traffic(since=at(60), progress=lambda *so_far: told.append(so_far))
+    assert {total for _, total in told} == {None}
+
+
+# --- plans ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        *(
+            kind if kind == "sqlite" else pytest.param(kind, marks=pytest.mark.service)
+            for kind in KINDS
+        ),
+        "sqlite, not analyzed",
+    ],
+)
+def many(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ChatEngine]:
+    """Enough sessions for a database to look for a short way."""
+    kind, *unknown = request.param.split(", ")
+    with (
+        a_database(kind, tmp_path_factory.mktemp("many"), migrated=True) as url,
+        ChatEngine(url) as chats,
+    ):
+        fill(chats._engine, SESSIONS, analyzed=not unknown)
+        yield chats
+
+
+HALF = FIRST + timedelta(seconds=SESSIONS // 2)
+ASKED: dict[str, tuple[Callable[[ChatEngine], object], str]] = {
+    "compare": (ChatEngine.compare, ""),
+    "traffic": (ChatEngine.traffic, ""),
+    "traffic of a platform": (
+        lambda chats: chats.traffic(platform="app"),
+        "platform_id_opened_at_id",
+    ),
+    "traffic of a time": (
+        lambda chats: chats.traffic(since=HALF, until=HALF + timedelta(hours=1)),
+        "opened_at_id",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", ASKED)
+def test_nothing_large_is_sorted_and_no_table_is_gone_through_twice(
+    many: ChatEngine, what: str
+) -> None:
+    ask, index = ASKED[what]
+    kind = many._engine.dialect.name
+    sent = sent_by(many, ask)
+    sessions = [one for one in sent if "LIMIT" in one[0]]
+    rows = [one for one in sent if "sermo_history.trigger_name" in one[0]]
+
+    for one in (sessions[1], sessions[-1]):
+        plan, *_ = plans(many._engine, one)
+        assert not FULL[kind].search(plan), plan
+        assert not SORT[kind].search(plan), plan
+        assert index in plan, plan
+    plan, *_ = plans(many._engine, rows[1])
+    if index and kind == "postgresql":
+        return  # of so few rows it may as well look at all
+    assert not FULL[kind].search(plan), plan
+    assert kind == "postgresql" or not SORT[kind].search(plan), plan  # that may sort a portion
+    assert "session_key_seq" in plan, plan
