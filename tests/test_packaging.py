@@ -40,6 +40,15 @@ def test_the_migrations_ship_inside_the_package(shipped: set[str]) -> None:
     assert {f"sermo_fsm/migrations/{p.relative_to(migrations)}" for p in sources} <= shipped
 
 
+def test_the_fonts_of_the_pictures_ship_with_their_licence(shipped: set[str]) -> None:
+    fonts = CHECKOUT / "sermo_fsm" / "picture" / "fonts"
+    names = {path.name for path in fonts.iterdir()}
+    assert names == {"Arimo-Regular.ttf", "Arimo-Bold.ttf", "Arimo-Italic.ttf", "OFL.txt"}
+    assert {f"sermo_fsm/picture/fonts/{name}" for name in names} <= shipped
+    licences = f"sermo_fsm-{sermo_fsm.__version__}.dist-info/licenses"
+    assert {f"{licences}/LICENSE", f"{licences}/sermo_fsm/picture/fonts/OFL.txt"} <= shipped
+
+
 def test_nothing_else_ships(shipped: set[str]) -> None:
     assert {name.split("/")[0] for name in shipped} == {
         "sermo_fsm",

@@ -1,0 +1,92 @@
+"""Where the states stand, and how large they are.
+
+The chat runs from the top to the bottom: ``open`` above, the three where somebody may serve it
+beside each other, ``closed`` below.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from attrs import evolve, frozen
+
+from sermo_fsm.drawing import Arrow, Drawing, Node
+from sermo_fsm.machine import State
+from sermo_fsm.picture.blocks import LEADING, Block, block_of, printable
+from sermo_fsm.picture.geometry import Box
+from sermo_fsm.picture.metrics import text_width
+from sermo_fsm.picture.ports import alike, least
+
+__all__ = ["NAME", "NOTE", "PADDING", "RING", "SEAM", "Gaps", "Spot", "spots_of"]
+
+NAME: Final = 17.0
+"""Of a state's name."""
+NOTE: Final = 13.0
+"""Of the notes under it; nothing in a picture is smaller."""
+RING: Final = 5.0
+"""Between the two edges of the state where a chat is."""
+PADDING: Final = 15.0
+"""Between an edge and what is written inside."""
+SEAM: Final = 17.0
+"""Around the line above what a state's arrow to itself says."""
+
+_ROWS: Final = ((State.OPEN,), (State.BOT, State.QUEUED, State.WITH_AGENT), (State.CLOSED,))
+_COLUMNS: Final = {State.BOT: 0, State.WITH_AGENT: 2}
+_NARROWEST: Final = 136.0
+_LOWEST: Final = 52.0
+_WIDEST: Final = 142.0
+
+
+@frozen
+class Gaps:
+    """The room between the states, before it is known whether the labels find a place there."""
+
+    across: float
+    down: float
+
+
+@frozen
+class Spot:
+    """A state, and the room it takes.
+
+    Attributes:
+        loops: What its arrows to itself say, by their ids; that is written inside.
+    """
+
+    node: Node
+    box: Box
+    notes: tuple[str, ...]
+    loops: Mapping[str, Block]
+
+
+def spots_of(drawing: Drawing, gaps: Gaps) -> dict[State, Spot]:
+    """The states of a drawing, with as much room between as that; those of a row are as high."""
+    bare = {
+        node.state: _bare(node, alike(drawing.arrows, (node.state, node.state)))
+        for node in drawing.nodes
+    }
+    sizes = {state: least(drawing.arrows, state) for state in bare}
+    wide = max(
+        [_NARROWEST, *(max(spot.box.width, sizes[state][0]) for state, spot in bare.items())]
+    )
+    top = 0.0
+    for row in _ROWS:
+        here = [state for state in row if state in bare]
+        high = max([_LOWEST, *(max(bare[state].box.height, sizes[state][1]) for state in here)])
+        for state in here:
+            left = _COLUMNS.get(state, 1) * (wide + gaps.across)
+            bare[state] = evolve(bare[state], box=Box(left, top, left + wide, top + high))
+        top += high + gaps.down
+    return bare
+
+
+def _bare(node: Node, loops: list[Arrow]) -> Spot:
+    """A state as large as what is written in it."""
+    notes = tuple(map(printable, node.notes))
+    blocks = {loop.id: block_of(loop.lines, _WIDEST) for loop in loops if loop.lines}
+    widths = [text_width(node.state, NAME, bold=True), *(text_width(n, NOTE) for n in notes)]
+    height = 2 * PADDING + 22.0 + (LEADING - 1) * len(notes)
+    for block in blocks.values():
+        widths.append(block.width)
+        height += block.height + SEAM
+    edge = 2 * RING if node.current else 0.0
+    return Spot(node, Box(0, 0, max(widths) + 2 * PADDING + edge, height + edge), notes, blocks)

@@ -1,0 +1,38 @@
+"""A drawing as PNG, with the fonts that lie in the package, so that it is the same everywhere."""
+
+from pathlib import Path
+from typing import Final
+
+from sermo_fsm.drawing import Drawing
+from sermo_fsm.errors import InvalidArgument
+from sermo_fsm.picture.svg import svg
+
+__all__ = ["png"]
+
+_FONTS: Final = Path(__file__).with_name("fonts")
+_FACES: Final = ("Arimo-Regular.ttf", "Arimo-Bold.ttf", "Arimo-Italic.ttf")
+_LARGEST: Final = 8.0
+
+
+def png(drawing: Drawing, theme: str = "light", scale: float = 1.0) -> bytes:
+    """A drawing as the bytes of a PNG file; a unit of the SVG becomes *scale* dots.
+
+    Raises:
+        InvalidArgument: There is no such theme, or *scale* is not above 0 and at most 8.
+        ImportError: What the extra ``diagrams`` brings is not there.
+    """
+    if not 0 < scale <= _LARGEST:
+        raise InvalidArgument("scale", wanted=f"above 0 and at most {_LARGEST:g}", got=scale)
+    try:
+        import resvg_py  # noqa: PLC0415 - what needs an extra is loaded only where it is asked for
+    except ImportError as error:
+        raise ImportError(f"PNG needs: pip install 'sermo-fsm[diagrams]' ({error})") from error
+    return bytes(
+        resvg_py.svg_to_bytes(
+            svg_string=svg(drawing, theme),
+            zoom=scale,
+            font_files=[str(_FONTS / face) for face in _FACES],
+            skip_system_fonts=True,
+            sans_serif_family="Arimo",
+        )
+    )
