@@ -54,6 +54,7 @@ diagrams: $(VENV)/.dev ## the drawn machine is the machine
 	$(VENV)/bin/sermo-fsm diagram --check
 
 hello := {"direction": "inbound", "event": {"type": "text", "text": "Hej!", "userId": "u-1", "platformId": "web"}}
+is_png := import pathlib, sys; sys.exit(not pathlib.Path("machine.png").read_bytes().startswith(b"\x89PNG"))
 in_bot := import json, sys; state = json.load(sys.stdin)["state"]; sys.exit(state != "bot" and f"expected bot, got {state}")
 
 wheel: $(VENV)/.dev ## source archive and wheel build, and the wheel works away from here
@@ -66,6 +67,11 @@ wheel: $(VENV)/.dev ## source archive and wheel build, and the wheel works away 
 	cd "$$away"; PATH="$$away/venv/bin:$$PATH"; export SERMO_DB=sqlite:///chat.db; unset PYTHONPATH; \
 	printf '%s\n' '$(hello)' | sermo-fsm ingest; \
 	sermo-fsm status web u-1 --json | python -c '$(in_bot)'; \
+	sermo-fsm diagram -o machine.svg; \
+	PIP_CONSTRAINT="$(CURDIR)/constraints.txt" \
+		python -m pip install --quiet --no-input --disable-pip-version-check \
+		"$$(ls ./dist/*.whl)[diagrams]"; \
+	sermo-fsm diagram -o machine.png; python -c '$(is_png)'; \
 	ls dist; echo "The wheel builds, and works outside of the checkout."
 
 explore: $(VENV)/.dev ## read the examples and all short streams in every order (takes minutes)

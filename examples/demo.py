@@ -20,6 +20,7 @@ from rich.text import Text
 
 from sermo_fsm import ChatEngine, ChatSession, HistoryRow, Receipt
 from sermo_fsm.diagram import render
+from sermo_fsm.drawing import machine_drawing
 
 FOLDER: Final = Path(__file__).resolve().parent
 WIDTH: Final = 100
@@ -235,7 +236,7 @@ def outlook(console: Console) -> None:
     console.rule(Text("The machine", "bold"), align="left", style="dim")
     console.print(Text("Mermaid text, as 'sermo-fsm diagram' prints it:"))
     console.print()
-    console.print(Text(render("mermaid")), soft_wrap=True)
+    console.print(Text(render(machine_drawing(), "mermaid")), soft_wrap=True)
     command, examples = (os.path.relpath(path) for path in (Path(sys.prefix) / "bin", FOLDER))
     console.rule(Text("Try it yourself", "bold"), align="left", style="dim")
     for line in (

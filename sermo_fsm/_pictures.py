@@ -1,17 +1,26 @@
 """The files that diagrams stand in: their format, and whether they are in step."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from attrs import frozen
 
-from sermo_fsm.diagram import FILES, render
+from sermo_fsm._examples import example_files
+from sermo_fsm.diagram import FILES
 
-__all__ = ["Picture", "format_of", "pictures_here"]
+__all__ = ["Picture", "files_beside", "format_of", "pictures_here"]
 
 _FOLDER: Final = Path("diagrams")
-_FORMATS: Final = {".mmd": "mermaid", ".mermaid": "mermaid", ".dot": "dot", ".gv": "dot"}
+_EXAMPLES: Final = Path("examples")
+_FORMATS: Final = {
+    ".mmd": "mermaid",
+    ".mermaid": "mermaid",
+    ".dot": "dot",
+    ".gv": "dot",
+    ".svg": "svg",
+    ".png": "png",
+}
 
 
 def format_of(path: Path) -> str | None:
@@ -21,10 +30,16 @@ def format_of(path: Path) -> str | None:
 
 @frozen
 class Picture:
-    """A file, and what it is to be."""
+    """A file, and what it is to be.
+
+    Attributes:
+        remedy: What to run where it is not.
+    """
 
     path: Path
     format: str
+    draw: Callable[[], bytes]
+    remedy: str
 
     @property
     def problem(self) -> str | None:
@@ -33,16 +48,29 @@ class Picture:
             there = self.path.read_bytes()
         except FileNotFoundError:
             return "missing"
-        same = there.replace(b"\r\n", b"\n") == render(self.format).encode()
-        return None if same else "not what would be drawn now"
+        if self.format != "png":
+            there = there.replace(b"\r\n", b"\n")
+        return None if there == self.draw() else "not what would be drawn now"
 
     def view(self) -> dict[str, Any]:
         """As ``diagram --check --json`` prints it."""
         return {"file": str(self.path), "format": self.format, "problem": self.problem}
 
 
+def files_beside(examples: Path) -> dict[str, Callable[[], bytes]]:
+    """Every file of a ``diagrams/`` that stands beside these examples, and what makes it."""
+    return {**FILES, **example_files(examples)}
+
+
 def pictures_here(only: str | None = None) -> Iterator[Picture]:
-    """The files of ``diagrams/`` in the current directory; perhaps of one format only."""
-    for name, kind in FILES.items():
+    """The files of ``diagrams/`` in the current directory; perhaps of one format only.
+
+    Those of the machine; in a checkout also those of the examples.
+    """
+    for name, draw in files_beside(_EXAMPLES).items():
+        path = _FOLDER / name
+        kind = format_of(path) or ""
         if only in (None, kind):
-            yield Picture(_FOLDER / name, kind)
+            dark = " --theme dark" if path.stem.endswith("-dark") else ""
+            of_machine = f"sermo-fsm diagram --format {kind}{dark} -o {path}"
+            yield Picture(path, kind, draw, of_machine if name in FILES else "make docs")

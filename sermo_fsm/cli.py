@@ -14,6 +14,7 @@ import click
 
 from sermo_fsm import _draw, _prove, _upkeep
 from sermo_fsm._ingest import STDIN, Tally, feed
+from sermo_fsm._named import NamedChat, chat_options
 from sermo_fsm._options import (
     a_moment,
     a_name,
@@ -242,9 +243,7 @@ def counts(shell: Shell, *, as_json: bool) -> None:
       sermo-fsm history --session 5f2c0f2e-... --json
     """
 )
-@click.argument("platform", type=a_name, required=False)
-@click.argument("user", type=a_name, required=False)
-@click.option("--session", "session_id", metavar="ID", type=a_name, help="Of this session.")
+@chat_options
 @after_option("seq", 2**31 - 1)
 @limit_option
 @database_option
@@ -264,20 +263,11 @@ def history(
 
     The last chat of a user, or the session with this id.
     """
-    if (session_id is None) is (user is None) or (platform is None) is not (user is None):
-        raise click.UsageError("name a PLATFORM and a USER, or a --session")
+    which = NamedChat(platform, user, session_id)
     with shell.engine() as engine:
-        if platform is not None and user is not None:
-            session = engine.status(platform, user)
-        else:
-            session = engine.session(session_id or "")
+        session = which.find(engine)
         if session is None:
-            whose = (
-                f"session: {session_id or repr('')}"
-                if user is None
-                else f"user: {user} on {platform}"
-            )
-            shell.found_nobody(f"no such {whose}", as_json=as_json)
+            shell.found_nobody(f"no such {which}", as_json=as_json)
             return
         rows = engine.history(session.session_id, after=after, limit=limit)
         shell.list_all(rows, row_view, Sheet(sys.stdout).history, as_json=as_json)

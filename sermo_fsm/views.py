@@ -1,12 +1,12 @@
 """Sessions and rows as the JSON that the command line prints (DESIGN, section 9)."""
 
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 from sermo_fsm.events import Agent
 from sermo_fsm.session import ChatSession, HistoryRow
 
-__all__ = ["row_view", "session_view", "stray_view", "time_view"]
+__all__ = ["length_view", "row_view", "session_view", "stray_view", "time_view"]
 
 
 def time_view(moment: datetime | None) -> str | None:
@@ -15,6 +15,22 @@ def time_view(moment: datetime | None) -> str | None:
         return None
     precision = "microseconds" if moment.microsecond % 1000 else "milliseconds"
     return moment.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+_UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+def length_view(length: timedelta) -> str:
+    """A length of time in the two greatest units that matter: ``2 min 10 s``."""
+    seconds = int(length.total_seconds())
+    if seconds < 1:
+        return "under 1 s" if length else "0 s"
+    parts = []
+    for unit, name in _UNITS:
+        count, seconds = divmod(seconds, unit)
+        parts.append(f"{count} {name}" if count else "")
+    first = next(place for place, part in enumerate(parts) if part)
+    return " ".join(part for part in parts[first : first + 2] if part)
 
 
 def _agent_view(agent: Agent | None) -> dict[str, Any] | None:

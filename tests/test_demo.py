@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from sermo_fsm.diagram import render
+from sermo_fsm.drawing import machine_drawing
 from tests.test_cli_support import environment
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -103,14 +104,14 @@ def test_what_crossed_on_the_way_is_marked(shown: str) -> None:
 
 
 def test_the_diagram_is_shown_and_what_to_type_next(shown: str) -> None:
-    assert render("mermaid") in shown
+    assert render(machine_drawing(), "mermaid") in shown
     assert "sermo-fsm ingest" in shown
     assert "sermo-fsm --help" in shown
 
 
 def test_in_a_pipe_it_is_plain_and_fits(shown: str) -> None:
     assert "\x1b" not in shown
-    diagram = render("mermaid").splitlines()
+    diagram = render(machine_drawing(), "mermaid").splitlines()
     lines = [line for line in shown.splitlines() if line not in diagram and "/" not in line]
     assert max(map(len, lines)) <= WIDTH
 

@@ -7,13 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from sermo_fsm import diagram
-from sermo_fsm.diagram import FILES, FORMATS, render
+from sermo_fsm import drawing
+from sermo_fsm._pictures import files_beside
+from sermo_fsm.diagram import FILES, THEMES, render
+from sermo_fsm.drawing import direction_of, machine_drawing
 from sermo_fsm.errors import InvalidArgument
-from sermo_fsm.events import KINDS, Trigger
+from sermo_fsm.events import KINDS, Direction, Trigger
 from sermo_fsm.machine import LIVE, RULES, TABLE, Guard, State
+from sermo_fsm.picture import marks
 
 CHECKOUT = Path(__file__).parent.parent
+
+
+def drawn(name: str, theme: str = "light", *, loops: bool = False) -> str:
+    text = render(machine_drawing(loops=loops), name, theme)
+    assert isinstance(text, str)
+    return text
+
 
 Arrows = dict[tuple[str, str], list[str]]
 """From where to where, and the lines on the arrow."""
@@ -83,106 +93,238 @@ def test_what_is_wanted_here_is_what_a_person_expects() -> None:
     assert len(wanted) == 13
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", READERS)
 def test_the_arrows_are_those_of_the_table(name: str) -> None:
     read, start, end = READERS[name]
-    arrows = read(render(name))
+    arrows = read(drawn(name))
     assert arrows.pop((start, "open")) == []
     assert arrows.pop(("closed", end)) == []
     assert {pair: set(lines) for pair, lines in arrows.items()} == wanted_arrows()
     assert all(len(lines) == len(set(lines)) for lines in arrows.values())
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", READERS)
 def test_the_lines_of_an_arrow_stand_in_the_order_of_the_table(name: str) -> None:
     order = [trigger for trigger, *_ in RULES]
-    for lines in READERS[name][0](render(name)).values():
+    for lines in READERS[name][0](drawn(name)).values():
         places = [order.index(line.split()[1]) for line in lines]
         assert places == sorted(places)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", READERS)
 def test_nothing_is_drawn_that_goes_nowhere(name: str) -> None:
-    arrows = READERS[name][0](render(name))
+    arrows = READERS[name][0](drawn(name))
     assert not [pair for pair in arrows if pair[0] == pair[1]]
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", READERS)
 def test_the_states_are_the_five(name: str) -> None:
     read, start, end = READERS[name]
-    drawn = {state for pair in read(render(name)) for state in pair}
-    assert drawn - {start, end} == set(State)
+    found = {state for pair in read(drawn(name)) for state in pair}
+    assert found - {start, end} == set(State)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", READERS)
 def test_a_legend_says_what_the_marks_mean(name: str) -> None:
-    text = re.sub(r"<[^>]*>", "", render(name))
+    text = re.sub(r"<[^>]*>", "", drawn(name))
     for mark, word in ((INBOUND, "inbound"), (OUTBOUND, "outbound"), (TIMER, "timer")):
         assert f"{mark} {word}" in text
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", READERS)
 def test_a_picture_follows_the_table(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     table = dict(TABLE)
     table[State.OPEN, Trigger.TYPING] = TABLE[State.OPEN, Trigger.CUSTOMER_TEXT]
     table[State.BOT, Trigger.AGENT_TEXT] = TABLE[State.BOT, Trigger.BOT_TEXT]
-    monkeypatch.setattr(diagram, "TABLE", table)
-    arrows = READERS[name][0](render(name))
+    monkeypatch.setattr(drawing, "TABLE", table)
+    arrows = READERS[name][0](drawn(name))
     assert "► typing" in arrows["open", "bot"]
     assert ("bot", "with_agent") not in arrows
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", READERS)
 def test_the_order_of_the_table_does_not_change_which_arrows_come_first(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = list(READERS[name][0](render(name)))
-    monkeypatch.setattr(diagram, "TABLE", dict(reversed(list(TABLE.items()))))
-    assert list(READERS[name][0](render(name))) == before
+    before = list(READERS[name][0](drawn(name)))
+    monkeypatch.setattr(drawing, "TABLE", dict(reversed(list(TABLE.items()))))
+    assert list(READERS[name][0](drawn(name))) == before
 
 
 def test_every_guard_has_words() -> None:
-    assert set(diagram._GUARDS) == set(Guard)
+    assert set(drawing._GUARDS) == set(Guard)
 
 
 def test_states_and_arrows_have_ids_in_dot() -> None:
-    text = render("dot")
+    text = drawn("dot")
     ids = re.findall(r'\bid="([^"]+)"', text)
     arrows = [f"{source}-{to}" for source, to in read_dot(text)]
     assert sorted(ids) == sorted(["start", *State, "end", *arrows])
 
 
 def test_dot_names_no_font_that_not_everyone_has() -> None:
-    assert set(re.findall(r'fontname="([^"]*)"', render("dot"))) == {"Helvetica,Arial,sans-serif"}
+    assert set(re.findall(r'fontname="([^"]*)"', drawn("dot"))) == {"Helvetica,Arial,sans-serif"}
 
 
 def test_marks_are_in_the_oldest_code_pages() -> None:
     # WGL4, which every common font covers: these three are among its geometric shapes.
-    assert set(diagram._MARKS.values()) == {"\u25ba", "\u25c4", "\u25cb"}
+    assert set(marks.MARKS.values()) == {"\u25ba", "\u25c4", "\u25cb"}
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", READERS)
 def test_a_text_ends_with_one_line_end_and_has_no_stray_space(name: str) -> None:
-    text = render(name)
+    text = drawn(name)
     assert text.endswith("\n")
     assert not text.endswith("\n\n")
     assert not re.search(r"[ \t\r]$", text, re.MULTILINE)
 
 
-def test_another_format_is_refused() -> None:
-    with pytest.raises(InvalidArgument, match="mermaid or dot") as refusal:
-        render("crayon")
-    assert refusal.value.argument == "format"
+# --- what stays ---------------------------------------------------------------------------------
 
 
-def test_every_format_has_its_file() -> None:
-    assert sorted(FILES.values()) == sorted(FORMATS)
+def wanted_loops() -> dict[str, dict[str, set[str]]]:
+    """For each state what stays and what is ignored; straight from the rules."""
+    return {
+        state: {
+            sign: {trigger for trigger, *cells in RULES if cells[place] == sign} for sign in "=×"
+        }
+        for place, state in enumerate(LIVE)
+    }
 
 
-@pytest.mark.parametrize(("file", "name"), FILES.items())
-def test_the_files_in_the_checkout_are_in_step(file: str, name: str) -> None:
-    assert (CHECKOUT / "diagrams" / file).read_bytes() == render(name).encode()
+def loops_of(lines: list[str]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {"=": set(), "×": set()}
+    for line in lines:
+        mark, sign, names = line.split(" ", 2)
+        triggers = set(names.split(", "))
+        for trigger in triggers - {"unknown"}:
+            assert mark == marks.MARKS[direction_of(Trigger(trigger))]
+        assert not triggers & found[sign] or triggers & found[sign] == {"unknown"}
+        found[sign] |= triggers
+    return found
+
+
+def test_loops_are_drawn_where_they_are_asked_for() -> None:
+    arrows = [arrow for arrow in machine_drawing(loops=True).arrows if arrow.loop]
+    assert [arrow.id for arrow in arrows] == [f"{state}-{state}" for state in LIVE]
+    for arrow, wanted in zip(arrows, wanted_loops().values(), strict=True):
+        lines = [f"{marks.MARKS[line.direction]} {line.text}" for line in arrow.lines]
+        assert loops_of(lines) == wanted
+        assert {trigger for line in arrow.lines for trigger in line.triggers} == set.union(
+            *wanted.values()
+        )
+
+
+def test_an_unknown_event_stays_on_either_queue() -> None:
+    (loop, *_) = (arrow for arrow in machine_drawing(loops=True).arrows if arrow.loop)
+    queues = {line.direction for line in loop.lines if Trigger.UNKNOWN in line.triggers}
+    assert queues == {Direction.INBOUND, Direction.OUTBOUND}
+
+
+def test_mermaid_notes_loops_beside_their_states() -> None:
+    text = drawn("mermaid", loops=True)
+    note = re.compile(r"^    note right of (\w+)\n(.*?)^    end note", re.MULTILINE | re.DOTALL)
+    found = {
+        state: loops_of([line.strip() for line in lines.splitlines()])
+        for state, lines in note.findall(text)
+    }
+    assert found == wanted_loops()
+    assert "= stays where it is, × has no meaning there and is ignored" in text
+
+
+def test_dot_writes_loops_inside_their_states() -> None:
+    text = drawn("dot", loops=True)
+    found = {}
+    for state in LIVE:
+        (label,) = re.findall(rf"^  {state} \[.*?label=<(.*)>, fillcolor", text, re.MULTILINE)
+        lines = [re.sub(r"<[^>]*>", "", line) for line in re.split("<BR/>|</TR>", label)]
+        found[state] = loops_of([line for line in lines if line[:1] in tuple("►◄○")])
+        assert f"  {state} -> {state} [" in text
+    assert found == wanted_loops()
+
+
+def test_a_state_in_which_everything_moves_has_no_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = {
+        (state, trigger): TABLE[State.OPEN, Trigger.CLIENT_LEFT] if state is State.BOT else cell
+        for (state, trigger), cell in TABLE.items()
+    }
+    monkeypatch.setattr(drawing, "TABLE", table)
+    assert "bot-bot" not in {arrow.id for arrow in machine_drawing(loops=True).arrows}
+
+
+def test_where_nothing_is_ignored_no_word_is_said_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    stays = TABLE[State.BOT, Trigger.BOT_TEXT]
+    monkeypatch.setattr(drawing, "TABLE", {**TABLE, (State.BOT, Trigger.AGENT_DONE): stays})
+    words = machine_drawing(loops=True).description
+    assert "In bot it ignores" not in words
+    assert "In open it ignores agent_done." in words
+
+
+# --- words, themes, files -----------------------------------------------------------------------
+
+
+def test_the_description_says_all_that_is_drawn() -> None:
+    words = machine_drawing(loops=True).description
+    for (source, target), lines in wanted_arrows().items():
+        (sentence,) = re.findall(rf"From {source} it goes ([^.]*)\.", words)
+        (part,) = (one for one in sentence.split("; ") if one.startswith(f"to {target} by "))
+        for line in lines:
+            assert line[2:] in part
+    for state, wanted in wanted_loops().items():
+        for verb, triggers in (("stays on", wanted["="]), ("ignores", wanted["×"])):
+            (names,) = re.findall(rf"In {state} it {verb} ([^.]*)\.", words)
+            assert set(re.split(", | and ", names)) == triggers
+    assert "stays on" not in machine_drawing().description
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_light_and_dark_say_the_same_in_other_colours(name: str) -> None:
+    light, dark = drawn(name), drawn(name, "dark")
+    assert light != dark
+    assert READERS[name][0](light) == READERS[name][0](dark)
+
+
+def test_mermaid_leaves_a_light_theme_to_the_page() -> None:
+    assert '"theme"' not in drawn("mermaid")
+    assert '"theme": "dark"' in drawn("mermaid", "dark")
+
+
+def test_dot_colours_the_page() -> None:
+    (light,), (dark,) = (re.findall('bgcolor="(.*?)"', drawn("dot", theme)) for theme in THEMES)
+    assert int(light[1:], 16) > 0xE00000 > int(dark[1:], 16)
+
+
+@pytest.mark.parametrize(
+    ("format", "theme", "wrong"),
+    [("crayon", "light", "format"), ("dot", "dusk", "theme"), ("mermaid", "", "theme")],
+)
+def test_another_format_or_theme_is_refused(format: str, theme: str, wrong: str) -> None:  # noqa: A002 - as render calls it
+    with pytest.raises(InvalidArgument, match=" or ") as refusal:
+        render(machine_drawing(), format, theme)
+    assert refusal.value.argument == wrong
+
+
+def test_every_kind_of_picture_of_the_machine_has_its_file() -> None:
+    assert set(FILES) == {"machine.mmd", "machine.dot", "machine.svg", "machine-dark.svg"}
+
+
+HERE = files_beside(CHECKOUT / "examples")
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_the_files_in_the_checkout_are_in_step(name: str) -> None:
+    assert (CHECKOUT / "diagrams" / name).read_bytes() == HERE[name]()
 
 
 def test_nothing_else_lies_beside_them() -> None:
-    assert {path.name for path in (CHECKOUT / "diagrams").iterdir()} == set(FILES)
+    names = {path.name for path in (CHECKOUT / "diagrams").iterdir()}
+    assert names == set(HERE)
+
+
+def test_outside_of_a_checkout_there_are_only_those_of_the_machine(tmp_path: Path) -> None:
+    assert files_beside(tmp_path / "examples") == FILES
+
+
+def test_each_example_has_a_picture_for_light_pages_and_for_dark_ones() -> None:
+    for example in (CHECKOUT / "examples").glob("*.jsonl"):
+        assert {f"{example.stem}.svg", f"{example.stem}-dark.svg"} <= set(HERE)

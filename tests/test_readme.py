@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sermo_fsm import ChatEngine, Outcome, Policy
-from sermo_fsm.diagram import FILES, render
+from sermo_fsm.diagram import FILES
 from sermo_fsm.events import Trigger
 from sermo_fsm.machine import LIVE, TABLE
 from tools import docs
@@ -31,7 +31,7 @@ def expected_output(code: str) -> list[str]:
 
 def test_every_block_is_of_a_kind_that_is_tried_here() -> None:
     languages = set(re.findall(r"^```(\w+)$", TEXT, re.MULTILINE))
-    assert languages == {"sh", "python", "json", "toml", "console", "mermaid"}
+    assert languages == {"sh", "python", "json", "toml", "console"}
     assert TEXT.count("\n```") % 2 == 0
 
 
@@ -108,7 +108,6 @@ def test_what_is_generated_is_in_step_and_the_console_shows_what_commands_print(
 
 
 def test_the_parts_that_are_generated_are_there() -> None:
-    assert blocks("mermaid") == [render("mermaid")]
     for name in docs.PARTS:
         assert TEXT.count(f"<!-- {name} -->") == TEXT.count(f"<!-- /{name} -->") == 1
 
@@ -144,6 +143,19 @@ def test_links_lead_somewhere() -> None:
         assert there, link
 
 
+def test_pictures_are_there_for_light_pages_and_for_dark_ones_and_say_what_they_show() -> None:
+    pictures = re.findall(r"<picture>(.*?)</picture>", TEXT, re.DOTALL)
+    assert len(pictures) == 2
+    for picture in pictures:
+        (dark,), (light,) = (re.findall(rf' {name}="(.*?)"', picture) for name in ("srcset", "src"))
+        assert dark == light.replace(".svg", "-dark.svg")
+        assert (CHECKOUT / light).exists()
+        assert (CHECKOUT / dark).exists()
+        assert len(*re.findall(' alt="(.*?)"', picture)) > 20
+    for link in re.findall('<a href="(.*?)"', TEXT):
+        assert (CHECKOUT / link).exists()
+
+
 def test_contributing_knows_every_module_and_no_other() -> None:
     text = (CHECKOUT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     modules = {path.name for path in (CHECKOUT / "sermo_fsm").glob("*.py")}
@@ -172,8 +184,8 @@ def test_what_is_out_of_step_is_written_again(
     written = readme.read_text(encoding="utf-8")
     assert docs.table() in written
     assert written.endswith("```console\n$ echo two\ntwo\n```\n")
-    for name, kind in FILES.items():
-        assert (tmp_path / "diagrams" / name).read_text(encoding="utf-8") == render(kind)
+    for name, draw in FILES.items():
+        assert (tmp_path / "diagrams" / name).read_bytes() == draw()
     assert docs.main(["--check"]) == 0
 
 

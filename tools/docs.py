@@ -17,7 +17,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-from sermo_fsm.diagram import FILES, render
+from sermo_fsm._pictures import files_beside
 from sermo_fsm.events import KINDS, Trigger
 from sermo_fsm.machine import LIVE, TABLE, Cell, Effect, Guard
 
@@ -32,8 +32,27 @@ _NOTES: Final = {
 
 
 def diagram() -> str:
-    """The state diagram, as READMEs show it."""
-    return f"```mermaid\n{render('mermaid')}```\n"
+    """The state diagram, for light pages and dark ones."""
+    return _picture("machine", "The states of a chat, and what moves it from one to the next")
+
+
+def path() -> str:
+    """The path of one chat, likewise."""
+    return _picture("3-still-there", "The states of a chat, with the path of one chat on them")
+
+
+def _picture(name: str, words: str) -> str:
+    light, dark = f"diagrams/{name}.svg", f"diagrams/{name}-dark.svg"
+    lines = (
+        f'<a href="{light}">',
+        "  <picture>",
+        f'    <source media="(prefers-color-scheme: dark)" srcset="{dark}">',
+        f'    <img src="{light}" alt="{words}">',
+        "  </picture>",
+        "</a>",
+        "",
+    )
+    return "\n".join(lines)
 
 
 def table() -> str:
@@ -61,7 +80,7 @@ def _words(cell: Cell) -> str:
     return f"{cell.effect} {cell.to}{' ¹' if cell.guard else ''}"
 
 
-PARTS: Final[Mapping[str, Callable[[], str]]] = {"diagram": diagram, "table": table}
+PARTS: Final[Mapping[str, Callable[[], str]]] = {"diagram": diagram, "path": path, "table": table}
 
 
 def _part(found: re.Match[str]) -> str:
@@ -103,10 +122,11 @@ def written(readme: str) -> str:
         return re.sub(r"```console\n(.*?)```", session, readme, flags=re.DOTALL)
 
 
-def wanted() -> dict[Path, str]:
+def wanted() -> dict[Path, bytes]:
     """Every file that is generated, or a part of it, as it should be."""
-    files = {CHECKOUT / "diagrams" / name: render(kind) for name, kind in FILES.items()}
-    return {**files, README: written(README.read_text(encoding="utf-8"))}
+    pictures = files_beside(CHECKOUT / "examples").items()
+    files = {CHECKOUT / "diagrams" / name: draw() for name, draw in pictures}
+    return {**files, README: written(README.read_text(encoding="utf-8")).encode()}
 
 
 def main(arguments: list[str]) -> int:
@@ -115,14 +135,14 @@ def main(arguments: list[str]) -> int:
     if arguments and not only_check:
         sys.exit("usage: docs.py [--check]")
     stale = 0
-    for path, text in wanted().items():
-        if path.exists() and path.read_text(encoding="utf-8") == text:
+    for file, content in wanted().items():
+        if file.exists() and file.read_bytes().replace(b"\r\n", b"\n") == content:
             continue
         stale += 1
-        print(f"{path.relative_to(CHECKOUT)}: {'out of step' if only_check else 'written'}")
+        print(f"{file.relative_to(CHECKOUT)}: {'out of step' if only_check else 'written'}")
         if not only_check:
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(text, encoding="utf-8", newline="\n")
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(content)
     return int(only_check and stale > 0)
 
 

@@ -1,0 +1,70 @@
+"""The pictures of the chats in ``examples/``, which is in a checkout and in no wheel."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from sermo_fsm.diagram import render
+from sermo_fsm.engine import ChatEngine
+from sermo_fsm.overlays import path_drawing
+from sermo_fsm.session import ChatSession, HistoryRow
+from sermo_fsm.walk import walk_of
+
+__all__ = ["example_files"]
+
+_Told = tuple[ChatSession, Sequence[HistoryRow]]
+"""The last chat of an example, and its history."""
+
+
+def _path(told: _Told, theme: str) -> str:
+    session, rows = told
+    walk = walk_of(session, rows)
+    return render(path_drawing(walk, session.effective_at), "svg", theme)
+
+
+_PICTURES: Final[Mapping[str, Callable[[_Told], str]]] = {
+    ".svg": lambda told: _path(told, "light"),
+    "-dark.svg": lambda told: _path(told, "dark"),
+}
+"""For each example: how a file is called behind the name of the example, and what is in it."""
+
+
+def example_files(folder: Path) -> dict[str, Callable[[], bytes]]:
+    """The pictures of the examples in *folder*, and what makes each; none where it is none of ours.
+
+    Ours has an ``expected.json``, which names the examples.
+    """
+    try:
+        expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return dict(_files(folder, expected))
+
+
+def _files(
+    folder: Path, expected: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    for name, about in expected.items():
+        play = cache(_player(folder / name, about["sweepUpTo"]))
+        for ending, draw in _PICTURES.items():
+            yield Path(name).stem + ending, _drawn(play, draw)
+
+
+def _player(path: Path, sweep_up_to: str | None) -> Callable[[], _Told]:
+    def play() -> _Told:
+        with ChatEngine("sqlite://") as engine:
+            engine.migrate()
+            engine.handle_many(path.read_bytes().splitlines())
+            if sweep_up_to is not None:
+                engine.sweep(datetime.fromisoformat(sweep_up_to))
+            session = next(engine.sessions())  # the one that opened last
+            return session, list(engine.history(session.session_id))
+
+    return play
+
+
+def _drawn(play: Callable[[], _Told], draw: Callable[[_Told], str]) -> Callable[[], bytes]:
+    return lambda: draw(play()).encode()

@@ -1,0 +1,67 @@
+"""The way one chat took through the machine: where it was, for how long, and what moved it on."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from attrs import frozen
+
+from sermo_fsm.events import Direction, Trigger
+from sermo_fsm.machine import State
+from sermo_fsm.session import ChatSession, HistoryRow
+
+__all__ = ["Step", "Walk", "walk_of"]
+
+
+@frozen
+class Step:
+    """A row of the history that moved the chat.
+
+    Attributes:
+        seq: Its number in the history.
+        at: Its effective time: it never falls from one step to the next.
+        source: None for the opening.
+    """
+
+    seq: int
+    at: datetime
+    direction: Direction
+    trigger: Trigger
+    source: State | None
+    target: State
+
+
+@frozen
+class Walk:
+    """A chat and its steps, in order."""
+
+    session: ChatSession
+    steps: tuple[Step, ...]
+
+    def stays(self, now: datetime) -> tuple[tuple[State, timedelta], ...]:
+        """Where the chat was, in order, and for how long; in ``closed`` for no time at all.
+
+        In the state where a live chat is it has been until *now*.
+        """
+        ends = [step.at for step in self.steps[1:]] + [now] * bool(self.steps)
+        return tuple(
+            (
+                step.target,
+                timedelta() if step.target is State.CLOSED else max(end, step.at) - step.at,
+            )
+            for step, end in zip(self.steps, ends, strict=True)
+        )
+
+
+def walk_of(session: ChatSession, rows: Iterable[HistoryRow]) -> Walk:
+    """The steps among the *rows* of a session's history."""
+    return Walk(
+        session,
+        tuple(
+            Step(
+                row.seq, row.effective_at, row.direction, row.trigger, row.from_state, row.to_state
+            )
+            for row in rows
+            if row.seq and row.direction and row.trigger and row.to_state
+            if row.from_state is not row.to_state
+        ),
+    )
