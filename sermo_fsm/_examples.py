@@ -10,6 +10,7 @@ from typing import Any, Final
 from sermo_fsm.diagram import render
 from sermo_fsm.engine import ChatEngine
 from sermo_fsm.overlays import path_drawing
+from sermo_fsm.sequence import mermaid
 from sermo_fsm.session import ChatSession, HistoryRow
 from sermo_fsm.walk import walk_of
 
@@ -28,6 +29,7 @@ def _path(told: _Told, theme: str) -> str:
 _PICTURES: Final[Mapping[str, Callable[[_Told], str]]] = {
     ".svg": lambda told: _path(told, "light"),
     "-dark.svg": lambda told: _path(told, "dark"),
+    ".timeline.mmd": lambda told: mermaid(*told),
 }
 """For each example: how a file is called behind the name of the example, and what is in it."""
 

@@ -62,13 +62,14 @@ ROW_KEYS = [
     "event",
 ]
 COMMANDS = ["check", "counts", "db", "diagram", "history", "ingest", "sessions", "status"]
-COMMANDS += ["strays", "sweep", "verify"]
+COMMANDS += ["strays", "sweep", "timeline", "verify"]
 ASKING = {
     "ingest": (["ingest"], 0),
     "status": (["status", "web", "anna"], 4),
     "sessions": (["sessions"], 0),
     "counts": (["counts"], 0),
     "history": (["history", "web", "anna"], 4),
+    "timeline": (["timeline", "web", "anna"], 4),
     "traffic": (["diagram", "--traffic"], 0),
     "path": (["diagram", "web", "anna"], 4),
     "strays": (["strays"], 0),

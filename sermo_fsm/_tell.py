@@ -1,0 +1,181 @@
+"""The command that tells a chat as a conversation."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from datetime import UTC
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.text import Text
+
+from sermo_fsm._files import whole_file
+from sermo_fsm._named import NamedChat, chat_options
+from sermo_fsm._options import database_option, json_option, limit_option, output_option
+from sermo_fsm._shell import Shell, print_json_items
+from sermo_fsm._terminal import Page, outcome_word, state_word, word
+from sermo_fsm.cast import Role
+from sermo_fsm.machine import State
+from sermo_fsm.sequence import mermaid
+from sermo_fsm.session import ChatSession, HistoryRow
+from sermo_fsm.timeline import PAUSE, Entry, entry_view, move, tell
+from sermo_fsm.views import length_view
+
+__all__ = ["timeline"]
+
+_FORMATS: Final = ("text", "mermaid")
+_NAMED: Final = {".mmd": "mermaid", ".mermaid": "mermaid", ".txt": "text"}
+
+
+@click.command(
+    epilog="""
+    \b
+    Examples
+      sermo-fsm timeline comviq-web 3f0b7c52-6a1e-4d0f-9b8e-51c7a2d4e690
+      sermo-fsm timeline --session 5f2c0f2e-... --bodies
+      sermo-fsm timeline --session 5f2c0f2e-... -o chat.mmd
+
+    What was said, and what agents are called, is left out unless it is asked for.  Heartbeats and
+    the like leave no trace of their own, so they are not told.  Mermaid draws no text of more than
+    50 000 characters: of a long chat a diagram has the first rows, and says how many more there
+    are; as text it has all of them.
+    """
+)
+@chat_options
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(_FORMATS),
+    help="By default what FILE is named, else text.",
+)
+@click.option("--bodies", is_flag=True, help="Tell also what was said, and agents' names.")
+@output_option
+@limit_option
+@database_option
+@json_option
+@click.pass_obj
+def timeline(  # noqa: PLR0913 - one for each thing to ask by
+    shell: Shell,
+    *,
+    platform: str | None,
+    user: str | None,
+    session_id: str | None,
+    kind: str | None,
+    bodies: bool,
+    path: Path | None,
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """Tell a chat as a conversation: who did what to whom, and when.
+
+    The last chat of a user, or the session with this id.
+    """
+    if as_json and (kind or path):
+        raise click.UsageError("--json goes with neither --format nor --output")
+    path = None if path == Path("-") else path
+    kind = kind or (path and _NAMED.get(path.suffix.lower())) or _FORMATS[0]
+    which = NamedChat(platform, user, session_id)
+    with shell.engine() as engine:
+        session = which.find(engine)
+        if session is None:
+            shell.found_nobody(f"no such {which}", as_json=as_json)
+            return
+        with closing(engine.history(session.session_id, limit=limit)) as rows:
+            if as_json:
+                print_json_items(map(entry_view, tell(session, rows, bodies=bodies)))
+            elif path is None:
+                _write(shell.page, kind, session, rows, bodies=bodies)
+            else:
+                with whole_file(path) as file:
+                    text = TextIOWrapper(file, "utf-8", "backslashreplace", newline="\n")
+                    _write(Page(text), kind, session, rows, bodies=bodies)
+                    text.detach()
+
+
+def _write(
+    page: Page, kind: str, session: ChatSession, rows: Iterable[HistoryRow], *, bodies: bool
+) -> None:
+    if kind == "mermaid":
+        page.stream.write(mermaid(session, rows, bodies=bodies))
+        return
+    for line in _lines(session, tell(session, rows, bodies=bodies)):
+        line.rstrip()
+        page.say(line)
+
+
+_WIDEST_ID: Final = 12
+_PAIR: Final = _WIDEST_ID + len(" → ") + len(Role.CUSTOMER)
+_OF_ROLE: Final = {
+    Role.CUSTOMER: "bold",
+    Role.BOT: "blue",
+    Role.AGENT: "green",
+    Role.PLATFORM: "yellow",
+    Role.CLOCK: "magenta",
+}
+
+
+def _lines(session: ChatSession, entries: Iterable[Entry]) -> Iterator[Text]:
+    """As people read it; one entry is kept, however many there are."""
+    numbers = len(str(session.rows))
+    margin = " " * (numbers + 2)
+    yield from _heading(session)
+    day, told = f"{session.opened_at.astimezone(UTC):%Y-%m-%d}", 0
+    for entry in entries:
+        today, time = f"{entry.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}".split()
+        if entry.pause >= PAUSE:
+            yield word(f"{margin}… {length_view(entry.pause)} later", "dim")
+        if today != day:
+            yield word(f"{margin}{today} (UTC)", "dim")
+        yield _line(entry, f"{entry.seq:>{numbers}}  {time}")
+        for line in (entry.said or "").splitlines():
+            speaker = f"{entry.who.name}: " if entry.who.name else ""
+            yield Text(f"{margin}{margin}").append_text(word(speaker, "dim")).append(word(line))
+        if entry.moved:
+            yield word(f"{margin}── ", "dim").append_text(_move(entry)).append(" ──", "dim")
+        day, told = today, told + 1
+    if (left := session.rows - told) > 0:
+        yield word(f"{margin}… and {left} more {'row' if left == 1 else 'rows'}", "dim")
+    elif session.live:
+        yield Text(f"{margin}not closed: ").append_text(state_word(session.state))
+
+
+def _heading(session: ChatSession) -> Iterator[Text]:
+    opened = f"{session.opened_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} (UTC)"
+    yield word(f"chat {session.ordinal} on {session.platform_id}, opened {opened}", "bold")
+    yield word(f"session {session.session_id}", "dim")
+    if session.previous_session_id is not None:
+        goes_on = "goes on from" if session.resumed else "comes after"
+        closed = f"closed by {session.previous_close_reason}"
+        yield word(f"{goes_on} session {session.previous_session_id}, {closed}", "dim")
+
+
+def _line(entry: Entry, head: str) -> Text:
+    line = word(f"{head}  {_since(entry):>9}  ", "dim")
+    who, whom = _cropped(str(entry.who)), _cropped(str(entry.whom))
+    line.append_text(word(who, _OF_ROLE[entry.who.role])).append(" → ", "dim")
+    line.append_text(word(whom, _OF_ROLE[entry.whom.role]))
+    line.append(" " * (_PAIR + 2 - len(who) - len(whom) - len(" → ")))
+    if entry.odd is not None:
+        line.append_text(outcome_word(entry.odd)).append(": ")
+    return line.append_text(word(entry.what))
+
+
+def _move(entry: Entry) -> Text:
+    before, _, after = move(entry).partition(" → ")
+    state, colon, why = after.partition(":")
+    target = state_word(State(state)).append(colon + why)
+    return word(before).append(" → ").append_text(target)
+
+
+def _since(entry: Entry) -> str:
+    seconds = int(entry.clock.total_seconds())
+    minutes, hours, days = seconds // 60 % 60, seconds // 3600 % 24, seconds // 86400
+    if days:
+        return f"+{days}d {hours:02}:{minutes:02}"
+    return f"+{hours}:{minutes:02}:{seconds % 60:02}" if hours else f"+{minutes}:{seconds % 60:02}"
+
+
+def _cropped(text: str) -> str:
+    half = _WIDEST_ID // 2
+    return text if len(text) <= _WIDEST_ID else f"{text[:half]}…{text[1 - half :]}"
