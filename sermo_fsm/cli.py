@@ -12,7 +12,7 @@ from typing import Final
 
 import click
 
-from sermo_fsm import _draw, _prove, _tell, _upkeep
+from sermo_fsm import _draw, _export, _prove, _tell, _upkeep
 from sermo_fsm._ingest import STDIN, Tally, feed
 from sermo_fsm._named import NamedChat, chat_options
 from sermo_fsm._options import (
@@ -287,6 +287,7 @@ def strays(shell: Shell, *, after: int | None, limit: int | None, as_json: bool)
 
 
 for command in (
-    *(_tell.timeline, _upkeep.sweep, _upkeep.verify, _prove.check, _draw.diagram, _upkeep.db),
+    *(_tell.timeline, _upkeep.sweep, _upkeep.verify, _prove.check, _draw.diagram, _export.export),
+    _upkeep.db,
 ):
     main.add_command(command)

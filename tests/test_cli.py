@@ -61,7 +61,7 @@ ROW_KEYS = [
     "lastSeenAt",
     "event",
 ]
-COMMANDS = ["check", "counts", "db", "diagram", "history", "ingest", "sessions", "status"]
+COMMANDS = ["check", "counts", "db", "diagram", "export", "history", "ingest", "sessions", "status"]
 COMMANDS += ["strays", "sweep", "timeline", "verify"]
 ASKING = {
     "ingest": (["ingest"], 0),
@@ -160,11 +160,15 @@ def test_help_names_every_command_and_every_exit_status() -> None:
     assert statuses == ["0", "1", "2", "3", "4", "130"]
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "db upgrade", "db current"])
+GROUPS = {"db": ("upgrade", "current"), "export": ("machine",)}
+INNER = [f"{group} {name}" for group, names in GROUPS.items() for name in names]
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *INNER])
 def test_every_command_has_help_with_an_example(command: str) -> None:
     result = sermo(*command.split(), "--help")
     assert result.exit_code == 0
-    assert command == "db" or f"sermo-fsm {command}" in result.stdout
+    assert command in GROUPS or f"sermo-fsm {command}" in result.stdout
 
 
 @pytest.mark.parametrize(
