@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import (
 from sermo_fsm._hooks import AfterCommit, Hooks, guarded
 from sermo_fsm.calls import Calls, Line, Read, Write
 from sermo_fsm.comparison import Comparison
-from sermo_fsm.database import adopt_engine, open_by, translated
+from sermo_fsm.database import adopt_engine, open_by, snapshot, translated
 from sermo_fsm.envelope import Envelope
 from sermo_fsm.errors import InvalidArgument
 from sermo_fsm.jsontext import Limits
@@ -36,6 +36,7 @@ from sermo_fsm.receipt import Receipt
 from sermo_fsm.scan import Progress
 from sermo_fsm.session import ChatSession, HistoryRow
 from sermo_fsm.store import Store
+from sermo_fsm.stories import Stories, Told
 from sermo_fsm.traffic import Traffic
 from sermo_fsm.transact import (
     again,
@@ -237,6 +238,16 @@ class AsyncChatEngine:
         """The rows without a session, the oldest first, like :meth:`ChatEngine.strays`."""
         return self._iterate(connection, self._calls.strays(after, limit))
 
+    def stories(
+        self,
+        *,
+        platform: str | None = None,
+        opened_from: datetime | None = None,
+        opened_before: datetime | None = None,
+    ) -> AsyncGenerator[Told, None]:
+        """Every row of many sessions as of one moment, like :meth:`ChatEngine.stories`."""
+        return self._iterate_one_moment(self._calls.stories(platform, opened_from, opened_before))
+
     async def verify(self) -> Verification:
         """Replay the whole stored history against guarantee 2; changes nothing."""
         return await self._read_for_long(self._calls.verify())
@@ -321,6 +332,19 @@ class AsyncChatEngine:
             items, following = await self._read(host, following.next)
             for item in items:
                 yield item
+
+    async def _iterate_one_moment(self, stories: Stories) -> AsyncGenerator[Told, None]:
+        async with AsyncExitStack() as stack:
+            with translated(self._dialect, connecting=True):
+                shown = await stack.enter_async_context(self._engine.connect())
+            with translated(self._dialect):
+                await shown.run_sync(snapshot)
+            following: Stories | None = stories
+            while following is not None:
+                with translated(self._dialect):
+                    told, following = await shown.run_sync(following.next)
+                for one in told:
+                    yield one
 
     async def _on_a_connection(self, use: Callable[[sa.Connection, AsyncConnection], _T]) -> _T:
         async with AsyncExitStack() as stack:

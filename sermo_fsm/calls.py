@@ -29,6 +29,7 @@ from sermo_fsm.receipt import Receipt
 from sermo_fsm.scan import Progress
 from sermo_fsm.session import ChatSession, HistoryRow
 from sermo_fsm.store import Store
+from sermo_fsm.stories import Stories
 from sermo_fsm.traffic import Asked, Traffic, read_traffic
 
 __all__ = ["Calls", "Line", "Read", "Write"]
@@ -193,6 +194,18 @@ class Calls:
         return queries.strays(
             self.store.tables, after=_number("after", after), limit=_number("limit", limit)
         )
+
+    def stories(
+        self, platform: str | None, opened_from: datetime | None, opened_before: datetime | None
+    ) -> Stories:
+        """The rows of many sessions."""
+        _check_id("platform", platform)
+        which = Filter(
+            platform_id=platform,
+            opened_from=_moment("opened_from", opened_from),
+            opened_before=_moment("opened_before", opened_before),
+        )
+        return Stories(self.store.tables, which)
 
     def verify(self) -> Read[verify.Verification]:
         """Replay the whole stored history."""

@@ -16,7 +16,7 @@ import stamina
 from sermo_fsm._hooks import AfterCommit, Hooks, WithinTransaction, run
 from sermo_fsm.calls import Calls, Line, Read, Write
 from sermo_fsm.comparison import Comparison
-from sermo_fsm.database import adopt_engine, open_engine, translated
+from sermo_fsm.database import adopt_engine, open_engine, snapshot, translated
 from sermo_fsm.envelope import Envelope
 from sermo_fsm.errors import InvalidArgument
 from sermo_fsm.jsontext import Limits
@@ -27,6 +27,7 @@ from sermo_fsm.receipt import Receipt
 from sermo_fsm.scan import Progress
 from sermo_fsm.session import ChatSession, HistoryRow
 from sermo_fsm.store import Store
+from sermo_fsm.stories import Stories, Told
 from sermo_fsm.traffic import Traffic
 from sermo_fsm.transact import (
     HostConnection,
@@ -305,6 +306,27 @@ class ChatEngine:
         """The rows without a session, the oldest first, in pages; *after* is the ``id`` of one."""
         return self._iterate(connection, self._calls.strays(after, limit))
 
+    def stories(
+        self,
+        *,
+        platform: str | None = None,
+        opened_from: datetime | None = None,
+        opened_before: datetime | None = None,
+    ) -> Generator[Told, None, None]:
+        """Every row of many sessions, each with its session, as of one moment.
+
+        The rows of a session come together and in order, those of a user's earlier sessions
+        earlier; what people wrote (``event``, ``raw``) is left out. However many rows there are, a
+        page of them is kept. A connection is held, and with it a snapshot, until the last row is
+        read or the generator is closed; nothing is tried twice.
+
+        Args:
+            platform: Only sessions of this platform.
+            opened_from: Only those that opened then or later (aware).
+            opened_before: Only those that opened earlier (aware).
+        """
+        return self._iterate_one_moment(self._calls.stories(platform, opened_from, opened_before))
+
     def verify(self) -> Verification:
         """Replay the whole stored history against guarantee 2; changes nothing."""
         return self._read_for_long(self._calls.verify())
@@ -386,6 +408,18 @@ class ChatEngine:
         while following is not None:
             items, following = self._read(host, following.next)
             yield from items
+
+    def _iterate_one_moment(self, stories: Stories) -> Generator[Told, None, None]:
+        with translated(self._dialect, connecting=True):
+            connection = self._engine.connect()
+        with connection:
+            with translated(self._dialect):
+                snapshot(connection)
+            following: Stories | None = stories
+            while following is not None:
+                with translated(self._dialect):
+                    told, following = following.next(connection)
+                yield from told
 
     def _again(self, use: Callable[[sa.Connection], _T]) -> _T:
         """On a connection of ours; on another one, where the first try may as well be repeated."""

@@ -43,7 +43,7 @@ class Blocking:
         found = getattr(self.engine, name)
         if name in ("within_transaction", "after_commit"):
             return found
-        if name in ("sessions", "history", "strays"):
+        if name in ("sessions", "history", "strays", "stories"):
             return lambda *args, **options: self._each(found(*args, **options))
         return lambda *args, **options: self._wait(found, *args, **options)
 

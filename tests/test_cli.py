@@ -70,6 +70,7 @@ ASKING = {
     "counts": (["counts"], 0),
     "history": (["history", "web", "anna"], 4),
     "timeline": (["timeline", "web", "anna"], 4),
+    "export history": (["export", "history"], 0),
     "traffic": (["diagram", "--traffic"], 0),
     "path": (["diagram", "web", "anna"], 4),
     "strays": (["strays"], 0),
@@ -160,7 +161,7 @@ def test_help_names_every_command_and_every_exit_status() -> None:
     assert statuses == ["0", "1", "2", "3", "4", "130"]
 
 
-GROUPS = {"db": ("upgrade", "current"), "export": ("machine",)}
+GROUPS = {"db": ("upgrade", "current"), "export": ("machine", "history")}
 INNER = [f"{group} {name}" for group, names in GROUPS.items() for name in names]
 
 
