@@ -13,7 +13,8 @@ import pytest
 import sqlalchemy as sa
 from click.testing import Result
 
-from sermo_fsm import ChatEngine, Trigger, _watch
+from sermo_fsm import ChatEngine, Trigger
+from sermo_fsm.cli import watch
 from sermo_fsm.ownership import Rule
 from sermo_fsm.scan import Progress
 from tests.another_table import another_rule, another_table, hand_in, script
@@ -281,7 +282,7 @@ def test_a_person_sees_how_far_it_is_and_a_program_does_not(
     terminal, pipe = Terminal(), io.StringIO()
     for stream in (terminal, pipe):
         monkeypatch.setattr("sys.stderr", stream)
-        with _watch.counting("rows") as progress:
+        with watch.counting("rows") as progress:
             count(progress)
 
     assert "2000/2000 rows" in terminal.plain

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sermo_fsm import _explore, _prove
+from sermo_fsm.cli import explore, prove
 from sermo_fsm.proof.report import Check, Report
 from sermo_fsm.proof.streams import Stream, short_streams
 from tests.support import envelope, event, text
@@ -30,11 +30,11 @@ def file(tmp_path: Path) -> Path:
 def proved(monkeypatch: pytest.MonkeyPatch) -> Callable[[Report], None]:
     """The other proofs have this result; they take some seconds, and are not what is tried here."""
 
-    def prove(report: Report) -> None:
-        monkeypatch.setattr(_prove, "run_checks", lambda _: report)
+    def as_if(report: Report) -> None:
+        monkeypatch.setattr(prove, "run_checks", lambda _: report)
 
-    prove(Report((Check("law", 2, "it holds"),)))
-    return prove
+    as_if(Report((Check("law", 2, "it holds"),)))
+    return as_if
 
 
 @pytest.fixture
@@ -42,8 +42,8 @@ def few_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     def few() -> Iterator[Stream]:
         return islice(short_streams(), 3)
 
-    monkeypatch.setattr(_explore, "short_streams", few)
-    monkeypatch.setattr(_explore, "REASONS", ())
+    monkeypatch.setattr(explore, "short_streams", few)
+    monkeypatch.setattr(explore, "REASONS", ())
 
 
 def test_a_file_is_explored_and_the_executions_are_counted(file: Path) -> None:
@@ -83,7 +83,7 @@ def test_the_same_as_json(file: Path) -> None:
 def test_without_a_file_it_is_the_examples_and_all_short_streams(
     tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_explore, "_CHECKOUT", tmp_path)
+    monkeypatch.setattr(explore, "_CHECKOUT", tmp_path)
     (tmp_path / "examples").mkdir()
     file.rename(tmp_path / "examples" / "one.jsonl")
     (tmp_path / "pyproject.toml").touch()
@@ -98,7 +98,7 @@ def test_without_a_file_it_is_the_examples_and_all_short_streams(
 def test_an_installed_package_has_no_examples(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_explore, "_CHECKOUT", tmp_path)
+    monkeypatch.setattr(explore, "_CHECKOUT", tmp_path)
     answer = json.loads(sermo("check", "--explore", "--json").stdout)
     assert [one["name"] for one in answer["checks"] if "streams" in one] == ["short streams"]
 

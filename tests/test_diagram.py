@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sermo_fsm import drawing
-from sermo_fsm._pictures import files_beside
+from sermo_fsm.cli.pictures import files_beside
 from sermo_fsm.diagram import FILES, THEMES, render
 from sermo_fsm.drawing import direction_of, machine_drawing
 from sermo_fsm.errors import InvalidArgument

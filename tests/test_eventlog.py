@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from r4pm import bindings
 
-from sermo_fsm import ChatEngine, _export, row_view
-from sermo_fsm.cli import main
+from sermo_fsm import ChatEngine, row_view
+from sermo_fsm.cli import export, main
 from sermo_fsm.ocel import write_ocel
 from sermo_fsm.stories import Told
 from sermo_fsm.xes import write_xes
@@ -427,9 +427,9 @@ def test_who_watches_sees_how_far_it_is(
 
 
 def test_who_watches_is_told_now_and_then_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_export, "_NOW_AND_THEN", 10)
+    monkeypatch.setattr(export, "_NOW_AND_THEN", 10)
     told: list[tuple[int, int | None]] = []
-    tally = _export._Tally()
+    tally = export._Tally()
     counted = tally.counting(iter(stories()), lambda *so_far: told.append(so_far))
     assert tuple(counted) == stories()
     assert told == [(10, None), (20, None), (len(stories()), None)]

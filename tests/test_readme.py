@@ -158,10 +158,17 @@ def test_pictures_are_there_for_light_pages_and_for_dark_ones_and_say_what_they_
 
 def test_contributing_knows_every_module_and_no_other() -> None:
     text = (CHECKOUT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    modules = {path.name for path in (CHECKOUT / "sermo_fsm").glob("*.py")}
     (table,) = re.findall(r"^\| You want to change .*?\n\n", text, re.MULTILINE | re.DOTALL)
-    named = set(re.findall(r"`(\w+\.py)`", table))
-    assert named == modules - {"__init__.py", "__main__.py"}
+    named = set(re.findall(r"`((?:\w+/)*(?:\w+\.py)?)`", table))
+    package = CHECKOUT / "sermo_fsm"
+    for path in named:
+        assert (package / path).exists() or (CHECKOUT / path).exists(), path
+    unnamed = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if f"{path.parent.name}/" not in named and path.stem not in ("__init__", "__main__")
+    }
+    assert unnamed - named == set()
     for path in re.findall(r"`((?:tests|tools|migrations|examples)/[\w/.]+)`", text):
         assert (CHECKOUT / path).exists(), path
 

@@ -17,7 +17,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-from sermo_fsm._pictures import files_beside
+from sermo_fsm.cli.pictures import files_beside
 from sermo_fsm.events import KINDS, Trigger
 from sermo_fsm.machine import LIVE, TABLE, Cell, Effect, Guard
 

@@ -9,12 +9,12 @@ from typing import Final
 import click
 from attrs import frozen
 
-from sermo_fsm._files import whole_file
-from sermo_fsm._named import NamedChat, chat_options
-from sermo_fsm._options import a_moment, a_name, database_option, json_option, output_option
-from sermo_fsm._pictures import Picture, format_of, pictures_here
-from sermo_fsm._shell import Shell, print_json
-from sermo_fsm._watch import counting
+from sermo_fsm.cli.files import whole_file
+from sermo_fsm.cli.named import NamedChat, chat_options
+from sermo_fsm.cli.options import a_moment, a_name, database_option, json_option, output_option
+from sermo_fsm.cli.pictures import Picture, format_of, pictures_here
+from sermo_fsm.cli.shell import Shell, print_json
+from sermo_fsm.cli.watch import counting
 from sermo_fsm.diagram import FORMATS, THEMES, render
 from sermo_fsm.drawing import Drawing, machine_drawing
 from sermo_fsm.overlays import path_drawing, traffic_drawing

@@ -12,11 +12,11 @@ from typing import BinaryIO, Final, cast
 import click
 from attrs import define
 
-from sermo_fsm._files import whole_file
-from sermo_fsm._options import a_moment, a_name, database_option, json_option, output_option
-from sermo_fsm._shell import Shell, print_json
-from sermo_fsm._terminal import counted
-from sermo_fsm._watch import counting, unheard
+from sermo_fsm.cli.files import whole_file
+from sermo_fsm.cli.options import a_moment, a_name, database_option, json_option, output_option
+from sermo_fsm.cli.shell import Shell, print_json
+from sermo_fsm.cli.terminal import counted
+from sermo_fsm.cli.watch import counting, unheard
 from sermo_fsm.eventlog import Stories
 from sermo_fsm.exports import EXPORTS
 from sermo_fsm.ocel import write_ocel

@@ -87,10 +87,12 @@ def console_on(stream: TextIO) -> Console:
 
 
 def word(value: object, style: str = "") -> Text:
+    """*value* as it may be printed; nothing for None."""
     return Text("" if value is None else clean(str(value)), style)
 
 
 def state_word(state: State | None) -> Text:
+    """A state in its colour."""
     return word(state, _OF_STATE.get(state or "", ""))
 
 
@@ -104,6 +106,7 @@ def count_cells(of: tuple[str, Mapping[State, int]]) -> list[Text]:
 
 
 def outcome_word(outcome: Outcome) -> Text:
+    """An outcome in its colour."""
     return word(outcome, _OF_OUTCOME.get(outcome, "yellow"))
 
 

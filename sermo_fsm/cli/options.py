@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import click
 from click.core import ParameterSource
 
-from sermo_fsm._shell import DEFAULT_DATABASE, Shell
+from sermo_fsm.cli.shell import DEFAULT_DATABASE, Shell
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
 from sermo_fsm.fields import AN_ID, BIGGEST_INTEGER, is_id
 from sermo_fsm.jsontext import parse_time

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import click
 from attrs import frozen
 
-from sermo_fsm._options import a_name
+from sermo_fsm.cli.options import a_name
 from sermo_fsm.engine import ChatEngine
 from sermo_fsm.session import ChatSession
 

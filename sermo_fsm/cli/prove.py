@@ -6,13 +6,13 @@ from typing import Final
 
 import click
 
-from sermo_fsm._compare import against_options, compare
-from sermo_fsm._explore import explore_options, explored, streams_of
-from sermo_fsm._options import json_option
-from sermo_fsm._shell import Shell, print_json
-from sermo_fsm._terminal import counted, word
-from sermo_fsm._watch import counting
 from sermo_fsm.check import run_checks
+from sermo_fsm.cli.compare import against_options, compare
+from sermo_fsm.cli.explore import explore_options, explored, streams_of
+from sermo_fsm.cli.options import json_option
+from sermo_fsm.cli.shell import Shell, print_json
+from sermo_fsm.cli.terminal import counted, word
+from sermo_fsm.cli.watch import counting
 from sermo_fsm.proof.report import Check, Report
 
 __all__ = ["check"]

@@ -10,12 +10,12 @@ from typing import Final
 import click
 from rich.text import Text
 
-from sermo_fsm._files import whole_file
-from sermo_fsm._named import NamedChat, chat_options
-from sermo_fsm._options import database_option, json_option, limit_option, output_option
-from sermo_fsm._shell import Shell, print_json_items
-from sermo_fsm._terminal import Page, outcome_word, state_word, word
 from sermo_fsm.cast import Role
+from sermo_fsm.cli.files import whole_file
+from sermo_fsm.cli.named import NamedChat, chat_options
+from sermo_fsm.cli.options import database_option, json_option, limit_option, output_option
+from sermo_fsm.cli.shell import Shell, print_json_items
+from sermo_fsm.cli.terminal import Page, outcome_word, state_word, word
 from sermo_fsm.machine import State
 from sermo_fsm.sequence import mermaid
 from sermo_fsm.session import ChatSession, HistoryRow

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import click
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-from sermo_fsm._terminal import clean, console_on, counted
+from sermo_fsm.cli.terminal import clean, console_on, counted
 from sermo_fsm.proof.edges import REASONS
 from sermo_fsm.proof.explore import explore
 from sermo_fsm.proof.report import Check
@@ -18,7 +18,7 @@ from sermo_fsm.proof.streams import Stream, read_stream, short_streams
 
 __all__ = ["Named", "explore_options", "explored", "streams_of"]
 
-_CHECKOUT: Final = Path(__file__).parent.parent
+_CHECKOUT: Final = Path(__file__).parents[2]
 _SHORT: Final = "short streams"
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])

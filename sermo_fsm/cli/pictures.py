@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from sermo_fsm._examples import example_files
+from sermo_fsm.cli.examples import example_files
 from sermo_fsm.diagram import FILES
 
 __all__ = ["Picture", "files_beside", "format_of", "pictures_here"]

@@ -23,7 +23,7 @@ from attrs import define, field
 from rich.text import Text
 from stamina.instrumentation import get_on_retry_hooks, set_on_retry_hooks
 
-from sermo_fsm._terminal import Page, clean
+from sermo_fsm.cli.terminal import Page, clean
 from sermo_fsm.database import open_engine
 from sermo_fsm.engine import ChatEngine
 from sermo_fsm.errors import InvalidArgument, LostRace, SchemaNotReady, StoreBusy, StoreError

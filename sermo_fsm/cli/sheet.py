@@ -13,7 +13,7 @@ from attrs import field, frozen
 from rich.cells import cell_len
 from rich.text import Text
 
-from sermo_fsm._terminal import (
+from sermo_fsm.cli.terminal import (
     COUNT_COLUMNS,
     SESSION_COLUMNS,
     Page,

@@ -16,7 +16,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from sermo_fsm._terminal import clean, console_on
+from sermo_fsm.cli.terminal import clean, console_on
 
 __all__ = ["Watch", "counting", "unheard", "watching"]
 

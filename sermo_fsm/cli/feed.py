@@ -17,8 +17,8 @@ from typing import Any, Final, Protocol, Self
 
 from attrs import define, field, frozen
 
-from sermo_fsm._shell import USAGE, Failure
-from sermo_fsm._watch import Watch, watching
+from sermo_fsm.cli.shell import USAGE, Failure
+from sermo_fsm.cli.watch import Watch, watching
 from sermo_fsm.engine import ChatEngine
 from sermo_fsm.jsontext import Limits
 from sermo_fsm.receipt import Receipt

@@ -8,10 +8,10 @@ from urllib.parse import unquote
 import click
 import sqlalchemy as sa
 
-from sermo_fsm._options import MOST_ROWS, schema_option
-from sermo_fsm._shell import Shell, print_json
-from sermo_fsm._terminal import Page, counted
-from sermo_fsm._watch import counting
+from sermo_fsm.cli.options import MOST_ROWS, schema_option
+from sermo_fsm.cli.shell import Shell, print_json
+from sermo_fsm.cli.terminal import Page, counted
+from sermo_fsm.cli.watch import counting
 from sermo_fsm.comparison import Cell, Chat, Comparison, Kept, Parting
 from sermo_fsm.database import open_to_read
 from sermo_fsm.engine import ChatEngine

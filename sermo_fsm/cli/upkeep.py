@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import click
 
-from sermo_fsm._options import a_moment, database_option, json_option
-from sermo_fsm._shell import Shell, print_json
-from sermo_fsm._terminal import counted
+from sermo_fsm.cli.options import a_moment, database_option, json_option
+from sermo_fsm.cli.shell import Shell, print_json
+from sermo_fsm.cli.terminal import counted
 from sermo_fsm.engine import ChatEngine
 from sermo_fsm.errors import SchemaNotReady
 from sermo_fsm.migrate import head
