@@ -73,6 +73,7 @@ def test_the_same_as_json(file: Path) -> None:
         "interleavings": 2,
         "schedules": 14,
         "power_cuts": 0,
+        "swept": 0,
         "ends": {"queued": 1},
         "ways": {"queued": 2},
         "forks": {},

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +13,17 @@ import sqlalchemy as sa
 from attrs import evolve
 from sqlalchemy import event as sa_event
 
-from sermo_fsm import ChatEngine, HistoryRow, InvalidArgument, Problem, Receipt, Verification
+from sermo_fsm import (
+    ChatEngine,
+    ChatSession,
+    HistoryRow,
+    InvalidArgument,
+    Problem,
+    Receipt,
+    Verification,
+    handling,
+)
+from sermo_fsm.advance import expire
 from sermo_fsm.machine import RULES, compile_rules
 from sermo_fsm.proof import space as space_module
 from sermo_fsm.proof.edges import REASONS, Edge
@@ -28,8 +39,8 @@ from sermo_fsm.proof.report import Report
 from sermo_fsm.proof.scratch import Door, Scratch
 from sermo_fsm.proof.space import Space
 from sermo_fsm.proof.streams import MOST_MESSAGES, Delivery, Stream, read_stream, short_streams
-from sermo_fsm.store import Store
-from tests.support import ANDERS, BOT, envelope, event, text
+from sermo_fsm.store import Pending, Store
+from tests.support import ANDERS, BOT, at, envelope, event, text
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -149,13 +160,6 @@ def test_short_streams_end_in_several_states_only_at_the_edges_that_are_declared
             Edge.DEADLINE,
             [ANSWER, outbound(2703, event("agent_done")), inbound(2704, event("heartbeat"))],
         ),
-        (
-            Edge.REDELIVERY,
-            [
-                outbound(1, event("queue_number", queueNumber=1)),
-                inbound(2704, event("messages_read")),
-            ],
-        ),
     ],
     ids=list(Edge),
 )
@@ -177,11 +181,11 @@ def test_an_edge_that_is_not_declared_is_a_problem(
         "stream.jsonl: then inbound client_left of 12:00:01.000: ends in with_agent; "
         "but outbound agent_text of 12:00:02.000 first: ends in closed"
     )
-    (late,) = explore("late", [stream(QUEUE, inbound(2704, event("messages_read")))]).problems
+    (late,) = explore("late", [stream(HELLO, outbound(3602, text(agent=ANDERS)))]).problems
     assert late == (
-        "stream.jsonl: inbound messages_read of 12:45:04.000; outbound queue_number of "
-        "12:00:03.000; then again inbound messages_read of 12:45:04.000: ends in closed; "
-        "but nothing more: ends in queued"
+        "stream.jsonl: inbound customer_text of 12:00:01.000; "
+        "then a sweep up to 13:00:02.000: ends in with_agent; "
+        "but outbound agent_text of 13:00:02.000 first: ends in closed keeping with_agent"
     )
 
 
@@ -190,6 +194,41 @@ def test_an_edge_that_is_declared_and_not_met_is_a_problem(stream: StreamOf) -> 
     assert explore("left", left, wanted=[Edge.OPENING]).ok
     found = explore("left", left, wanted=[Edge.OPENING, Edge.CLOSE])
     assert found.problems == ("close: is declared as an edge, and nothing depends on it",)
+
+
+# --- what the clock does in between ---------------------------------------------------------------
+
+BACK_LATE = inbound(2704, text("Är någon där?"))
+
+
+def test_a_sweep_leaves_no_trace_for_the_customer(stream: StreamOf) -> None:
+    found = explore("chat", [stream(HELLO, QUEUE, BACK_LATE)])
+    assert found.ok, found.problems
+    assert (found.ends, found.forks) == ({"queued": 1}, {})
+    assert found.swept == 3, "with the queue_number not read yet, read first, and read after"
+    assert f"{found.databases} databases, 3 of them swept" in found.summary
+
+
+def test_what_is_past_its_deadline_at_the_end_is_over(stream: StreamOf) -> None:
+    """A message that had no chat finds one when it comes once more: that decides nothing."""
+    late = stream(QUEUE, inbound(2704, event("messages_read")))
+    found = explore("late", [late])
+    assert found.ok, found.problems
+    assert (found.ends, found.forks) == ({"closed keeping queued": 1}, {})
+
+
+def test_a_sweep_goes_no_further_than_the_inbound_queue_is_read(stream: StreamOf) -> None:
+    chat = stream(HELLO, ANSWER, BACK_LATE, outbound(2705, event("agent_done")))
+    assert chat.up_to((0, 2)) == at(1)
+    assert chat.up_to((1, 0)) == at(2704)
+    assert chat.up_to((2, 0)) == at(2705), "when the last message was received"
+
+
+def test_whether_the_other_queue_was_read_before_the_sweep_may_decide(stream: StreamOf) -> None:
+    found = explore("chat", [stream(HELLO, outbound(3602, text(agent=ANDERS)))])
+    assert found.ok, found.problems
+    assert found.ends == {"closed keeping with_agent or with_agent": 1}
+    assert found.forks == {"deadline: expire, agent_text": 1}
 
 
 # --- what is told apart, and what is counted -----------------------------------------------------
@@ -363,10 +402,13 @@ class Twice(Scratched):
 class Halved(Scratched):
     """Makes the session durable before the history, where nobody sees it."""
 
+    halves = True
+
     def plant(self) -> None:
         @sa_event.listens_for(self.database, "after_cursor_execute")
         def early(connection: sa.Connection, _: object, statement: str, *__: object) -> None:
-            if statement.startswith(("INSERT INTO sermo_session", "UPDATE sermo_session")):
+            session = statement.startswith(("INSERT INTO sermo_session", "UPDATE sermo_session"))
+            if session and self.halves:
                 driver: Any = connection.connection.driver_connection
                 driver.execute("COMMIT")
                 driver.execute("BEGIN IMMEDIATE")
@@ -453,6 +495,130 @@ def test_an_engine_with_a_fault_is_found_out(stream: StreamOf, door: Door, words
     assert words in problem
 
 
+class Sweeper(Scratched):
+    """Sweeps in its own way."""
+
+    def sweep(self, up_to: datetime | None = None) -> list[HistoryRow]:
+        assert up_to is not None
+        with self.database.begin() as connection:
+            return self.shut(connection, up_to)
+
+    def shut(self, connection: sa.Connection, up_to: datetime) -> list[HistoryRow]:
+        return handling.sweep(self._calls.store, connection, up_to)[0]
+
+
+class Sleeping(Sweeper):
+    """Closes nothing."""
+
+    def shut(self, *_: object) -> list[HistoryRow]:
+        return []
+
+
+class Punctual(Sweeper):
+    """Closes only what is past its deadline by more than nothing."""
+
+    def shut(self, connection: sa.Connection, up_to: datetime) -> list[HistoryRow]:
+        return super().shut(connection, up_to - timedelta(microseconds=1))
+
+
+class Hasty(Sweeper):
+    """Goes by the deadline that the chat had when it was opened."""
+
+    def shut(self, connection: sa.Connection, up_to: datetime) -> list[HistoryRow]:
+        query = sa.text("SELECT opened_at FROM sermo_session WHERE live = 1")
+        idle = timedelta(minutes=30)
+        opened = [
+            datetime.fromisoformat(it).replace(tzinfo=UTC) for it in connection.scalars(query)
+        ]
+        soon = any(it + idle <= up_to for it in opened)
+        return super().shut(connection, up_to + idle if soon else up_to)
+
+
+class Tardy(Sweeper):
+    """Closes at the time to which it sweeps, not at the deadline."""
+
+    def shut(self, connection: sa.Connection, up_to: datetime) -> list[HistoryRow]:
+        def late(live: ChatSession) -> tuple[ChatSession, HistoryRow]:
+            return expire(evolve(live, expires_at=up_to))
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(handling, "expire", late)
+            return super().shut(connection, up_to)
+
+
+class Silent(Sweeper):
+    """Forgets the row."""
+
+    def shut(self, connection: sa.Connection, up_to: datetime) -> list[HistoryRow]:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(Pending, "add", lambda _, row: row)
+            return super().shut(connection, up_to)
+
+
+class Final(Sweeper):
+    """Closes for good, so that nobody can resume."""
+
+    def shut(self, connection: sa.Connection, up_to: datetime) -> list[HistoryRow]:
+        rows = super().shut(connection, up_to)
+        connection.execute(
+            sa.text("UPDATE sermo_session SET kept_state = 'closed' WHERE live IS NULL")
+        )
+        return rows
+
+
+class Restless(Sweeper):
+    """Works on what is closed already."""
+
+    def shut(self, connection: sa.Connection, up_to: datetime) -> list[HistoryRow]:
+        more = "UPDATE sermo_session SET queue_number = coalesce(queue_number, 0) + 1"
+        connection.execute(sa.text(f"{more} WHERE live IS NULL"))
+        return super().shut(connection, up_to)
+
+
+class Undecided(Sweeper):
+    """Needs a transaction to look, and one to write."""
+
+    def sweep(self, up_to: datetime | None = None) -> list[HistoryRow]:
+        with self.database.begin() as connection:
+            connection.execute(sa.text("SELECT 1"))
+        return super().sweep(up_to)
+
+
+class Torn(Halved):
+    """Makes the session durable before the history, when it sweeps."""
+
+    halves = False
+
+    def sweep(self, up_to: datetime | None = None) -> list[HistoryRow]:
+        self.halves = True
+        rows = super().sweep(up_to)
+        self.halves = False
+        return rows
+
+
+@pytest.mark.parametrize(
+    ("door", "words"),
+    [
+        (Sleeping, ": at the deadline it leaves the chat live"),
+        (Punctual, ": at the deadline it leaves the chat live"),
+        (Hasty, ": it changes something before the deadline"),
+        (Tardy, ": it closes the chat otherwise than at its deadline"),
+        (Silent, ": a chat is not what its rows say"),
+        (Final, "without the sweep it leads elsewhere"),
+        (Restless, ": it changes what it has closed already"),
+        (Undecided, ": it commits 2 times"),
+        (Torn, ": a power cut before its commit leaves half of it"),
+    ],
+)
+def test_a_sweeper_with_a_fault_is_found_out(stream: StreamOf, door: Door, words: str) -> None:
+    found = explore(
+        "faulty", [stream(HELLO, inbound(60, event("heartbeat")), BACK_LATE)], door=door
+    )
+    (problem,) = found.problems
+    assert " a sweep up to 12:45:04.000" in problem
+    assert words in problem
+
+
 class Mistaking(Scratched):
     """Takes what is quiet for something else when it comes once more."""
 
@@ -512,6 +678,33 @@ def test_a_table_that_breaks_the_law_is_found_out(
         "bot"
     )
     assert found.forks == {"live: customer_text, queue_number": 1}
+
+
+class Fickle(Scratched):
+    """Lets a heartbeat move what is kept of a closed chat."""
+
+    def take(self, lines: list[Any]) -> list[Receipt]:
+        moves = "UPDATE sermo_session SET kept_state = 'bot' WHERE live IS NULL"
+        with self.database.begin() as connection:
+            receipts = ChatEngine.handle_many(self, lines, connection=connection)
+            if any(it.event.value["type"] == "heartbeat" for it in lines):
+                connection.execute(sa.text(moves))
+        return receipts
+
+
+def test_a_quiet_message_that_decides_when_it_comes_once_more_is_found_out(
+    stream: StreamOf,
+) -> None:
+    chat = stream(HELLO, QUEUE, inbound(4, event("heartbeat")), outbound(3602, event("typing_on")))
+    found = explore("fickle", [chat], door=Fickle)
+    assert "live: again heartbeat, nothing more" in found.forks, found.problems
+    assert any(
+        problem.endswith(
+            "then again inbound heartbeat of 12:00:04.000: ends in closed keeping bot; "
+            "but nothing more: ends in closed keeping queued"
+        )
+        for problem in found.problems
+    )
 
 
 def test_databases_that_do_not_come_together_end_the_search(

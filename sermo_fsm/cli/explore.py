@@ -33,7 +33,8 @@ def explore_options(command: _Command) -> _Command:
         "--explore",
         "explores",
         is_flag=True,
-        help="Also read streams in every order, with redeliveries and crashes, by the real engine.",
+        help="Also read streams in every order, by the real engine, with redeliveries, crashes and "
+        "sweeps in between.",
     )
     files = click.argument(
         "files",

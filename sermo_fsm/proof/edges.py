@@ -11,7 +11,7 @@ from attrs import frozen
 
 from sermo_fsm.machine import State
 from sermo_fsm.proof.space import Node
-from sermo_fsm.proof.streams import Delivery
+from sermo_fsm.proof.streams import Step
 
 __all__ = ["REASONS", "Edge", "Fork", "edge_of"]
 
@@ -23,15 +23,13 @@ class Edge(StrEnum):
     CLOSE = "close"
     AFTER_CLOSE = "after the close"
     DEADLINE = "deadline"
-    REDELIVERY = "redelivery"
 
 
 REASONS: Final[Mapping[Edge, str]] = {
     Edge.OPENING: "a message that opens no chat finds none where it is read first, and is a stray",
     Edge.CLOSE: "closed is final: what is read after the close can move the chat no more",
     Edge.AFTER_CLOSE: "what is read first decides where and with whom the next chat begins",
-    Edge.DEADLINE: "a message on the other queue proves nothing of a deadline, and goes before it",
-    Edge.REDELIVERY: "a quiet message that found no chat finds one now, and is past its deadline",
+    Edge.DEADLINE: "what is not the customer's proves nothing of a deadline, and may go before it",
 }
 """Every edge at which the end may depend on the order of reading. There is no other."""
 
@@ -42,8 +40,8 @@ class Fork:
 
     edge: Edge | None
     """None where the chat was live before and after: then the law is broken."""
-    one: Delivery
-    other: Delivery | None
+    one: Step
+    other: Step | None
     """None for nothing more, at the end of a stream."""
     again: bool
     """The one had been read before."""
@@ -60,7 +58,7 @@ class Fork:
 
 
 def edge_of(before: Node, after: Iterable[Node], *, again: bool) -> Edge | None:
-    """What lies between the database *before* two messages, and those *after* one or both.
+    """What lies between the database *before* two steps, and those *after* one or both.
 
     Where one of them comes *again*, only a deadline may.
     """
@@ -77,6 +75,6 @@ def edge_of(before: Node, after: Iterable[Node], *, again: bool) -> Edge | None:
     ]
     if not closed:
         return None
-    if not any(chat.kept_state for chat in closed):
-        return None if again else Edge.CLOSE
-    return Edge.REDELIVERY if again else Edge.DEADLINE
+    if any(chat.kept_state for chat in closed):
+        return Edge.DEADLINE
+    return None if again else Edge.CLOSE

@@ -1,8 +1,15 @@
 """Explored rather than argued: every stream, every way through it, by the real engine.
 
 What a reader of the two queues may meet is tried, all of it: every interleaving, messages that
-come once more, a crash between any two commits. The ways are more than anybody could go, but the
-databases that they lead to are few: what the engine can't tell apart is gone on from once.
+come once more, a crash between any two commits, a sweep wherever one has something to close. The
+ways are more than anybody could go, but the databases that they lead to are few: what the engine
+can't tell apart is gone on from once.
+
+A sweep goes no further than the inbound queue is read, for that is its contract. So it leaves no
+trace for the customer: their next message leads to the same database as without it. To a message
+on the other queue it may matter whether the chat is closed by then, as it does when the customer's
+next message is read first; that is an edge like any other. At the end all is swept, up to the
+moment when the last message was received: what is past its deadline is over, noticed or not.
 """
 
 from collections import Counter
@@ -40,6 +47,7 @@ class Explored(Check):
         interleavings: In how many orders the queues can be read.
         schedules: The same, with each message delivered once or twice.
         power_cuts: How many of the crashes were tried on a file, around a commit.
+        swept: In how many of the databases a sweep found a chat to close.
         ends: How many streams end in which states of the user's current chat.
         ways: How the chats were closed, and in how many databases at the end of a stream.
         forks: At which edge of a chat the order of reading mattered, between which, how often.
@@ -52,6 +60,7 @@ class Explored(Check):
     interleavings: int
     schedules: int
     power_cuts: int
+    swept: int
     ends: Mapping[str, int]
     ways: Mapping[str, int]
     forks: Mapping[str, int]
@@ -188,6 +197,7 @@ class _Found:
             interleavings=self.interleavings,
             schedules=self.schedules,
             power_cuts=self.space.cuts,
+            swept=self.space.swept,
             ends=dict(self.ends.most_common()),
             ways=dict(self.ways.most_common()),
             forks=dict(self.forks.most_common()),
@@ -199,8 +209,9 @@ class _Found:
             return f"{many}{len(self.space.nodes)} databases, and then it went wrong"
         return (
             f"{many}{in_words(self.interleavings)} interleavings, {in_words(self.schedules)} with "
-            f"each message once or twice, a crash between any two commits; "
-            f"{len(self.space.nodes)} databases; {self._end()}; nothing lost, nothing done twice"
+            f"each message once or twice, a crash between any two commits, a sweep past any "
+            f"deadline; {len(self.space.nodes)} databases, {self.space.swept} of them swept; "
+            f"{self._end()}; nothing lost, nothing done twice"
         )
 
     def _end(self) -> str:

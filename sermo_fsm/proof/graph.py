@@ -1,4 +1,4 @@
-"""All the ways through one stream: every interleaving, every redelivery, to every end."""
+"""All the ways through one stream: every interleaving, redelivery and sweep, to every end."""
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
@@ -6,9 +6,10 @@ from typing import Final
 
 from attrs import define, field
 
+from sermo_fsm.events import Direction
 from sermo_fsm.proof.edges import Fork, edge_of
 from sermo_fsm.proof.space import Fault, Node, Space
-from sermo_fsm.proof.streams import Delivery, Stream
+from sermo_fsm.proof.streams import Delivery, Step, Stream, Sweep
 
 __all__ = ["BACK", "Graph", "Place"]
 
@@ -18,20 +19,20 @@ BACK: Final = 3
 Place = tuple[tuple[int, ...], int]
 """How far each queue is read, and the number of the database that is there then."""
 
-_Way = tuple[Delivery | None, Place, frozenset[str]]
+_Way = tuple[Step | None, Place, frozenset[str]]
 
 
 @define
 class Graph:
-    """The places of one stream, and which message leads from which to which."""
+    """The places of one stream, and which step leads from which to which."""
 
     stream: Stream
     space: Space
-    came: dict[Place, tuple[Place, Delivery] | None] = field(factory=dict)
+    came: dict[Place, tuple[Place, Step] | None] = field(factory=dict)
     """From where each place was reached first, in as few steps as can be."""
-    onward: dict[Place, list[tuple[Delivery, Place]]] = field(factory=dict)
+    onward: dict[Place, list[tuple[Step, Place]]] = field(factory=dict)
     lasts: list[Place] = field(factory=list)
-    """Where all queues are read out."""
+    """Where all queues are read out, and nothing is left to sweep."""
 
     @classmethod
     def of(cls, stream: Stream, space: Space) -> "Graph":
@@ -46,25 +47,50 @@ class Graph:
         level = [start]
         while level:
             graph.lasts, level = level, graph._next(level)
+        graph.lasts = [place for place in graph.lasts if not graph._overdue(place)]
         return graph
 
     def _next(self, level: list[Place]) -> list[Place]:
-        """What lies one message further. *level* itself grows by what redeliveries lead to."""
+        """What lies one message further. *level* grows by where redeliveries and sweeps lead."""
         following: list[Place] = []
         for place in level:
             self.onward[place] = []
             for delivery, number in self._again(place):
                 self._go(place, delivery, (place[0], number), level)
+            swept = self._sweep(place, level)
             for further, delivery in self._reads(place[0]):
                 number = self._read(place, delivery)
                 self._go(place, delivery, (further, number), following)
+                if delivery.direction is Direction.INBOUND and swept != place:
+                    self._compare(swept, delivery, number)
         return following
 
-    def _go(self, place: Place, delivery: Delivery, to: Place, waiting: list[Place]) -> None:
-        self.onward[place].append((delivery, to))
+    def _go(self, place: Place, step: Step, to: Place, waiting: list[Place]) -> None:
+        self.onward[place].append((step, to))
         if to not in self.came:
-            self.came[to] = place, delivery
+            self.came[to] = place, step
             waiting.append(to)
+
+    def _sweep(self, place: Place, level: list[Place]) -> Place:
+        """Where a sweep leads, as far as it may go: as a rule nowhere."""
+        sweep = Sweep(self.stream.up_to(place[0]))
+        try:
+            swept = place[0], self.space.sweep(place[1], sweep)
+        except Fault as fault:
+            raise Fault(f"{_numbered([*self.way_to(place), str(sweep)])}: {fault}") from fault
+        if swept != place:
+            self._go(place, sweep, swept, level)
+        return swept
+
+    def _overdue(self, place: Place) -> bool:
+        """There is something to sweep."""
+        return any(isinstance(step, Sweep) for step, _ in self.onward[place])
+
+    def _compare(self, swept: Place, delivery: Delivery, number: int) -> None:
+        """Raise where the customer's next message leads elsewhere for the sweep before it."""
+        if self._read(swept, delivery) != number:
+            way = _numbered([*self.way_to(swept), str(delivery)])
+            raise Fault(f"{way}: without the sweep it leads elsewhere")
 
     def _reads(self, read: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], Delivery]]:
         for number, queue in enumerate(self.stream.queues):
@@ -114,10 +140,10 @@ class Graph:
             came = self.came[before]
         return steps[::-1]
 
-    def _words(self, place: Place, delivery: Delivery) -> str:
+    def _words(self, place: Place, step: Step) -> str:
         done = zip(self.stream.queues, place[0], strict=True)
-        again = any(delivery in queue[:count] for queue, count in done)
-        return f"{'again ' if again else ''}{delivery}"
+        again = any(step in queue[:count] for queue, count in done)
+        return f"{'again ' if again else ''}{step}"
 
     # --- where it ends ---------------------------------------------------------------------------
 
@@ -143,21 +169,23 @@ class Graph:
         """Where it was decided how it ends, by which two messages, and what each leads to."""
         ends, lasts = self.ends(), set(self.lasts)
         for place, possible in ends.items():
-            ways: list[_Way] = [(one, to, ends[to]) for one, to in self.onward[place]]
-            if len(possible) == 1 or any(len(states) > 1 for *_, states in ways):
+            if len(possible) == 1:
                 continue
+            ways: list[_Way] = [
+                (one, to, ends[to]) for one, to in self.onward[place] if len(ends[to]) == 1
+            ]
             if place in lasts:
                 ways.append((None, place, frozenset({self.node(place).end})))
-            # What comes once more stands before what is read, so of a pair it is the one.
+            # What comes once more and what is swept stand before what is read: they are the one.
             for (one, there, those), (other, elsewhere, these) in combinations(ways, 2):
                 if one is not None and those != these:
                     after = {there, elsewhere, self._then(there, other), self._then(elsewhere, one)}
-                    again = place[0] == there[0]
+                    again = place[0] == there[0] and isinstance(one, Delivery)
                     edge = edge_of(self.node(place), map(self.node, after), again=again)
                     yield place, Fork(edge, one, other, again=again), [*those, *these]
 
-    def _then(self, place: Place, delivery: Delivery | None) -> Place:
-        return next((to for one, to in self.onward[place] if one is delivery), place)
+    def _then(self, place: Place, step: Step | None) -> Place:
+        return next((to for one, to in self.onward[place] if one == step), place)
 
 
 def _numbered(steps: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +22,7 @@ from sqlalchemy.pool import StaticPool
 
 from sermo_fsm.database import open_engine
 from sermo_fsm.engine import ChatEngine
-from sermo_fsm.proof.streams import Delivery
+from sermo_fsm.proof.streams import Delivery, Step, Sweep
 from sermo_fsm.receipt import Receipt
 
 __all__ = ["Chat", "Content", "Door", "Key", "Row", "Scratch", "Taken"]
@@ -42,6 +43,7 @@ class Chat:
     state: str = field(eq=False)
     close_reason: str | None = field(eq=False)
     kept_state: str | None = field(eq=False)
+    expires_at: datetime | None = field(eq=False)
     row_count: int = field(eq=False)
     effective_at: str = field(eq=False)
     values: tuple[object, ...] = field(repr=False)
@@ -89,11 +91,11 @@ class Content:
 
 @frozen
 class Taken:
-    """What became of messages that were handed in."""
+    """What became of messages that were handed in, or of a sweep."""
 
     content: Content
-    receipts: tuple[Receipt, ...]
     commits: int
+    receipts: tuple[Receipt, ...] = ()
 
 
 _CHATS: Final = "SELECT * FROM sermo_session ORDER BY platform_id, user_id, ordinal"
@@ -142,9 +144,16 @@ class Scratch:
         self.put(image)
         self._commits = 0
         receipts = self.chats.handle_many([delivery.envelope for delivery in deliveries])
-        return Taken(self.look(), tuple(receipts), self._commits)
+        return Taken(self.look(), self._commits, tuple(receipts))
 
-    def power_cuts(self, image: bytes, delivery: Delivery) -> list[Content]:
+    def sweep(self, image: bytes, up_to: datetime) -> Taken:
+        """Sweep the database of this *image*."""
+        self.put(image)
+        self._commits = 0
+        self.chats.sweep(up_to)
+        return Taken(self.look(), self._commits)
+
+    def power_cuts(self, image: bytes, step: Step) -> list[Content]:
         """What would be there after a power cut: before each commit, and when all is done.
 
         For that the database is a file, and copied as it lies there at that moment.
@@ -163,7 +172,11 @@ class Scratch:
             engine = open_engine(f"sqlite:///{file}")
             event.listen(engine, "commit", cut)
             try:
-                self._door(engine).handle_many([delivery.envelope])
+                chats = self._door(engine)
+                if isinstance(step, Sweep):
+                    chats.sweep(step.up_to)
+                else:
+                    chats.handle_many([step.envelope])
                 cut()
             finally:
                 engine.dispose()
@@ -188,12 +201,14 @@ def _named(cursor: sqlite3.Cursor) -> list[dict[str, Any]]:
 
 def _chat(values: dict[str, Any]) -> Chat:
     del values["id"]
+    expires_at = values["expires_at"]
     return Chat(
         user=(values["platform_id"], values["user_id"]),
         ordinal=values["ordinal"],
         state=values["state"],
         close_reason=values["close_reason"],
         kept_state=values["kept_state"],
+        expires_at=expires_at and datetime.fromisoformat(expires_at).replace(tzinfo=UTC),
         row_count=values["row_count"],
         effective_at=values["effective_at"],
         values=tuple(values.values()),

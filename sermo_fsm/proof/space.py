@@ -5,6 +5,8 @@ holds of every way that leads through it.
 """
 
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, Self
 
 from attrs import define, field, frozen
@@ -12,12 +14,15 @@ from attrs import define, field, frozen
 from sermo_fsm.events import Trigger
 from sermo_fsm.machine import State
 from sermo_fsm.proof.scratch import Chat, Content, Key, Row, Scratch, Taken
-from sermo_fsm.proof.streams import Delivery
+from sermo_fsm.proof.streams import Delivery, Step, Sweep
 
 __all__ = ["MOST_DATABASES", "Fault", "Node", "Space"]
 
 MOST_DATABASES: Final = 50_000
 """Where there are more, something that should come together does not."""
+
+
+_BEFORE: Final = timedelta(milliseconds=1)
 
 
 class Fault(Exception):
@@ -38,8 +43,17 @@ class Node:
 
     @property
     def end(self) -> str:
-        """The state of the user's current chat."""
-        return self.chats[-1].state if self.chats else "nobody"
+        """The state of the user's current chat, and which one the clock took it from."""
+        if not self.chats:
+            return "nobody"
+        state, kept = self.chats[-1].state, self.chats[-1].kept_state
+        return state if kept is None else f"{state} keeping {kept}"
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When the user's live chat is over; None without one, or where it never is."""
+        live = self.chats and self.chats[-1].state != State.CLOSED
+        return self.chats[-1].expires_at if live else None
 
 
 @define
@@ -54,6 +68,7 @@ class Space:
     """How often the power was cut."""
     _numbers: dict[Key, int] = field(factory=dict)
     _taken: dict[tuple[int, Delivery, bool], int] = field(factory=dict)
+    _swept: dict[int, int] = field(factory=dict)
     _kinds: set[tuple[object, ...]] = field(factory=set)
 
     @classmethod
@@ -62,6 +77,11 @@ class Space:
         space = cls(scratch, tell)
         space.number_of(space.scratch.look())
         return space
+
+    @property
+    def swept(self) -> int:
+        """In how many databases a sweep found a chat to close."""
+        return len(self._swept)
 
     def number_of(self, content: Content) -> int:
         """The number of the database with this content."""
@@ -84,6 +104,19 @@ class Space:
             self._cut_the_power(before, taken, delivery)
             self._taken[key] = self.number_of(taken.content)
         return self._taken[key]
+
+    def sweep(self, number: int, sweep: Sweep) -> int:
+        """Where *sweep* leads, from the database with this number: elsewhere only past a deadline.
+
+        All that matters of a sweep is whether the deadline is reached. So three stand for all: just
+        before it, at it, and as late as may be; and one more, when nothing is left to close.
+        """
+        deadline = self.nodes[number].deadline
+        if deadline is None or deadline > sweep.up_to:
+            return number
+        if number not in self._swept:
+            self._swept[number] = self._closed(number, sweep, deadline)
+        return self._swept[number]
 
     def again(self, number: int, deliveries: Sequence[Delivery]) -> list[tuple[Delivery, int]]:
         """Those of the *deliveries*, all read before, that once more lead elsewhere, and where to.
@@ -111,30 +144,53 @@ class Space:
         if problems:
             raise Fault(f"verify finds: {problems[0].what}")
 
+    def _closed(self, number: int, sweep: Sweep, deadline: datetime) -> int:
+        if self._sweep(number, Sweep(deadline - _BEFORE)) != number:
+            raise Fault("it changes something before the deadline")
+        closed = self._sweep(number, Sweep(deadline))
+        if self.nodes[closed].chats[-1].state != State.CLOSED:
+            raise Fault("at the deadline it leaves the chat live")
+        if self._sweep(number, sweep) != closed:
+            raise Fault("it closes the chat otherwise than at its deadline")
+        if self._sweep(closed, sweep) != closed:
+            raise Fault("it changes what it has closed already")
+        return closed
+
+    def _sweep(self, number: int, sweep: Sweep) -> int:
+        before = self.nodes[number]
+        taken = self._run(partial(self.scratch.sweep, before.image, sweep.up_to))
+        _check_rows(before, taken.content, ())
+        self._cut_the_power(before, taken, sweep)
+        return self.number_of(taken.content)
+
     def _hand_in(self, before: Node, deliveries: Sequence[Delivery]) -> Taken:
-        self.executions += 1
-        self.tell(self.executions)
-        try:
-            taken = self.scratch.hand_in(before.image, deliveries)
-        except Exception as error:
-            raise Fault(f"it fails with {type(error).__name__}: {error}") from error
-        if taken.commits != 1:
-            raise Fault(f"it commits {taken.commits} times")
+        taken = self._run(partial(self.scratch.hand_in, before.image, deliveries))
         for receipt in taken.receipts:
             if receipt.error is not None:
                 raise Fault(f"it is not taken: {receipt.error}")
         return taken
 
-    def _cut_the_power(self, before: Node, taken: Taken, delivery: Delivery) -> None:
+    def _run(self, step: Callable[[], Taken]) -> Taken:
+        self.executions += 1
+        self.tell(self.executions)
+        try:
+            taken = step()
+        except Exception as error:
+            raise Fault(f"it fails with {type(error).__name__}: {error}") from error
+        if taken.commits != 1:
+            raise Fault(f"it commits {taken.commits} times")
+        return taken
+
+    def _cut_the_power(self, before: Node, taken: Taken, step: Step) -> None:
         """Once for each kind of step: all of it is there, or nothing."""
         kind = (
-            *(delivery.direction, delivery.trigger, taken.receipts[0].outcome),
+            *(step.direction, step.trigger, *(receipt.outcome for receipt in taken.receipts)),
             *(len(taken.content.rows) - len(before.marks), before.end),
         )
         if kind in self._kinds:
             return
         self._kinds.add(kind)
-        *early, late = self.scratch.power_cuts(before.image, delivery)
+        *early, late = self.scratch.power_cuts(before.image, step)
         self.cuts += len(early) + 1
         nothing = all(
             it.chats == before.chats and tuple(map(hash, it.rows)) == before.marks for it in early

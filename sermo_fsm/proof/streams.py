@@ -8,9 +8,9 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from itertools import combinations, product
+from itertools import chain, combinations, product
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from attrs import field, frozen
 
@@ -20,7 +20,7 @@ from sermo_fsm.events import QUIET, Direction, Trigger
 from sermo_fsm.jsontext import Limits
 from sermo_fsm.wire import decode
 
-__all__ = ["MOST_MESSAGES", "Delivery", "Stream", "read_stream", "short_streams"]
+__all__ = ["MOST_MESSAGES", "Delivery", "Step", "Stream", "Sweep", "read_stream", "short_streams"]
 
 MOST_MESSAGES: Final = 60
 """What a file may hold: each more message doubles the interleavings, and adds to every database."""
@@ -47,6 +47,22 @@ class Delivery:
 
 
 @frozen
+class Sweep:
+    """What comes on no queue: a sweep that closes the chat that is past its deadline."""
+
+    up_to: datetime = field(eq=False)
+    direction: ClassVar[Direction] = Direction.TIMER
+    trigger: ClassVar[Trigger] = Trigger.EXPIRE
+
+    def __str__(self) -> str:
+        return f"a sweep up to {self.up_to:%H:%M:%S.%f}"[:-3]
+
+
+Step = Delivery | Sweep
+"""What leads from one database to another."""
+
+
+@frozen
 class Stream:
     """What stands on each queue, in order."""
 
@@ -60,6 +76,17 @@ class Stream:
         for delivery in deliveries:
             queues.setdefault(delivery.direction, []).append(delivery)
         return cls(name, tuple(tuple(queues[direction]) for direction in sorted(queues)))
+
+    def up_to(self, read: Sequence[int]) -> datetime:
+        """Up to when may be swept, with so much of each queue read.
+
+        The inbound queue is read up to its next message. With none left it is read up to any time;
+        but all is looked at as of the moment when the last message was received.
+        """
+        unread = (queue[count:] for queue, count in zip(self.queues, read, strict=True))
+        waiting = (it.received_at for it in chain(*unread) if it.direction is Direction.INBOUND)
+        last = max(it.received_at for it in chain(*self.queues))
+        return min(waiting, default=last)
 
 
 def read_stream(path: Path) -> Stream:
