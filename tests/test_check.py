@@ -26,6 +26,7 @@ from sermo_fsm.machine import (
     build_machine,
     compile_rules,
 )
+from sermo_fsm.pair import Pair, inside
 from sermo_fsm.policy import Durations
 from sermo_fsm.proof import orders, steps, table
 from sermo_fsm.proof.chats import Situation, situations
@@ -514,6 +515,24 @@ def test_a_guard_that_never_holds_fails(monkeypatch: pytest.MonkeyPatch) -> None
     assert set(found) == {"law", "transitions", "edges"}
     for failed in (found["law"], found["transitions"]):
         assert all("agent_done" in problem for problem in failed.problems)
+
+
+def test_a_law_that_leaves_out_what_it_speaks_of_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def narrow(pair: Pair) -> bool:
+        return inside(pair) and pair.inbound is not Trigger.CLIENT_LEFT
+
+    monkeypatch.setattr(orders, "inside", narrow)
+    problems = failing(of_the_step())["law"].problems
+    assert len(problems) == 4 * 12 * 2
+    assert (
+        "client_left and agent_done, agent_done received first, in a chat that is with_agent: "
+        "no case of it is inside of a chat"
+    ) in problems
+
+
+def test_a_proof_of_no_case_proves_nothing() -> None:
+    assert Check("law", 1, "it holds").ok
+    assert not Check("law", 0, "it holds").ok
 
 
 def test_a_step_that_goes_by_something_else_fails(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,14 @@
 """The law of reading, proved by trying: inside of a chat it holds, and at its edges it is known."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import product
 
 from attrs import define, field
 
 from sermo_fsm.events import Trigger
 from sermo_fsm.law import EDGES, Edge
+from sermo_fsm.machine import LIVE, State
 from sermo_fsm.pair import Pair, inside
 from sermo_fsm.proof.chats import Situation
 from sermo_fsm.proof.pairs import Trial, trials
@@ -31,6 +33,8 @@ def law_and_edges(
 @define
 class _Tally:
     inside: int = 0
+    met: set[tuple[State | None, Trigger, Trigger, bool]] = field(factory=set)
+    """In which live states which pair was tried, and whether the inbound event was first."""
     whole: int = 0
     outside: int = 0
     differ: int = 0
@@ -42,7 +46,7 @@ class _Tally:
 
     def take(self, trial: Trial, pair: Pair) -> None:
         if inside(pair):
-            self._take_inside(trial)
+            self._take_inside(trial, pair)
             return
         self.outside += 1
         covering = [edge for edge in self._declared_for(pair) if edge.covers(pair)]
@@ -64,8 +68,10 @@ class _Tally:
             ]
         return self._declared[triggers]
 
-    def _take_inside(self, trial: Trial) -> None:
+    def _take_inside(self, trial: Trial, pair: Pair) -> None:
         self.inside += 1
+        first = pair.inbound_at < pair.outbound_at
+        self.met.add((trial.situation.place.state, pair.inbound, pair.outbound, first))
         if not trial.same_state:
             self.breaches.append(trial.words())
         elif not trial.closes:
@@ -80,7 +86,15 @@ class _Tally:
             "either received first: both orders of reading end in the same state; in "
             f"{self.whole} of the cases nothing closes, and all that the rules go by is the same"
         )
-        return Check("law", self.inside, summary, tuple(self.breaches))
+        return Check("law", self.inside, summary, (*self._missing(), *self.breaches))
+
+    def _missing(self) -> Iterator[str]:
+        """What the law speaks of, and was tried nowhere: who takes it for an edge hides it."""
+        for state, inbound, outbound, first in product(LIVE, INBOUND, OUTBOUND, (True, False)):
+            pair = inbound.trigger, outbound.trigger
+            if (state, *pair, first) not in self.met:
+                words = f"{pair[0]} and {pair[1]}, {pair[not first]} received first"
+                yield f"{words}, in a chat that is {state}: no case of it is inside of a chat"
 
     def edges(self, chosen: list[Situation]) -> Check:
         summary = (

@@ -44,8 +44,8 @@ class Check:
 
     @property
     def ok(self) -> bool:
-        """It holds in every case."""
-        return not self.problems
+        """It holds in every case, and there was one."""
+        return self.count > 0 and not self.problems
 
 
 def check_of(
