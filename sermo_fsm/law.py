@@ -6,7 +6,8 @@ between an inbound and an outbound event, whoever reads them the other way round
 of them to another chat, and nothing is ever taken back.
 
 ``EDGES`` are all the cases in which that leaves the user in another state. Each says which pairs
-end differently: these and no others. ``sermo-fsm check`` tries every pair.
+end differently: these and no others. ``sermo-fsm check`` tries every pair. Where whole streams are
+explored, :mod:`sermo_fsm.proof.edges` says more roughly what may lie between two messages.
 """
 
 from collections.abc import Callable

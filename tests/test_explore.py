@@ -160,6 +160,10 @@ def test_short_streams_end_in_several_states_only_at_the_edges_that_are_declared
             Edge.DEADLINE,
             [ANSWER, outbound(2703, event("agent_done")), inbound(2704, event("heartbeat"))],
         ),
+        (
+            Edge.SAME_SIDE,
+            [HELLO, ANSWER, envelope("internal", event("handover_to_bot"), 3, "internal-3")],
+        ),
     ],
     ids=list(Edge),
 )

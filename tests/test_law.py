@@ -20,10 +20,14 @@ from sermo_fsm.pair import OPENS, RETURNS, Pair, inside
 from sermo_fsm.policy import Durations
 from sermo_fsm.proof import orders, steps
 from sermo_fsm.proof.chats import Situation, situations
+from sermo_fsm.proof.edges import Edge as Kind
+from sermo_fsm.proof.edges import edge_of
 from sermo_fsm.proof.orders import law_and_edges
 from sermo_fsm.proof.pairs import Trial, trials
-from sermo_fsm.proof.places import INBOUND, OUTBOUND, Ground
+from sermo_fsm.proof.places import INBOUND, OUTBOUND, Ground, Place
 from sermo_fsm.proof.report import Check
+from sermo_fsm.proof.scratch import Chat
+from sermo_fsm.proof.space import Node
 from tests.naive_model import NaiveChats
 
 
@@ -69,6 +73,54 @@ def test_every_exception_has_a_name_of_its_own_and_a_reason() -> None:
 def test_what_opens_in_the_exceptions_is_what_opens_by_the_rules_of_ownership() -> None:
     opens = {trigger for trigger, rules in RULES.items() if rules[0] is Rule.OPENS}
     assert opens == RETURNS | OPENS
+
+
+def node_at(place: Place) -> Node:
+    """These chats as those who explore streams see them."""
+    visits = place.visits
+    chats = [
+        Chat(
+            user=("web", "u-1"),
+            ordinal=chat.ordinal,
+            state=chat.state,
+            close_reason=chat.close_reason,
+            kept_state=chat.kept_state,
+            expires_at=chat.expires_at,
+            row_count=chat.rows,
+            effective_at="",
+            values=(),
+        )
+        for chat in (visits.closed, visits.live)
+        if chat is not None
+    ]
+    return Node(0, tuple(chats), frozenset(), (), b"")
+
+
+def test_every_exception_lies_at_an_edge_that_exploring_knows(
+    few: Sequence[tuple[Trial, Pair]],
+) -> None:
+    lie: dict[str, set[Kind | None]] = {edge.name: set() for edge in EDGES}
+    for trial, pair in few:
+        for name in covering(pair):
+            after = (*trial.inbound_first, *trial.outbound_first)
+            nodes = [node_at(reading.place) for reading in after]
+            lie[name].add(edge_of(node_at(trial.situation.place), nodes))
+    assert lie == {
+        "the last word, at the same instant": {Kind.CLOSE},
+        "agent_done, while the customer comes back": {Kind.DEADLINE, Kind.AFTER_CLOSE},
+        "client_left, around the opening by the other side": {Kind.OPENING, Kind.AFTER_CLOSE},
+        # Both are from before the live chat: no queue has them, if it keeps the order of receiving.
+        "client_left, after agent_done": {Kind.AFTER_CLOSE, None},
+        "client_left, and linger over": {Kind.CLOSE},
+        "past the deadline, and linger over": {Kind.DEADLINE},
+        "past the deadline of the chat that the other side opens": {
+            Kind.OPENING,
+            Kind.AFTER_CLOSE,
+        },
+        "lingering, while the customer opens the next chat": {Kind.AFTER_CLOSE},
+        "resumed or opened": {Kind.AFTER_CLOSE},
+        "two chats back": {Kind.DEADLINE},
+    }
 
 
 # --- counted by hand -----------------------------------------------------------------------------

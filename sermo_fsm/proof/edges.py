@@ -1,6 +1,12 @@
-"""Where the order of reading may matter after all, and why: the edges of a chat.
+"""Where the order of reading may matter to a whole stream, and why: the edges of a chat.
 
 In a live chat it never does. But where a chat begins and ends is decided by what was read so far.
+
+The exceptions in :mod:`sermo_fsm.law` are about two events alone, and exact: these pairs and no
+others. A stream goes on after the two, and what they left behind may show later or never. So here
+it is only said what lies between the two where the end was decided. Each of those exceptions lies
+at one of these edges, as long as the queues keep the order of receiving; a test holds both lists
+together.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,19 +23,21 @@ __all__ = ["REASONS", "Edge", "Fork", "edge_of"]
 
 
 class Edge(StrEnum):
-    """What of a chat lies between two messages whose order mattered."""
+    """What lies between two messages whose order mattered."""
 
     OPENING = "opening"
     CLOSE = "close"
     AFTER_CLOSE = "after the close"
     DEADLINE = "deadline"
+    SAME_SIDE = "same side"
 
 
 REASONS: Final[Mapping[Edge, str]] = {
-    Edge.OPENING: "a message that opens no chat finds none where it is read first, and is a stray",
+    Edge.OPENING: "what is read first says from when the chat is; or it opens none, and is a stray",
     Edge.CLOSE: "closed is final: what is read after the close can move the chat no more",
     Edge.AFTER_CLOSE: "what is read first decides where and with whom the next chat begins",
     Edge.DEADLINE: "what is not the customer's proves nothing of a deadline, and may go before it",
+    Edge.SAME_SIDE: "both serve, on two queues: the law is about the customer's and one of theirs",
 }
 """Every edge at which the end may depend on the order of reading. There is no other."""
 
@@ -57,10 +65,13 @@ class Fork:
         return f"{self.edge or 'live'}: {again}{self.one.trigger}, {other}"
 
 
-def edge_of(before: Node, after: Iterable[Node], *, again: bool) -> Edge | None:
+def edge_of(
+    before: Node, after: Iterable[Node], *, again: bool = False, same_side: bool = False
+) -> Edge | None:
     """What lies between the database *before* two steps, and those *after* one or both.
 
-    Where one of them comes *again*, only a deadline may.
+    Where one of them comes *again*, only a deadline may. Where both serve, on the *same side*,
+    nothing has to.
     """
     if not before.chats:
         return None if again else Edge.OPENING
@@ -74,7 +85,7 @@ def edge_of(before: Node, after: Iterable[Node], *, again: bool) -> Edge | None:
         if chat.ordinal == live.ordinal and chat.state == State.CLOSED
     ]
     if not closed:
-        return None
+        return Edge.SAME_SIDE if same_side else None
     if any(chat.kept_state for chat in closed):
         return Edge.DEADLINE
     return None if again else Edge.CLOSE

@@ -181,11 +181,20 @@ class Graph:
                 if one is not None and those != these:
                     after = {there, elsewhere, self._then(there, other), self._then(elsewhere, one)}
                     again = place[0] == there[0] and isinstance(one, Delivery)
-                    edge = edge_of(self.node(place), map(self.node, after), again=again)
+                    edge = edge_of(
+                        self.node(place),
+                        map(self.node, after),
+                        again=again,
+                        same_side=not again and _serves(one) and _serves(other),
+                    )
                     yield place, Fork(edge, one, other, again=again), [*those, *these]
 
     def _then(self, place: Place, step: Step | None) -> Place:
         return next((to for one, to in self.onward[place] if one == step), place)
+
+
+def _serves(step: Step | None) -> bool:
+    return isinstance(step, Delivery) and step.direction is not Direction.INBOUND
 
 
 def _numbered(steps: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from itertools import chain, combinations, product
+from itertools import chain, combinations, permutations, product
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -172,12 +172,22 @@ def short_streams() -> Iterator[Stream]:
 
     A second lies between one and the next. Then those in which the customer is away once, and
     those of two and two messages: of the kinds that open, close, resume or keep from closing.
+    Last those with a handover on a queue of its own.
     """
     for lengths in ((1, 2), (2, 1)):
         yield from _streams(_INBOUND, _OUTBOUND, lengths)
         for away in (1, 2):
             yield from _streams(_INBOUND, _OUTBOUND[:4], lengths, away)
     yield from _streams(_INBOUND[:3], _OUTBOUND[:4], (2, 2))
+    three = (
+        (Direction.INBOUND, _INBOUND[:3]),
+        (Direction.OUTBOUND, _OUTBOUND[:4]),
+        (Direction.INTERNAL, _OUTBOUND[-2:]),
+    )
+    for queues in permutations(three):
+        yield from _each(
+            _one_of_each(*queue, _BEGIN + place * _SECOND) for place, queue in enumerate(queues)
+        )
 
 
 def _streams(
@@ -197,8 +207,12 @@ def _streams(
             else _one_of_each(Direction.OUTBOUND, outbound, at)
             for place, at in enumerate(times)
         ]
-        for deliveries in product(*choices):
-            yield Stream.of(", ".join(map(str, deliveries)), deliveries)
+        yield from _each(choices)
+
+
+def _each(choices: Iterable[list[Delivery]]) -> Iterator[Stream]:
+    for deliveries in product(*choices):
+        yield Stream.of(", ".join(map(str, deliveries)), deliveries)
 
 
 @cache
