@@ -32,9 +32,12 @@ class Someone:
     name: str | None = field(default=None, eq=False)
 
     def __str__(self) -> str:
+        if self.id in _ROLES:  # an agent may be called "customer", but must not look like one
+            return f"“{self.id}”"
         return self.id or self.role.value
 
 
+_ROLES: Final = frozenset(role.value for role in Role)
 _CUSTOMER: Final = Someone(Role.CUSTOMER)
 _BOT: Final = Someone(Role.BOT)
 _PLATFORM: Final = Someone(Role.PLATFORM)
@@ -65,7 +68,7 @@ class Cast:
         if row.direction is Direction.INBOUND:
             return _CUSTOMER
         if trigger is Trigger.AGENT_TEXT:
-            return _agent_of(row)
+            return self._known(_agent_of(row))
         if trigger in (Trigger.AGENT_DONE, Trigger.HANDOVER_TO_BOT) and self.in_charge:
             return self.in_charge
         return _SENDERS.get(trigger or Trigger.UNKNOWN, _PLATFORM)
@@ -83,12 +86,16 @@ class Cast:
             case State.QUEUED:
                 return Cast(_PLATFORM)
             case State.WITH_AGENT:
-                agent = _agent_of(row)
-                if agent == self.in_charge and agent.name is None:
-                    agent = self.in_charge  # the name that an earlier row told
+                agent = self._known(_agent_of(row))
                 return Cast(agent, agent)
             case _:
                 return evolve(self, in_charge=None)
+
+    def _known(self, agent: Someone) -> Someone:
+        """With the name that an earlier row told, while the agent has the chat."""
+        if self.in_charge is None or agent != self.in_charge or agent.name is not None:
+            return agent
+        return self.in_charge
 
 
 def _agent_of(row: HistoryRow) -> Someone:

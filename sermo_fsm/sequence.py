@@ -98,7 +98,8 @@ class _Scene:
         odd = f"{entry.odd}: " if entry.odd else ""
         lines = wrap(_cropped(entry.what, _WHAT_CHARACTERS), _LINE_CHARACTERS)
         what = odd + "<br/>".join(map(_quoted, lines))
-        parts = [what, f"{time}, +{length_view(entry.clock)}"]
+        times = [time, f"+{length_view(entry.clock)}", entry.received_earlier]
+        parts = [what, ", ".join(filter(None, times))]
         if entry.said is not None:
             parts.insert(1, _speech(entry.said))
         yield f"    {who}{_ARROWS.get(entry.outcome, '->>')}{whom}: {'<br/>'.join(parts)}"

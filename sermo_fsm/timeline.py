@@ -6,7 +6,7 @@ Quiet events wrote no row, so they are not told.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from attrs import evolve, frozen
@@ -36,6 +36,8 @@ class Entry:
     Attributes:
         seq: Its number in the history.
         at: Its effective time.
+        received: When it was received, which may be earlier: its queue was read late. None for
+            what the clock does.
         since_opening: How long after the chat opened that was.
         pause: How long after the row before.
         what: In a few words, without what was said.
@@ -47,6 +49,7 @@ class Entry:
 
     seq: int
     at: datetime
+    received: datetime | None
     since_opening: timedelta
     pause: timedelta
     trigger: Trigger
@@ -65,6 +68,16 @@ class Entry:
         """The time since the opening as a clock shows it, which knows no parts of a second."""
         opened = self.at - self.since_opening
         return self.at.replace(microsecond=0) - opened.replace(microsecond=0)
+
+    @property
+    def received_earlier(self) -> str | None:
+        """When it was received, where that is not the time that it is told at; in UTC."""
+        at = self.at.astimezone(UTC).replace(microsecond=0)
+        received = (self.received or at).astimezone(UTC).replace(microsecond=0)
+        if received == at:
+            return None
+        day = "" if received.date() == at.date() else f"{received:%Y-%m-%d} "
+        return f"received {day}{received:%H:%M:%S}"
 
     @property
     def moved(self) -> bool:
@@ -134,6 +147,7 @@ def tell(
         yield Entry(
             seq=row.seq or 0,
             at=row.effective_at,
+            received=row.received_at,
             since_opening=row.effective_at - session.opened_at,
             pause=row.effective_at - before,
             trigger=trigger,
@@ -205,6 +219,7 @@ def entry_view(entry: Entry) -> dict[str, Any]:
     return {
         "seq": entry.seq,
         "at": time_view(entry.at),
+        "receivedAt": time_view(entry.received),
         "sinceOpening": entry.since_opening / timedelta(seconds=1),
         "pause": entry.pause / timedelta(seconds=1),
         "who": _view(entry.who),

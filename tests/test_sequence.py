@@ -245,6 +245,11 @@ def test_midnight_is_named_without_a_pause() -> None:
     assert "    Note over C: 2026-03-02\n" in mermaid(session, rows)
 
 
+def test_what_was_read_late_says_when_it_was_received() -> None:
+    session, rows = chat(inbound(0, text()), inbound(60, text()), outbound(5, text(agent=BOT)))
+    assert "    B->>C: writes<br/>12:01:00, +1 min, received 12:00:05\n" in mermaid(session, rows)
+
+
 def test_a_chat_that_goes_on_from_another_says_so() -> None:
     session, rows = chat(inbound(0, text()), inbound(1801, text()))
     assert session.resumed

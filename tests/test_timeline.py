@@ -179,6 +179,35 @@ def test_an_agent_without_a_name_is_known_by_the_id() -> None:
     assert (entry.who, entry.who.name) == (Someone(Role.AGENT, "x1"), None)
 
 
+def test_a_name_that_was_told_once_is_that_of_the_next_text_too() -> None:
+    nameless = outbound(30, text("Hej", agent={"id": ANDERS["id"], "type": "human"}))
+    after_another = outbound(40, text("Hej", agent=BEATA))
+    entries = told(WHOLE[6], nameless, after_another, nameless, bodies=True)
+    assert [entry.who.name for entry in entries] == [ANDERS["name"]] * 2 + [BEATA["name"], None]
+
+
+def test_an_agent_who_is_called_what_we_call_somebody_is_no_such() -> None:
+    (entry,) = told(outbound(0, text("Hej", agent={"id": "customer", "type": "human"})))
+    assert words(entry) == "“customer” → customer: writes"
+
+
+def test_what_was_read_late_says_when_it_was_received() -> None:
+    night = 12 * 3600
+    entries = told(
+        inbound(night - 60, text()),
+        inbound(night - 10.1, text()),
+        outbound(night - 30, text(agent=ANDERS)),
+        outbound(night - 10.2, text(agent=ANDERS)),  # in the same second
+        inbound(night, text()),
+        outbound(night - 1, text(agent=ANDERS)),
+        sweep=night + 9999,
+    )
+    assert [entry.received_earlier for entry in entries] == [
+        *(None, None, "received 23:59:30", None, None),
+        *("received 2026-03-01 23:59:59", None),
+    ]
+
+
 def test_what_was_erased_is_shown_as_such_and_the_facts_stay() -> None:
     session, rows = chat(*WHOLE, sweep=None)
     erased = [attrs.evolve(row, event=None) for row in rows]
@@ -302,6 +331,7 @@ def test_json_has_an_object_for_each_row(db: str) -> None:
     assert found[6] == {
         "seq": 7,
         "at": "2026-03-01T12:13:20.000Z",
+        "receivedAt": "2026-03-01T12:13:20.000Z",
         "sinceOpening": 800.0,
         "pause": 778.0,
         "who": {"role": "agent", "id": "anan01", "name": None},

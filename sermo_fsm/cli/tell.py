@@ -36,6 +36,9 @@ _NAMED: Final = {".mmd": "mermaid", ".mermaid": "mermaid", ".txt": "text"}
       sermo-fsm timeline --session 5f2c0f2e-... --bodies
       sermo-fsm timeline --session 5f2c0f2e-... -o chat.mmd
 
+    Earlier chats of a user are listed by "sermo-fsm sessions --user ID".  A row that was read late
+    stands where it was read, and says when it was received.
+
     What was said, and what agents are called, is left out unless it is asked for.  Heartbeats and
     the like leave no trace of their own, so they are not told.  Mermaid draws no text of more than
     50 000 characters: of a long chat a diagram has the first rows, and says how many more there
@@ -158,7 +161,8 @@ def _line(entry: Entry, head: str) -> Text:
     line.append(" " * (_PAIR + 2 - len(who) - len(whom) - len(" → ")))
     if entry.odd is not None:
         line.append_text(outcome_word(entry.odd)).append(": ")
-    return line.append_text(word(entry.what))
+    line.append_text(word(entry.what))
+    return line.append(f" ({late})" if (late := entry.received_earlier) else "", "dim")
 
 
 def _move(entry: Entry) -> Text:
