@@ -8,8 +8,9 @@ from typing import Any
 
 import attrs
 import pytest
+from rich.cells import cell_len
 
-from sermo_fsm import ChatEngine, ChatSession, HistoryRow
+from sermo_fsm import ChatEngine, ChatSession, HistoryRow, Policy
 from sermo_fsm.cast import Role, Someone
 from sermo_fsm.cli import main
 from sermo_fsm.events import Trigger
@@ -296,7 +297,7 @@ def test_a_chat_over_midnight_days_and_hours_says_so(tmp_path: Path) -> None:
     lines = sermo("timeline", "web", USER, "--db", url).stdout.splitlines()
     assert "   2026-03-02 (UTC)" in lines
     assert "2  13:06:40   +1:06:40  bot → customer           writes" in lines
-    assert "3  13:00:00  +1d 01:00  bot → customer           writes" in lines
+    assert "3  13:00:00    +1d 01h  bot → customer           writes" in lines
     assert lines[-1] == "   not closed: bot"
 
 
@@ -315,6 +316,22 @@ def test_a_chat_that_goes_on_from_another_names_it(tmp_path: Path) -> None:
     assert resumed[2] == f"goes on from session {first.previous_session_id}, closed by idle"
     after = sermo("timeline", "web", USER, "--db", url).stdout.splitlines()
     assert after[2] == f"comes after session {first.session_id}, closed by client_left"
+
+
+def test_the_columns_stay_where_they_are_whatever_is_in_them(tmp_path: Path) -> None:
+    url = url_of(tmp_path / "chats.db")
+    ids = ("a2", "漢字漢字漢字漢字", "an agent with a long id", "\x1b[2J", "e\u0301" * 12)
+    forever = Policy(idle_timeout=None)
+    with ChatEngine(url, policy=forever) as engine:
+        engine.migrate()
+        for number, agent_id in enumerate(ids):
+            agent = {"id": agent_id, "type": "human"}
+            engine.handle("outbound", text(agent=agent), received_at=at(number * 1e7))
+    shown = sermo("timeline", "web", USER, "--db", url).stdout.splitlines()
+    texts = [line for line in shown if line.endswith("writes")]
+    assert len(texts) == len(ids)
+    assert len({cell_len(line) for line in texts}) == 1
+    assert texts[-1].startswith("5  11:06:40  +462d 23h  ")
 
 
 @pytest.mark.parametrize(
@@ -428,6 +445,47 @@ def test_on_a_terminal_it_has_colours_and_nobody_writes_an_escape(
     for shown in (screen.plain, sermo("timeline", "web", USER, "--bodies", "--db", url).stdout):
         assert not [char for char in shown if char < " " and char != "\n"]
         assert "\u202e" not in shown
+
+
+def test_what_was_said_is_folded_below_where_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = url_of(tmp_path / "chats.db")
+    with ChatEngine(url) as engine:
+        engine.migrate()
+        engine.handle("outbound", text("漢字 och ord " * 20 + "\n\nslut", agent=ANDERS))
+    whole = sermo("timeline", "web", USER, "--bodies", "--db", url).stdout
+    assert max(map(len, whole.splitlines())) > 200
+    for columns, most in ((60, 60), (10, 26)):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        screen = Terminal()
+        with redirect_stdout(screen), pytest.raises(SystemExit):
+            main(["timeline", "web", USER, "--bodies", "--db", url])
+        folded = [line for line in screen.plain.splitlines() if line.startswith(" " * 6)]
+        assert max(map(cell_len, folded)) <= most
+        assert "".join("".join(folded).split()) == (
+            "AndersAndersson:" + "漢字ochord" * 20 + "AndersAndersson:" * 2 + "slut"
+        )
+
+
+def test_only_what_is_beside_the_point_is_dim(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    url = url_of(tmp_path / "chats.db")
+    with ChatEngine(url) as engine:
+        engine.migrate()
+        engine.handle("inbound", text(), received_at=at(0))
+        engine.handle("inbound", event("client_left"), received_at=at(1))
+    screen = Terminal()
+    with redirect_stdout(screen), pytest.raises(SystemExit):
+        main(["timeline", "web", USER, "--db", url])
+    row, move, *_ = screen.getvalue().splitlines()[2:]
+    assert row.endswith("\x1b[34mbot\x1b[0m           writes")
+    assert "\x1b[1mcustomer\x1b[0m" in row
+    assert "\x1b[0mnew chat → \x1b[34mbot\x1b[0m" in move
+    assert "closed\x1b[0m: the customer left the chat" in screen.getvalue()
 
 
 def test_a_lone_half_of_a_character_goes_into_a_file_as_its_escape(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from sermo_fsm.events import Direction
 from sermo_fsm.machine import State
 from sermo_fsm.session import ChatSession, HistoryRow
 
-__all__ = ["Sheet"]
+__all__ = ["Sheet", "cropped"]
 
 _ROWS_AT_ONCE: Final = 200  # lines are aligned with each other: this many rows are kept for it
 # The columns on a terminal, and what each may be cropped to. What was said is cropped before that.
@@ -65,7 +65,7 @@ class _Row:
         """One line; more of them only where *room* is too little for all that is to be seen."""
         line, gap = Text(), ""
         for cell, width in zip(self.cells, widths, strict=True):
-            shown = Text(_cropped(cell.plain, width), cell.style, spans=cell.spans)
+            shown = Text(cropped(cell.plain, width), cell.style, spans=cell.spans)
             if line and line.cell_len + len(gap) + shown.cell_len > room:
                 yield line
                 line, gap = Text(), "  "
@@ -82,7 +82,7 @@ class _Row:
         yield line
 
 
-def _cropped(text: str, most: int) -> str:
+def cropped(text: str, most: int) -> str:
     """*text* without its middle, so that it is at most so wide."""
     short, kept = text, most
     while cell_len(short) > most:

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Final
 
 import click
+from rich.console import Console
 from rich.text import Text
 
-from sermo_fsm.cast import Role
+from sermo_fsm.cast import Role, Someone
 from sermo_fsm.cli.files import whole_file
 from sermo_fsm.cli.named import NamedChat, chat_options
 from sermo_fsm.cli.options import database_option, json_option, limit_option, output_option
+from sermo_fsm.cli.sheet import cropped
 from sermo_fsm.cli.shell import Shell, print_json_items
-from sermo_fsm.cli.terminal import Page, outcome_word, state_word, word
+from sermo_fsm.cli.terminal import Page, clean, console_on, outcome_word, state_word, word
 from sermo_fsm.machine import State
 from sermo_fsm.sequence import mermaid
 from sermo_fsm.session import ChatSession, HistoryRow
@@ -102,12 +104,14 @@ def _write(
     if kind == "mermaid":
         page.stream.write(mermaid(session, rows, bodies=bodies))
         return
-    for line in _lines(session, tell(session, rows, bodies=bodies)):
+    console = console_on(page.stream) if page.watched else None
+    for line in _lines(session, tell(session, rows, bodies=bodies), console):
         line.rstrip()
         page.say(line)
 
 
 _WIDEST_ID: Final = 12
+_NARROWEST: Final = 20
 _PAIR: Final = _WIDEST_ID + len(" → ") + len(Role.CUSTOMER)
 _OF_ROLE: Final = {
     Role.CUSTOMER: "bold",
@@ -118,8 +122,13 @@ _OF_ROLE: Final = {
 }
 
 
-def _lines(session: ChatSession, entries: Iterable[Entry]) -> Iterator[Text]:
-    """As people read it; one entry is kept, however many there are."""
+def _lines(
+    session: ChatSession, entries: Iterable[Entry], console: Console | None
+) -> Iterator[Text]:
+    """As people read it; one entry is kept, however many there are.
+
+    What was said is folded to the width of the *console*, where somebody watches.
+    """
     numbers = len(str(session.rows))
     margin = " " * (numbers + 2)
     yield from _heading(session)
@@ -131,16 +140,23 @@ def _lines(session: ChatSession, entries: Iterable[Entry]) -> Iterator[Text]:
         if today != day:
             yield word(f"{margin}{today} (UTC)", "dim")
         yield _line(entry, f"{entry.seq:>{numbers}}  {time}")
-        for line in (entry.said or "").splitlines():
-            speaker = f"{entry.who.name}: " if entry.who.name else ""
-            yield Text(f"{margin}{margin}").append_text(word(speaker, "dim")).append(word(line))
+        yield from _said(entry, margin * 2, console)
         if entry.moved:
-            yield word(f"{margin}── ", "dim").append_text(_move(entry)).append(" ──", "dim")
+            yield Text.assemble((f"{margin}── ", "dim"), _move(entry), (" ──", "dim"))
         day, told = today, told + 1
     if (left := session.rows - told) > 0:
         yield word(f"{margin}… and {left} more {'row' if left == 1 else 'rows'}", "dim")
     elif session.live:
         yield Text(f"{margin}not closed: ").append_text(state_word(session.state))
+
+
+def _said(entry: Entry, margin: str, console: Console | None) -> Iterator[Text]:
+    speaker = word(f"{entry.who.name}: " if entry.who.name else "", "dim")
+    for line in (entry.said or "").splitlines():
+        said = Text.assemble(speaker, word(line))
+        room = max(console.width - len(margin), _NARROWEST) if console else 0
+        for part in said.wrap(console, room) if console else [said]:
+            yield Text.assemble(margin, part)
 
 
 def _heading(session: ChatSession) -> Iterator[Text]:
@@ -154,32 +170,28 @@ def _heading(session: ChatSession) -> Iterator[Text]:
 
 
 def _line(entry: Entry, head: str) -> Text:
-    line = word(f"{head}  {_since(entry):>9}  ", "dim")
-    who, whom = _cropped(str(entry.who)), _cropped(str(entry.whom))
-    line.append_text(word(who, _OF_ROLE[entry.who.role])).append(" → ", "dim")
-    line.append_text(word(whom, _OF_ROLE[entry.whom.role]))
-    line.append(" " * (_PAIR + 2 - len(who) - len(whom) - len(" → ")))
+    pair = Text.assemble(_name(entry.who), (" → ", "dim"), _name(entry.whom))
+    pair.pad_right(_PAIR - pair.cell_len)
+    line = Text.assemble((f"{head}  {_since(entry):>9}  ", "dim"), pair, "  ")
     if entry.odd is not None:
         line.append_text(outcome_word(entry.odd)).append(": ")
     line.append_text(word(entry.what))
     return line.append(f" ({late})" if (late := entry.received_earlier) else "", "dim")
 
 
+def _name(someone: Someone) -> Text:
+    return Text(cropped(clean(str(someone)), _WIDEST_ID), _OF_ROLE[someone.role])
+
+
 def _move(entry: Entry) -> Text:
     before, _, after = move(entry).partition(" → ")
     state, colon, why = after.partition(":")
-    target = state_word(State(state)).append(colon + why)
-    return word(before).append(" → ").append_text(target)
+    return Text.assemble(before, " → ", state_word(State(state)), colon + why)
 
 
 def _since(entry: Entry) -> str:
     seconds = int(entry.clock.total_seconds())
     minutes, hours, days = seconds // 60 % 60, seconds // 3600 % 24, seconds // 86400
     if days:
-        return f"+{days}d {hours:02}:{minutes:02}"
+        return f"+{days}d {hours:02}h"
     return f"+{hours}:{minutes:02}:{seconds % 60:02}" if hours else f"+{minutes}:{seconds % 60:02}"
-
-
-def _cropped(text: str) -> str:
-    half = _WIDEST_ID // 2
-    return text if len(text) <= _WIDEST_ID else f"{text[:half]}…{text[1 - half :]}"
