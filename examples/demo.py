@@ -242,7 +242,8 @@ def outlook(console: Console) -> None:
     for line in (
         f"{command}/sermo-fsm ingest {examples}/*.jsonl",
         f"{command}/sermo-fsm sessions",
-        f"{command}/sermo-fsm history comviq-web 3f0b7c52-6a1e-4d0f-9b8e-51c7a2d4e690",
+        f"{command}/sermo-fsm timeline comviq-web 3f0b7c52-6a1e-4d0f-9b8e-51c7a2d4e690",
+        f"{command}/sermo-fsm diagram --traffic -o traffic.svg",
         f"{command}/sermo-fsm --help",
     ):
         console.print(Text(f"  {line}"), soft_wrap=True)

@@ -262,6 +262,16 @@ def test_in_a_checkout_the_pictures_of_the_examples_are_compared_too(here: Path)
     assert line == "FAILED diagrams/2-transfer.svg: missing; make docs"
 
 
+def test_the_traffic_in_the_folder_is_that_of_all_examples(here: Path) -> None:
+    files = sorted((CHECKOUT / "examples").glob("*.jsonl"))
+    assert sermo("ingest", *files).exit_code == 0
+    assert sermo("sweep", "--up-to", "2026-03-06T19:10:00Z").exit_code == 0
+    for theme, name in (("light", "traffic.svg"), ("dark", "traffic-dark.svg")):
+        result = sermo("diagram", "--traffic", "-o", here / name, "--theme", theme)
+        assert result.exit_code == 0
+        assert (here / name).read_bytes() == (CHECKOUT / "diagrams" / name).read_bytes()
+
+
 def test_a_file_can_be_compared_with_any_drawing(here: Path) -> None:
     (here / "a.svg").write_bytes(drawn("svg", "dark", loops=True))
     options = ("-o", "a.svg", "--theme", "dark")

@@ -145,7 +145,7 @@ def test_links_lead_somewhere() -> None:
 
 def test_pictures_are_there_for_light_pages_and_for_dark_ones_and_say_what_they_show() -> None:
     pictures = re.findall(r"<picture>(.*?)</picture>", TEXT, re.DOTALL)
-    assert len(pictures) == 2
+    assert len(pictures) == 3
     for picture in pictures:
         (dark,), (light,) = (re.findall(rf' {name}="(.*?)"', picture) for name in ("srcset", "src"))
         assert dark == light.replace(".svg", "-dark.svg")

@@ -41,6 +41,11 @@ def path() -> str:
     return _picture("3-still-there", "The states of a chat, with the path of one chat on them")
 
 
+def traffic() -> str:
+    """Where all chats go, likewise."""
+    return _picture("traffic", "The states of a chat, with how many chats went each way")
+
+
 def _picture(name: str, words: str) -> str:
     light, dark = f"diagrams/{name}.svg", f"diagrams/{name}-dark.svg"
     lines = (
@@ -80,7 +85,12 @@ def _words(cell: Cell) -> str:
     return f"{cell.effect} {cell.to}{' ¹' if cell.guard else ''}"
 
 
-PARTS: Final[Mapping[str, Callable[[], str]]] = {"diagram": diagram, "path": path, "table": table}
+PARTS: Final[Mapping[str, Callable[[], str]]] = {
+    "diagram": diagram,
+    "table": table,
+    "path": path,
+    "traffic": traffic,
+}
 
 
 def _part(found: re.Match[str]) -> str:

@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
 from sermo_fsm.diagram import render
+from sermo_fsm.drawing import Drawing
 from sermo_fsm.engine import ChatEngine
-from sermo_fsm.overlays import path_drawing
+from sermo_fsm.overlays import path_drawing, traffic_drawing
 from sermo_fsm.sequence import mermaid
 from sermo_fsm.session import ChatSession, HistoryRow
 from sermo_fsm.walk import walk_of
@@ -18,6 +20,9 @@ __all__ = ["example_files"]
 
 _Told = tuple[ChatSession, Sequence[HistoryRow]]
 """The last chat of an example, and its history."""
+
+_Expected = Mapping[str, Mapping[str, Any]]
+"""What ``expected.json`` says about each example."""
 
 
 def _path(told: _Told, theme: str) -> str:
@@ -33,6 +38,9 @@ _PICTURES: Final[Mapping[str, Callable[[_Told], str]]] = {
 }
 """For each example: how a file is called behind the name of the example, and what is in it."""
 
+_TRAFFIC: Final = {"traffic.svg": "light", "traffic-dark.svg": "dark"}
+"""Of all examples together."""
+
 
 def example_files(folder: Path) -> dict[str, Callable[[], bytes]]:
     """The pictures of the examples in *folder*, and what makes each; none where it is none of ours.
@@ -43,29 +51,47 @@ def example_files(folder: Path) -> dict[str, Callable[[], bytes]]:
         expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    return dict(_files(folder, expected))
+    return {**dict(_files(folder, expected)), **dict(_traffic(folder, expected))}
 
 
-def _files(
-    folder: Path, expected: Mapping[str, Mapping[str, Any]]
-) -> Iterator[tuple[str, Callable[[], bytes]]]:
+def _files(folder: Path, expected: _Expected) -> Iterator[tuple[str, Callable[[], bytes]]]:
     for name, about in expected.items():
-        play = cache(_player(folder / name, about["sweepUpTo"]))
+        play = cache(_player(folder, {name: about}))
         for ending, draw in _PICTURES.items():
             yield Path(name).stem + ending, _drawn(play, draw)
 
 
-def _player(path: Path, sweep_up_to: str | None) -> Callable[[], _Told]:
+def _player(folder: Path, examples: _Expected) -> Callable[[], _Told]:
     def play() -> _Told:
-        with ChatEngine("sqlite://") as engine:
-            engine.migrate()
-            engine.handle_many(path.read_bytes().splitlines())
-            if sweep_up_to is not None:
-                engine.sweep(datetime.fromisoformat(sweep_up_to))
+        with _played(folder, examples) as engine:
             session = next(engine.sessions())  # the one that opened last
             return session, list(engine.history(session.session_id))
 
     return play
+
+
+def _traffic(folder: Path, expected: _Expected) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    @cache
+    def drawing() -> Drawing:
+        with _played(folder, expected) as engine:
+            return traffic_drawing(engine.traffic())
+
+    def draw(theme: str) -> bytes:
+        return render(drawing(), "svg", theme).encode()
+
+    for name, theme in _TRAFFIC.items():
+        yield name, partial(draw, theme)
+
+
+@contextmanager
+def _played(folder: Path, examples: _Expected) -> Iterator[ChatEngine]:
+    with ChatEngine("sqlite://") as engine:
+        engine.migrate()
+        for name, about in examples.items():
+            engine.handle_many((folder / name).read_bytes().splitlines())
+            if (up_to := about["sweepUpTo"]) is not None:
+                engine.sweep(datetime.fromisoformat(up_to))
+        yield engine
 
 
 def _drawn(play: Callable[[], _Told], draw: Callable[[_Told], str]) -> Callable[[], bytes]:
