@@ -61,6 +61,17 @@ def open_to_read(url: str | sa.URL) -> sa.Engine:
     return engine
 
 
+_NEEDS: Final = {
+    "psycopg": "pip install 'sermo-fsm[postgresql]'",
+    "pymysql": "pip install 'sermo-fsm[mysql]'",
+    "aiosqlite": "pip install 'sermo-fsm[async]'",
+    "asyncmy": "pip install 'sermo-fsm[async]'",
+    "psycopg2": "say postgresql+psycopg://",
+    "MySQLdb": "say mysql+pymysql://",
+}
+"""What to do where a driver is not installed; the last two are no extras of ours."""
+
+
 def open_by(
     create: Callable[..., Any], url: str | sa.URL, plain: Callable[[Any], sa.Engine]
 ) -> Any:
@@ -89,7 +100,9 @@ def open_by(
         raise InvalidArgument("url", wanted=wanted, got="something else") from None
     except ModuleNotFoundError as error:
         wanted = "a database URL whose driver is installed"
-        raise InvalidArgument("url", wanted=wanted, got=f"no module {error.name}") from None
+        needs = _NEEDS.get(error.name or "")
+        got = f"no module {error.name}" + (f"; {needs}" if needs else "")
+        raise InvalidArgument("url", wanted=wanted, got=got) from None
     driver.adopt(plain(engine))
     driver.prepare(plain(engine))
     return engine

@@ -547,7 +547,7 @@ class TestWhatIsRefusedInWords:
 
     def test_a_driver_that_is_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "aiosqlite", None)
-        with pytest.raises(InvalidArgument, match="no module aiosqlite"):
+        with pytest.raises(InvalidArgument, match=r"no module aiosqlite; pip .*\[async\]"):
             AsyncChatEngine("sqlite+aiosqlite://")
 
     def test_an_installation_without_the_extra(self) -> None:

@@ -1,5 +1,6 @@
 """What every database sees to by itself, and what it says becomes; engines of the host's."""
 
+import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,23 @@ def test_a_url_that_is_none_of_ours_is_refused_without_its_password(
     with pytest.raises(InvalidArgument, match=complaint) as caught:
         ChatEngine(url)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "module", "remedy"),
+    [
+        ("postgresql+psycopg://host/db", "psycopg", r"pip install 'sermo-fsm\[postgresql\]'"),
+        ("mysql+pymysql://host/db", "pymysql", r"pip install 'sermo-fsm\[mysql\]'"),
+        ("postgresql+psycopg2://host/db", "psycopg2", r"say postgresql\+psycopg://"),
+        ("mysql://host/db", "MySQLdb", r"say mysql\+pymysql://"),
+    ],
+)
+def test_a_driver_that_is_not_installed_comes_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, url: str, module: str, remedy: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InvalidArgument, match=rf"no module {module}; {remedy}[\"']$"):
+        ChatEngine(url)
 
 
 def test_an_engine_of_another_database_is_refused_in_words(
