@@ -384,10 +384,17 @@ def test_nobody_is_4_and_null(db: str, tmp_path: Path) -> None:
         ["web", USER, "--json", "--format", "text"],
         ["web", USER, "--json", "-o", "x.mmd"],
         ["web", USER, "--format", "svg"],
+        ["web", USER, "-o", "chat.svg"],
+        ["web", USER, "-o", "chat.PNG", "--format", "text"],
     ],
 )
-def test_wrong_usage_is_2(db: str, arguments: list[str]) -> None:
+def test_wrong_usage_is_2(
+    db: str, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = {*tmp_path.iterdir()}
     assert sermo("timeline", *arguments, "--db", db).exit_code == 2
+    assert {*tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize(

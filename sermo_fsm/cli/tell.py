@@ -15,6 +15,7 @@ from sermo_fsm.cast import Role, Someone
 from sermo_fsm.cli.files import whole_file
 from sermo_fsm.cli.named import NamedChat, chat_options
 from sermo_fsm.cli.options import database_option, json_option, limit_option, output_option
+from sermo_fsm.cli.pictures import format_of
 from sermo_fsm.cli.sheet import cropped
 from sermo_fsm.cli.shell import Shell, print_json_items
 from sermo_fsm.cli.terminal import Page, clean, console_on, outcome_word, state_word, word
@@ -27,6 +28,7 @@ from sermo_fsm.views import length_view
 __all__ = ["timeline"]
 
 _FORMATS: Final = ("text", "mermaid")
+_DRAWN: Final = ("svg", "png", "dot")
 _NAMED: Final = {".mmd": "mermaid", ".mermaid": "mermaid", ".txt": "text"}
 
 
@@ -79,6 +81,8 @@ def timeline(  # noqa: PLR0913 - one for each thing to ask by
     if as_json and (kind or path):
         raise click.UsageError("--json goes with neither --format nor --output")
     path = None if path == Path("-") else path
+    if path is not None and format_of(path) in _DRAWN:
+        raise click.UsageError(f"{path} is named like a picture; a timeline is text or mermaid")
     kind = kind or (path and _NAMED.get(path.suffix.lower())) or _FORMATS[0]
     which = NamedChat(platform, user, session_id)
     with shell.engine() as engine:
