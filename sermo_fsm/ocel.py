@@ -88,7 +88,7 @@ def write_ocel(
         stories: As :meth:`~sermo_fsm.ChatEngine.stories` gives them.
         write: Takes the text, bit by bit.
         users: With the ids of users.
-        partial: Earlier chats of the same customers may be missing in *stories*.
+        partial: Earlier chats of the same customers may be missing in *stories*, or come later.
     """
     write(f'{{"eventTypes": {_types((name, _EVENT_ATTRIBUTES) for name in Trigger)},\n')
     write(f'"objectTypes": {_types(_OBJECT_TYPES.items())},\n"events": [')
@@ -134,9 +134,9 @@ class _Ocel:
                 about.append((platform, "on"))
             self.event(self.comma + json.dumps(_event(session, row, who, about)))
             self.comma = ",\n"
-        known = session.ordinal > 1 and (not self.partial or customer in self.customers)
+        known = customer in self.customers if self.partial else session.ordinal > 1
         relations = [(customer, "of"), (platform, "on")]
-        if known:
+        if known and session.ordinal > 1:
             qualifier = "resumes" if session.resumed else "after"
             relations.append((f"chat:{session.previous_session_id}", qualifier))
         self.spool(f'], "relationships": {json.dumps(_relations(relations))}}},\n')

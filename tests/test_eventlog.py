@@ -257,6 +257,27 @@ def test_of_a_part_nothing_points_to_what_is_not_there(tmp_path: Path) -> None:
     assert whole(ocel_of(tmp_path / "all.json", everything, partial=True))
 
 
+def test_a_chat_that_opened_before_the_one_it_comes_after_is_in_a_whole_log(tmp_path: Path) -> None:
+    """Opened by what was received late: the one before was left before it opened."""
+    url = url_of(tmp_path / "chats.db")
+    with ChatEngine(url) as engine:
+        engine.migrate()
+        engine.handle("outbound", text(agent=ANDERS), received_at=at(10))
+        engine.handle("inbound", event("client_left"), received_at=at(5))
+        engine.handle("inbound", text(), received_at=at(7))
+        told = [*engine.stories()]
+    assert [session.opened_at for session in dict.fromkeys(one for one, _ in told)] == [
+        at(10),
+        at(7),
+    ]
+    for some in (told, told[::-1]):
+        assert len(whole(ocel_of(tmp_path / "chats.json", some, partial=True))) == 5
+    path = tmp_path / "early.json"
+    options = ("--format", "ocel", "-o", path, "--until", at(8).isoformat(), "--db", url)
+    assert sermo("export", "history", *options).exit_code == 0
+    assert len(whole(json.loads(path.read_text("utf-8")))) == 3
+
+
 # --- what both hold to ----------------------------------------------------------------------------
 
 

@@ -119,7 +119,8 @@ def history(  # noqa: PLR0913 - one for each thing to ask by
         with closing(found), _target(path) as write, watch as tell:
             stories = tally.counting(found, tell)
             if kind == "ocel":
-                write_ocel(stories, write, users=users, partial=since is not None)
+                partial = since is not None or until is not None
+                write_ocel(stories, write, users=users, partial=partial)
             else:
                 write_xes(stories, write, users=users)
     if as_json:
