@@ -406,7 +406,14 @@ def test_only_the_chats_asked_for_are_in_it(
 
 
 @pytest.mark.parametrize(
-    "options", [["-o", "chats.csv"], ["--json"], ["--since", "yesterday"], ["--format", "csv"]]
+    "options",
+    [
+        ["-o", "chats.csv"],
+        ["-o", "chats.json.gz", "--format", "xes"],
+        ["--json"],
+        ["--since", "yesterday"],
+        ["--format", "csv"],
+    ],
 )
 def test_wrong_usage_is_2(db: str, options: list[str]) -> None:
     assert sermo("export", "history", *options, "--db", db).exit_code == 2

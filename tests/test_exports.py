@@ -137,6 +137,13 @@ def test_a_name_that_says_none_needs_the_option(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_name_and_a_format_that_contradict_each_other_are_2(tmp_path: Path) -> None:
+    result = sermo("export", "machine", "--format", "scxml", "-o", tmp_path / "chat.json")
+    assert result.exit_code == 2
+    assert "is named like xstate, and --format says scxml" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_json_holds_what_is_written(tmp_path: Path) -> None:
     printed = {"format": "scxml", "file": None, "machine": scxml()}
     assert json.loads(sermo("export", "machine", "--json").stdout) == printed

@@ -386,6 +386,7 @@ def test_nobody_is_4_and_null(db: str, tmp_path: Path) -> None:
         ["web", USER, "--format", "svg"],
         ["web", USER, "-o", "chat.svg"],
         ["web", USER, "-o", "chat.PNG", "--format", "text"],
+        ["web", USER, "-o", "chat.mmd", "--format", "text"],
     ],
 )
 def test_wrong_usage_is_2(

@@ -137,10 +137,12 @@ def _chosen(
     if path is None or path == Path("-"):
         return kind or usual, None
     plain = path.with_suffix("") if path.suffix.lower() == _GZ else path
-    kind = kind or named.get(plain.suffix.lower())
-    if kind is None:
+    says = named.get(plain.suffix.lower())
+    if kind is None and says is None:
         raise click.UsageError(f"{path} does not say which --format it is to have")
-    return kind, path
+    if kind is not None and says not in (None, kind):
+        raise click.UsageError(f"{path} is named like {says}, and --format says {kind}")
+    return kind or says or usual, path
 
 
 _GZ: Final = ".gz"

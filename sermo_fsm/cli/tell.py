@@ -28,8 +28,7 @@ from sermo_fsm.views import length_view
 __all__ = ["timeline"]
 
 _FORMATS: Final = ("text", "mermaid")
-_DRAWN: Final = ("svg", "png", "dot")
-_NAMED: Final = {".mmd": "mermaid", ".mermaid": "mermaid", ".txt": "text"}
+_NAMED: Final = {".txt": "text"}  # beside those of pictures, of which Mermaid is one
 
 
 @click.command(
@@ -81,9 +80,7 @@ def timeline(  # noqa: PLR0913 - one for each thing to ask by
     if as_json and (kind or path):
         raise click.UsageError("--json goes with neither --format nor --output")
     path = None if path == Path("-") else path
-    if path is not None and format_of(path) in _DRAWN:
-        raise click.UsageError(f"{path} is named like a picture; a timeline is text or mermaid")
-    kind = kind or (path and _NAMED.get(path.suffix.lower())) or _FORMATS[0]
+    kind = _kind_of(kind, path)
     which = NamedChat(platform, user, session_id)
     with shell.engine() as engine:
         session = which.find(engine)
@@ -100,6 +97,15 @@ def timeline(  # noqa: PLR0913 - one for each thing to ask by
                     text = TextIOWrapper(file, "utf-8", "backslashreplace", newline="\n")
                     _write(Page(text), kind, session, rows, bodies=bodies)
                     text.detach()
+
+
+def _kind_of(kind: str | None, path: Path | None) -> str:
+    named = path and (_NAMED.get(path.suffix.lower()) or format_of(path))
+    if named and named not in _FORMATS:
+        raise click.UsageError(f"{path} is named like {named}; a timeline is text or mermaid")
+    if named and kind not in (None, named):
+        raise click.UsageError(f"{path} is named like {named}, and --format says {kind}")
+    return kind or named or _FORMATS[0]
 
 
 def _write(
