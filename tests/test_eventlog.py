@@ -140,6 +140,30 @@ def test_a_late_text_of_an_agent_has_no_resource(tmp_path: Path) -> None:
     assert "org:resource" not in found
 
 
+def test_what_the_head_of_the_log_promises_holds_of_all_that_follows(tmp_path: Path) -> None:
+    """IEEE 1849: global attributes are everywhere, classifiers go by those, prefixes are told."""
+    path = tmp_path / "chats.xes"
+    found = xes_of(path, stories())
+    log = ET.parse(path).getroot()  # noqa: S314 - we wrote it
+    space = "{http://www.xes-standard.org/}"
+    of = {one.get("scope"): attributes(one) for one in log.iter(f"{space}global")}
+    events = [one for _, some in found for one in some]
+    for promised, things in ((of["trace"], [trace for trace, _ in found]), (of["event"], events)):
+        for thing in things:
+            assert promised.keys() <= thing.keys()
+            assert all(type(thing[key]) is type(value) for key, value in promised.items())
+    for one in log.iter(f"{space}classifier"):
+        assert one.get("keys") in of[one.get("scope")]
+    extensions = {one.get("prefix"): one.get("uri") for one in log.iter(f"{space}extension")}
+    keys = {key for thing in [attributes(log), *of.values(), *events] for key in thing}
+    assert {key.partition(":")[0] for key in keys if ":" in key} == extensions.keys()
+    for prefix, uri in extensions.items():
+        assert uri == f"http://www.xes-standard.org/{prefix}.xesext"
+    order = [one.tag.rpartition("}")[2] for one in log]
+    kinds = ["extension", "global", "classifier", "string", "trace"]
+    assert order == sorted(order, key=kinds.index)
+
+
 def test_it_discovers_a_model(tmp_path: Path) -> None:
     path = tmp_path / "chats.xes"
     with path.open("w", encoding="utf-8") as file:
