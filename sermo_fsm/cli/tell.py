@@ -167,6 +167,7 @@ def _said(entry: Entry, margin: str, console: Console | None) -> Iterator[Text]:
         room = max(console.width - len(margin), _NARROWEST) if console else 0
         for part in said.wrap(console, room) if console else [said]:
             yield Text.assemble(margin, part)
+        speaker = Text()  # said once
 
 
 def _heading(session: ChatSession) -> Iterator[Text]:
