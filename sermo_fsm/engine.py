@@ -315,10 +315,10 @@ class ChatEngine:
     ) -> Generator[Told, None, None]:
         """Every row of many sessions, each with its session, as of one moment.
 
-        The rows of a session come together and in order, those of a user's earlier sessions
-        earlier; what people wrote (``event``, ``raw``) is left out. However many rows there are, a
-        page of them is kept. A connection is held, and with it a snapshot, until the last row is
-        read or the generator is closed; nothing is tried twice.
+        The rows of a session come together and in order, those of a user's earlier sessions earlier
+        where these opened earlier, too; what people wrote (``event``, ``raw``) is left out. However
+        many rows there are, a page of them is kept. A connection is held, and with it a snapshot,
+        until the last row is read or the generator is closed; nothing is tried twice.
 
         Args:
             platform: Only sessions of this platform.
