@@ -96,6 +96,19 @@ def test_what_was_there_is_replaced_and_keeps_its_mode(here: Path) -> None:
     assert list(here.iterdir()) == [path]
 
 
+def test_what_is_written_is_on_the_disk_before_it_has_its_name(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[int, bool]] = []
+
+    def sync(file: int) -> None:
+        synced.append((os.fstat(file).st_size, (here / "a.dot").exists()))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    assert sermo("diagram", "-o", "a.dot").exit_code == 0
+    assert synced == [(len(drawn("dot")), False)]
+
+
 def test_a_link_stays_a_link(here: Path) -> None:
     (here / "real.dot").write_text("old")
     (here / "link.dot").symlink_to("real.dot")

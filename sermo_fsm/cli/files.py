@@ -38,6 +38,8 @@ def _open(path: Path) -> Iterator[BinaryIO]:
     try:
         with beside.open("wb") as file:
             yield file
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut may leave the name with nothing in it
         if whole.exists():
             shutil.copymode(whole, beside)
         beside.replace(whole)
