@@ -139,6 +139,17 @@ def test_where_a_proof_fails_already_nothing_is_explored(
     assert result.stdout.splitlines() == ["FAILED law: it holds (2 cases)", "  it does not"]
 
 
+def test_what_is_proved_is_printed_before_the_minutes_of_exploring(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> Check:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(explore, "explore", interrupted)
+    result = sermo("check", "--explore", str(file))
+    assert (result.exit_code, result.stdout) == (130, "ok law: it holds (2 cases)\n")
+
+
 def test_what_is_found_is_1(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sermo_fsm.proof.space.MOST_DATABASES", 2)
     result = sermo("check", "--explore", str(file))

@@ -1,6 +1,7 @@
 """The command that says whether the machine is right."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -8,7 +9,7 @@ import click
 
 from sermo_fsm.check import run_checks
 from sermo_fsm.cli.compare import against_options, compare
-from sermo_fsm.cli.explore import explore_options, explored, streams_of
+from sermo_fsm.cli.explore import Named, explore_options, explored, streams_of
 from sermo_fsm.cli.options import json_option
 from sermo_fsm.cli.shell import Shell, print_json
 from sermo_fsm.cli.terminal import counted, word
@@ -61,19 +62,27 @@ def check(
     if compare(shell, against, limit, as_json=as_json):
         return
     streams = streams_of(files) if explores else []
-    with counting("situations") as tell:
-        report = run_checks(tell)
-    if report.ok:  # else every way through a stream would say it again
-        report = Report((*report.checks, *explored(streams)))
-    _print(shell, report, as_json=as_json)
-
-
-def _print(shell: Shell, report: Report, *, as_json: bool) -> None:
-    verdicts = [shell.verdict(ok=one.ok) for one in report.checks]
     if as_json:
+        report = Report(tuple(chain.from_iterable(_proved(streams))))
+        shell.verdict(ok=report.ok)
         print_json(report.view())
         return
-    for verdict, one in zip(verdicts, report.checks, strict=True):
+    for checks in _proved(streams):
+        _print(shell, checks)
+
+
+def _proved(streams: Sequence[Named]) -> Iterator[tuple[Check, ...]]:
+    """What takes seconds, and then what takes minutes."""
+    with counting("situations") as tell:
+        report = run_checks(tell)
+    yield report.checks
+    if report.ok:  # else every way through a stream would say it again
+        yield tuple(explored(streams))
+
+
+def _print(shell: Shell, checks: Iterable[Check]) -> None:
+    for one in checks:
+        verdict = shell.verdict(ok=one.ok)
         shell.page.say(verdict, f"{one.name}: {one.summary} ({counted(one.count, one.unit)})")
         _print_problems(shell, one.problems)
         _print_findings(shell, one)
