@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import (
 from sermo_fsm._hooks import AfterCommit, Hooks, guarded
 from sermo_fsm.calls import Calls, Line, Read, Write
 from sermo_fsm.comparison import Comparison
-from sermo_fsm.database import adopt_engine, open_by, snapshot, translated
+from sermo_fsm.database import adopt_engine, open_by, translated
 from sermo_fsm.envelope import Envelope
 from sermo_fsm.errors import InvalidArgument
 from sermo_fsm.jsontext import Limits
@@ -43,6 +43,8 @@ from sermo_fsm.transact import (
     ask,
     ask_for_long,
     check_dialect,
+    end,
+    next_of,
     of_a_session,
     retries,
     write_joined,
@@ -333,17 +335,14 @@ class AsyncChatEngine:
             for item in items:
                 yield item
 
-    async def _iterate_one_moment(self, stories: Stories) -> AsyncGenerator[Told, None]:
+    async def _iterate_one_moment(self, read: Read[Stories]) -> AsyncGenerator[Told, None]:
         async with AsyncExitStack() as stack:
             with translated(self._dialect, connecting=True):
                 shown = await stack.enter_async_context(self._engine.connect())
-            with translated(self._dialect):
-                await shown.run_sync(snapshot)
-            following: Stories | None = stories
-            while following is not None:
-                with translated(self._dialect):
-                    told, following = await shown.run_sync(following.next)
-                for one in told:
+            told = await shown.run_sync(ask_for_long, read)
+            stack.push_async_callback(shown.run_sync, end, told)
+            while some := await shown.run_sync(next_of, told):
+                for one in some:
                     yield one
 
     async def _on_a_connection(self, use: Callable[[sa.Connection, AsyncConnection], _T]) -> _T:

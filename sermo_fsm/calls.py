@@ -29,7 +29,7 @@ from sermo_fsm.receipt import Receipt
 from sermo_fsm.scan import Progress
 from sermo_fsm.session import ChatSession, HistoryRow
 from sermo_fsm.store import Store
-from sermo_fsm.stories import Stories
+from sermo_fsm.stories import Stories, read_stories
 from sermo_fsm.traffic import Asked, Traffic, read_traffic
 
 __all__ = ["Calls", "Line", "Read", "Write"]
@@ -197,7 +197,7 @@ class Calls:
 
     def stories(
         self, platform: str | None, opened_from: datetime | None, opened_before: datetime | None
-    ) -> Stories:
+    ) -> Read[Stories]:
         """The rows of many sessions."""
         _check_id("platform", platform)
         which = Filter(
@@ -205,7 +205,7 @@ class Calls:
             opened_from=_moment("opened_from", opened_from),
             opened_before=_moment("opened_before", opened_before),
         )
-        return Stories(self.store.tables, which)
+        return partial(read_stories, tables=self.store.tables, which=which)
 
     def verify(self) -> Read[verify.Verification]:
         """Replay the whole stored history."""

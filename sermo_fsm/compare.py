@@ -26,7 +26,7 @@ from sermo_fsm.events import Trigger
 from sermo_fsm.machine import LIVE, NO_GUARD, Guard, State
 from sermo_fsm.ownership import Ending
 from sermo_fsm.replay import Course, Done, judged, opened, start_of
-from sermo_fsm.scan import Progress, Scan
+from sermo_fsm.scan import Progress, Scan, by_key
 from sermo_fsm.schema import Tables
 from sermo_fsm.session import CloseReason
 
@@ -38,8 +38,9 @@ def compare(
 ) -> Comparison:
     """Hold all that is stored against the table; list at most *limit* live chats."""
     tally = _Tally(limit)
-    for session, rows in _scan(tables).read(connection, progress):
-        tally.take(session, rows)
+    with _scan(tables).read(connection, progress) as sessions:
+        for session, rows in sessions:
+            tally.take(session, rows)
     return tally.result()
 
 
@@ -67,20 +68,16 @@ def _scan(tables: Tables) -> Scan:
         before.c.kept_state.label("kept_before"),
         opening.c.id.label("superseded_by"),
     )
-    return Scan(
-        tables,
-        sessions=query.select_from(joined).order_by(session.c.id),
-        behind=lambda last: session.c.id > last.id,
-        columns=(
-            history.id,
-            history.seq,
-            history.trigger_name,
-            history.from_state,
-            history.to_state,
-            history.outcome,
-            history.received_at,
-        ),
+    columns = (
+        history.id,
+        history.seq,
+        history.trigger_name,
+        history.from_state,
+        history.to_state,
+        history.outcome,
+        history.received_at,
     )
+    return by_key(tables, query.select_from(joined), columns)
 
 
 _SAID: Final = (

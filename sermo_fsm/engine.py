@@ -7,6 +7,7 @@ back. Long, because every method says what it takes, gives and raises.
 
 import inspect
 from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from datetime import datetime
 from typing import Self, TypeVar
 
@@ -16,7 +17,7 @@ import stamina
 from sermo_fsm._hooks import AfterCommit, Hooks, WithinTransaction, run
 from sermo_fsm.calls import Calls, Line, Read, Write
 from sermo_fsm.comparison import Comparison
-from sermo_fsm.database import adopt_engine, open_engine, snapshot, translated
+from sermo_fsm.database import adopt_engine, open_engine, translated
 from sermo_fsm.envelope import Envelope
 from sermo_fsm.errors import InvalidArgument
 from sermo_fsm.jsontext import Limits
@@ -27,13 +28,14 @@ from sermo_fsm.receipt import Receipt
 from sermo_fsm.scan import Progress
 from sermo_fsm.session import ChatSession, HistoryRow
 from sermo_fsm.store import Store
-from sermo_fsm.stories import Stories, Told
+from sermo_fsm.stories import Stories
 from sermo_fsm.traffic import Traffic
 from sermo_fsm.transact import (
     HostConnection,
     again,
     ask,
     ask_for_long,
+    next_of,
     plain_connection,
     retries,
     write_joined,
@@ -312,7 +314,7 @@ class ChatEngine:
         platform: str | None = None,
         opened_from: datetime | None = None,
         opened_before: datetime | None = None,
-    ) -> Generator[Told, None, None]:
+    ) -> Stories:
         """Every row of many sessions, each with its session, as of one moment.
 
         The rows of a session come together and in order, those of a user's earlier sessions earlier
@@ -409,17 +411,12 @@ class ChatEngine:
             items, following = self._read(host, following.next)
             yield from items
 
-    def _iterate_one_moment(self, stories: Stories) -> Generator[Told, None, None]:
+    def _iterate_one_moment(self, read: Read[Stories]) -> Stories:
         with translated(self._dialect, connecting=True):
             connection = self._engine.connect()
-        with connection:
-            with translated(self._dialect):
-                snapshot(connection)
-            following: Stories | None = stories
-            while following is not None:
-                with translated(self._dialect):
-                    told, following = following.next(connection)
-                yield from told
+        with connection, closing(ask_for_long(connection, read)) as told:
+            while some := next_of(connection, told):
+                yield from some
 
     def _again(self, use: Callable[[sa.Connection], _T]) -> _T:
         """On a connection of ours; on another one, where the first try may as well be repeated."""

@@ -128,8 +128,8 @@ def history_columns(ours: Tables) -> list[sa.ColumnElement[Any]]:
     ]
 
 
-def row_of(row: sa.RowMapping) -> HistoryRow:
-    """A row of the history, joined to its session and perhaps its body, as a value."""
+def row_of(row: Mapping[Any, Any]) -> HistoryRow:
+    """A row of the history, with what its session says and perhaps its body, as a value."""
     event = row.get("event")
     return HistoryRow(
         id=row["id"],

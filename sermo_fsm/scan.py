@@ -5,7 +5,8 @@ portion by the index of their sessions. So no database has to sort what is large
 portion is kept, however much there is.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any, Final
@@ -13,15 +14,18 @@ from typing import Any, Final
 import sqlalchemy as sa
 from attrs import define, frozen
 
+from sermo_fsm.queries import by_index
 from sermo_fsm.schema import Tables
 
-__all__ = ["Progress", "Scan"]
+__all__ = ["Progress", "Scan", "by_key", "by_opening"]
 
 Progress = Callable[[int, int | None], object]
 """Told now and then how many rows were read, and of about how many; None where nobody knows.
 
 It begins anew where a connection was lost and all is read again.
 """
+
+Portions = Generator[tuple[sa.Row[Any], Iterable[sa.Row[Any]]], None, None]
 
 _SESSIONS: Final = 500  # in a portion
 _ROWS: Final = 2000  # from the database at once
@@ -44,16 +48,20 @@ class Scan:
     tables: Tables
     sessions: sa.Select[Any]
     behind: Callable[[Any], sa.ColumnElement[bool]]
-    columns: tuple[sa.Column[Any], ...]
-    whole: bool = True
+    columns: Sequence[sa.Column[Any]]
+    whole: bool
 
     def read(
         self, connection: sa.Connection, progress: Progress | None = None
-    ) -> Iterator[tuple[sa.Row[Any], Iterable[sa.Row[Any]]]]:
+    ) -> closing[Portions]:
         """Each session and its rows, in order: their first column is the key of the session.
 
-        The rows have to be read before the next session is asked for, or not at all.
+        The rows have to be read before the next session is asked for, or not at all. To be closed
+        where the connection is: later there would be nobody to wait for it.
         """
+        return closing(self._read(connection, progress))
+
+    def _read(self, connection: sa.Connection, progress: Progress | None) -> Portions:
         total = _about(connection, self.tables) if self.whole and progress is not None else None
         gauge = _Gauge(progress or _nobody, total)
         portion, query = _SESSIONS, self.sessions
@@ -66,7 +74,7 @@ class Scan:
 
     def _with_rows(
         self, connection: sa.Connection, sessions: Sequence[sa.Row[Any]], gauge: "_Gauge"
-    ) -> Iterator[tuple[sa.Row[Any], Iterable[sa.Row[Any]]]]:
+    ) -> Portions:
         history = self.tables.history.c
         if self.whole:  # PostgreSQL would take many keys one by one for too much
             these = history.session_key.between(sessions[0].id, sessions[-1].id)
@@ -87,6 +95,30 @@ class Scan:
                     continue
                 yield session, rows
                 key, rows = next(groups, _NO_MORE)
+
+
+def by_key(tables: Tables, sessions: sa.Select[Any], columns: Sequence[sa.Column[Any]]) -> Scan:
+    """All sessions there are, in the order in which they were written."""
+    key = tables.session.c.id
+    return Scan(tables, sessions.order_by(key), lambda last: key > last.id, columns, whole=True)
+
+
+def by_opening(
+    tables: Tables, sessions: sa.Select[Any], columns: Sequence[sa.Column[Any]], index: str
+) -> Scan:
+    """Some of them, by an *index* in the order in which they opened: that is selected, too."""
+    session = tables.session.c
+    return Scan(
+        tables,
+        by_index(sessions, tables.session, index).order_by(session.opened_at, session.id),
+        # Not (a, b) > (x, y): for that MySQL would not use its index.
+        lambda last: sa.and_(
+            session.opened_at >= last.opened_at,
+            sa.or_(session.opened_at > last.opened_at, session.id > last.id),
+        ),
+        columns,
+        whole=False,
+    )
 
 
 _NO_MORE: Final[tuple[None, Iterator[Any]]] = (None, iter(()))

@@ -11,9 +11,8 @@ from attrs import define, field, frozen
 from sermo_fsm.events import Trigger
 from sermo_fsm.machine import State
 from sermo_fsm.median import Median
-from sermo_fsm.queries import by_index
 from sermo_fsm.rows import word_of
-from sermo_fsm.scan import Progress, Scan
+from sermo_fsm.scan import Progress, Scan, by_key, by_opening
 from sermo_fsm.schema import Tables
 
 __all__ = ["Asked", "Traffic", "Way", "read_traffic"]
@@ -65,8 +64,9 @@ def read_traffic(
 ) -> Traffic:
     """Count it, in one pass over the sessions that have rows in the time that is asked for."""
     count = _Count(asked)
-    for _, rows in _scan(tables, asked).read(connection, progress):
-        count.take(rows)
+    with _scan(tables, asked).read(connection, progress) as sessions:
+        for _, rows in sessions:
+            count.take(rows)
     return count.result()
 
 
@@ -86,22 +86,11 @@ def _scan(tables: Tables, asked: Asked) -> Scan:
         history.effective_at,
     )
     if not wanted:
-        every = sa.select(session.id).order_by(session.id)
-        return Scan(tables, every, lambda last: session.id > last.id, columns)
+        return by_key(tables, sa.select(session.id), columns)
     leading = () if asked.platform is None else ("platform_id",)
     index = "_".join(("ix", tables.session.name, *leading, "opened_at", "id"))
-    some = by_index(sa.select(session.id, session.opened_at).where(*wanted), tables.session, index)
-    return Scan(
-        tables,
-        some.order_by(session.opened_at, session.id),
-        # Not (a, b) > (x, y): for that MySQL would not use its index.
-        lambda last: sa.and_(
-            session.opened_at >= last.opened_at,
-            sa.or_(session.opened_at > last.opened_at, session.id > last.id),
-        ),
-        columns,
-        whole=False,
-    )
+    some = sa.select(session.id, session.opened_at).where(*wanted)
+    return by_opening(tables, some, columns, index)
 
 
 @define

@@ -3,10 +3,11 @@
 Both doors need a connection each in their own way; what happens on it is here.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, TypeVar
+from itertools import islice
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError, UnboundExecutionError
@@ -32,6 +33,8 @@ __all__ = [
     "ask",
     "ask_for_long",
     "check_dialect",
+    "end",
+    "next_of",
     "of_a_session",
     "plain_connection",
     "retries",
@@ -177,6 +180,33 @@ def ask(connection: sa.Connection, read: Read[_T]) -> _T:
 
 def ask_for_long(connection: sa.Connection, read: Read[_T]) -> _T:
     """A question of several statements about one moment, on a connection of ours."""
-    with translated(connection.dialect):
+    with translated(connection.dialect), _left_to_nobody(connection):
         snapshot(connection)
         return read(connection)
+
+
+def next_of(connection: sa.Connection, items: Iterator[_T]) -> list[_T]:
+    """The next *items* that are read from a connection of ours; none where there are no more."""
+    with translated(connection.dialect), _left_to_nobody(connection):
+        return list(islice(items, _AT_ONCE))
+
+
+def end(connection: sa.Connection, items: Generator[_T, None, None]) -> None:
+    """Read no more of them."""
+    with _left_to_nobody(connection):
+        items.close()
+
+
+@contextmanager
+def _left_to_nobody(connection: sa.Connection) -> Iterator[None]:
+    """Drop the connection where we are cancelled: a driver may have closed it in a cursor's end."""
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException:
+        connection.invalidate()
+        raise
+
+
+_AT_ONCE: Final = 2000

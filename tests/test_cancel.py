@@ -8,7 +8,7 @@ import asyncio
 import gc
 import types
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy import event as sa_event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
-from sermo_fsm import AsyncChatEngine, HistoryRow
+from sermo_fsm import AsyncChatEngine, HistoryRow, scan, transact
 from tests.databases import DOORS, async_url
 from tests.faults import story
 from tests.support import PLATFORM
@@ -299,13 +299,58 @@ def test_a_question_that_is_cancelled_keeps_no_connection(door_url: sa.URL, way:
             assert [session async for session in bench.chats.sessions()]
             assert (await bench.chats.verify()).ok
 
-        through, number = False, 0
-        while not through:
-            number += 1
-            through = await cancelled(bench, number, ask, way)
-            await bench.settled()
-            assert await bench.chats.counts()
-        assert number > 3
+        assert await asked(bench, ask, way) > 3
+
+    run(door_url, test)
+
+
+async def asked(bench: Bench, ask: Callable[[], Coroutine[Any, Any, Any]], way: Way) -> int:
+    """Cancel it at each moment in turn; how many there are."""
+    through, number = False, 0
+    while not through:
+        number += 1
+        through = await cancelled(bench, number, ask, way)
+        await bench.settled()
+        assert await bench.chats.counts()
+    return number
+
+
+@pytest.mark.filterwarnings("ignore:.*ServerCursorMixin:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("way", WAYS)
+def test_whoever_reads_all_and_is_cancelled_keeps_no_connection(
+    door_url: sa.URL, way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, "_ROWS", 2)
+    monkeypatch.setattr(transact, "_AT_ONCE", 2)
+
+    async def test(bench: Bench) -> None:
+        await bench.chats.handle_many(story("anna"))
+
+        async def tell() -> None:
+            told = bench.chats.stories()
+            async with aclosing(told):
+                assert [row.seq async for _, row in told] == [1, 2, 3, 4, 1]
+
+        async def tell_some() -> None:
+            async with aclosing(bench.chats.stories()) as told:
+                assert (await anext(told))[1].seq == 1
+
+        async def count() -> None:
+            assert (await bench.chats.compare()).rows == 5
+            assert (await bench.chats.traffic()).rows == 5
+
+        for ask in (tell, tell_some, count):
+            assert await asked(bench, ask, way) > 3
+
+    run(door_url, test)
+
+
+def test_a_story_that_is_dropped_gives_the_connection_back(door_url: sa.URL) -> None:
+    async def test(bench: Bench) -> None:
+        await bench.chats.handle_many(story("anna"))
+        async for _, row in bench.chats.stories():
+            assert row.seq == 1
+            break  # the loop closes what nobody holds any more
 
     run(door_url, test)
 

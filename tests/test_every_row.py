@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 import pytest
 
-from sermo_fsm import ChatEngine, InvalidArgument, stories
+from sermo_fsm import ChatEngine, InvalidArgument, scan, transact
 from sermo_fsm.session import ChatSession, HistoryRow
 from sermo_fsm.stories import Told
 from tests.support import ANDERS, at, envelope, event, text
@@ -38,8 +38,9 @@ def told(chats: ChatEngine, sessions: list[ChatSession]) -> list[Told]:
 def pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of the usual size, and so small that every chat goes over several."""
     sessions, rows = request.param
-    monkeypatch.setattr(stories, "_SESSIONS", sessions)
-    monkeypatch.setattr(stories, "_ROWS", rows)
+    monkeypatch.setattr(scan, "_SESSIONS", sessions)
+    monkeypatch.setattr(scan, "_ROWS", rows)
+    monkeypatch.setattr(transact, "_AT_ONCE", rows)
 
 
 @pytest.mark.usefixtures("pages")
@@ -80,7 +81,8 @@ def test_nobody_has_no_story(chats: ChatEngine) -> None:
 def test_it_is_of_one_moment_whoever_writes_meanwhile(
     chats: ChatEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stories, "_SESSIONS", 1)
+    monkeypatch.setattr(scan, "_SESSIONS", 1)
+    monkeypatch.setattr(transact, "_AT_ONCE", 1)
     play(chats)
     before = list(chats.stories())
     found = chats.stories()
