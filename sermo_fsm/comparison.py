@@ -3,13 +3,14 @@
 States, triggers and outcomes are words here: another release may have written others.
 """
 
+from enum import StrEnum
 from typing import Any
 
 from attrs import frozen
 
 from sermo_fsm.replay import Done
 
-__all__ = ["Cell", "Chat", "Comparison", "Departure", "Kept", "Parting"]
+__all__ = ["Cell", "Chat", "Comparison", "Departure", "Doubt", "Kept", "Parting", "Why"]
 
 
 @frozen
@@ -19,7 +20,7 @@ class Parting:
     Attributes:
         trigger: What came.
         state: Where; of an opening where the chat began: ``open``, or the state it was resumed in.
-        opens: It opened a chat.
+        opens: No chat was there: it opened one, or it is a stray and did not.
         stored: What it did.
         today: What it would do; None where this release does not know the trigger or the state.
     """
@@ -93,7 +94,7 @@ class Departure:
         }
 
 
-@frozen(kw_only=True)
+@frozen
 class Chat:
     """A live chat that would be somewhere else today.
 
@@ -122,33 +123,76 @@ class Chat:
         }
 
 
+class Why(StrEnum):
+    """Why it can't be told where a chat would be today."""
+
+    WITHIN = "ends elsewhere"
+    """It would have closed before it did, or opened later: what came then may be another chat's."""
+    BEFORE = "earlier events"
+    """What came of this user before may have been other chats, or have been this one's."""
+
+
+@frozen
+class Doubt:
+    """A live chat of which it can't be told where it would be today, and why.
+
+    Attributes:
+        stored: Where it is.
+        first: Where what is stored and today's table part; None where that was before it.
+    """
+
+    session_id: str
+    platform_id: str
+    user_id: str
+    stored: str
+    why: Why
+    first: Departure | None
+
+    def view(self) -> dict[str, Any]:
+        """Likewise."""
+        return {
+            "sessionId": self.session_id,
+            "platformId": self.platform_id,
+            "userId": self.user_id,
+            "stored": self.stored,
+            "why": self.why,
+            "first": None if self.first is None else self.first.view(),
+        }
+
+
 @frozen(kw_only=True)
 class Comparison:
     """What was read, and what of it today's table would not have done.
 
     Attributes:
         sessions: How many were read, of which so many are live.
-        rows: How many were read.
+        rows: How many they have.
+        strays: How many events without a session were read.
         affected: Sessions that any of what follows is about.
         cells: The rows that are not possible today, by cell, the most frequent first.
         kept: The kept states that are not, likewise.
         live: The first of the live chats that would be somewhere else today.
         live_affected: How many there are.
+        unsure: The first of the live chats of which it can't be told where they would be today.
+        live_unsure: How many there are.
     """
 
     sessions: int
     rows: int
+    strays: int
     live_sessions: int
     affected: int
     cells: tuple[Cell, ...]
     kept: tuple[Kept, ...]
     live: tuple[Chat, ...]
     live_affected: int
+    unsure: tuple[Doubt, ...]
+    live_unsure: int
 
     @property
     def ok(self) -> bool:
         """Nothing is affected."""
-        return not self.affected
+        return not (self.affected or self.cells)
 
     def view(self) -> dict[str, Any]:
         """Likewise."""
@@ -156,6 +200,7 @@ class Comparison:
             "ok": self.ok,
             "sessions": self.sessions,
             "rows": self.rows,
+            "strays": self.strays,
             "liveSessions": self.live_sessions,
             "affectedSessions": self.affected,
             "cells": [cell.view() for cell in self.cells],
@@ -163,4 +208,7 @@ class Comparison:
             "liveAffected": self.live_affected,
             "live": [chat.view() for chat in self.live],
             "more": self.live_affected - len(self.live),
+            "liveUnsure": self.live_unsure,
+            "unsure": [doubt.view() for doubt in self.unsure],
+            "moreUnsure": self.live_unsure - len(self.unsure),
         }

@@ -319,8 +319,8 @@ class ChatEngine:
 
         The rows of a session come together and in order, those of a user's earlier sessions earlier
         where these opened earlier, too; what people wrote (``event``, ``raw``) is left out. However
-        many rows there are, a page of them is kept. A connection is held, and with it a snapshot,
-        until the last row is read or the generator is closed; nothing is tried twice.
+        many rows there are, a portion of them is kept. A connection is held, and with it a
+        snapshot, until the last row is read or the generator is closed; nothing is tried twice.
 
         Args:
             platform: Only sessions of this platform.
@@ -337,10 +337,12 @@ class ChatEngine:
         """Hold the whole stored history against the table of this release; changes nothing.
 
         What of it would go another way today, by cell of the table, and which live chats would be
-        somewhere else: to be asked before a release that changes the table is put to work.
+        somewhere else: to be asked before a release that changes the table is put to work. Where a
+        chat would have ended or begun at another event, what came after it of that user can't be
+        told, and its live chat is ``unsure``; quiet events left no row and are not asked about.
 
         Args:
-            limit: List at most so many live chats; all are counted.
+            limit: List at most so many live chats of each kind; all are counted.
             progress: Called with the rows read so far, and about how many there are.
         """
         return self._read_for_long(self._calls.compare(limit, progress))

@@ -14,7 +14,7 @@ from sermo_fsm.machine import LIVE, NO_GUARD, TABLE, Cell, Effect, Guard, State
 from sermo_fsm.ownership import COLUMNS, RULES, Ending, Rule
 from sermo_fsm.session import Outcome
 
-__all__ = ["Course", "Done", "judged", "opened", "start_of"]
+__all__ = ["Course", "Done", "judged", "opened", "opened_late", "start_of"]
 
 _OUTCOMES: Final = {
     Effect.MOVE: Outcome.MOVED,
@@ -23,6 +23,7 @@ _OUTCOMES: Final = {
 }
 _CELLS: Final = cast("Mapping[tuple[str, str], Cell]", TABLE)  # a state or a trigger is its word
 _OPENS_NOTHING: Final = {Rule.STRAY: Outcome.STRAY, Rule.LATE: Outcome.LATE}
+_OPENS_ALWAYS: Final = (Rule.OPENS, Rule.RESUMES)
 
 
 @frozen
@@ -41,9 +42,8 @@ def opened(trigger: str, ending: Ending, start: str) -> Done | None:
         ending: How the chat before ended.
         start: Where a chat begins that is resumed.
     """
-    try:
-        rule = RULES[Trigger(trigger)][COLUMNS.index(ending)]
-    except (KeyError, ValueError):
+    rule = _rule(trigger, ending)
+    if rule is None:
         return None
     if rule in _OPENS_NOTHING:
         return Done(None, _unless_unknown(trigger, _OPENS_NOTHING[rule]))
@@ -51,6 +51,18 @@ def opened(trigger: str, ending: Ending, start: str) -> Done | None:
     if (begun, trigger) not in _CELLS:
         return None
     return Done(_moved(begun, trigger, NO_GUARD), Outcome.MOVED)
+
+
+def opened_late(trigger: str, ending: Ending, start: str) -> Done | None:
+    """What a trigger opens behind a chat whenever it comes; None where it may be late."""
+    return opened(trigger, ending, start) if _rule(trigger, ending) in _OPENS_ALWAYS else None
+
+
+def _rule(trigger: str, ending: Ending) -> Rule | None:
+    try:
+        return RULES[Trigger(trigger)][COLUMNS.index(ending)]
+    except (KeyError, ValueError):
+        return None
 
 
 def judged(trigger: str, state: str, holding: AbstractSet[Guard]) -> Done | None:

@@ -74,6 +74,7 @@ def test_what_is_possible_is_0(file: Path) -> None:
         "ok": True,
         "sessions": 10,
         "rows": 21,
+        "strays": 0,
         "liveSessions": 5,
         "affectedSessions": 0,
         "cells": [],
@@ -81,6 +82,9 @@ def test_what_is_possible_is_0(file: Path) -> None:
         "liveAffected": 0,
         "live": [],
         "more": 0,
+        "liveUnsure": 0,
+        "unsure": [],
+        "moreUnsure": 0,
     }
 
 
@@ -162,6 +166,46 @@ def test_what_would_never_have_opened_and_what_nobody_knows_any_more(
     lines = against(live).stdout.splitlines()
     assert "opened by magic in open: stored → bot, today not known" in lines[0]
     assert any(line.endswith("(bo on web): stored queued, today never opened") for line in lines)
+
+
+def test_what_can_not_be_told_is_said_with_the_reason(live: Path) -> None:
+    with ChatEngine(url_of(live)) as chats:
+        for user in ("dan", "eva"):
+            hand_in(chats, script(user, (0, "inbound", CUSTOMER), (1, "outbound", AGENT)))
+            hand_in(chats, script(user, (2, "outbound", DONE), (3, "inbound", CUSTOMER)))
+        hand_in(chats, script("bo", (3, "inbound", CUSTOMER), (2, "outbound", DONE)))
+    with another_table(("agent_done", "with_agent", "bot unless customer_wrote_later: closed")):
+        hand = against(live).stdout.splitlines()
+        with ChatEngine(url_of(live)) as chats:
+            hand_in(chats, script("bo", (4, "outbound", AGENT)))
+        lines = against(live).stdout.splitlines()
+        few = against(live, "--limit", "1").stdout.splitlines()
+
+    assert any("(bo on web): stored bot, today closed; they part at row 4" in one for one in hand)
+    told = [line for line in lines if "can't be told: " in line]
+    assert len(told) == 3
+    assert told[0].endswith(
+        "(bo on web): stored with_agent, today can't be told:"
+        " behind row 4, agent_done, its events may be those of other chats"
+    )
+    assert told[1].endswith(
+        "(dan on web): stored bot, today can't be told:"
+        " this user's earlier events may have been other chats"
+    )
+    assert lines[-1].endswith("; 5 sessions affected, of 3 live chats it can't be told")
+    assert "and 2 more live chats that can't be told" in few
+
+
+def test_strays_are_counted_where_there_are_any(live: Path) -> None:
+    with ChatEngine(url_of(live)) as chats:
+        hand_in(chats, script("nobody", (0, "outbound", DONE)))
+    assert against(live).stdout.endswith("with 6 rows, and 1 stray; 0 sessions affected\n")
+    with another_rule(Trigger.AGENT_DONE, Rule.OPENS, *[Rule.LATE] * 3):
+        result = against(live)
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[0] == (
+        "opened by agent_done in open: stored → nothing (stray), today → open: 1 stray"
+    )
 
 
 # --- what is asked --------------------------------------------------------------------------------

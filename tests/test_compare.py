@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from sermo_fsm import (
     State,
     Trigger,
 )
+from sermo_fsm.comparison import Why
 from sermo_fsm.machine import LIVE
 from sermo_fsm.ownership import Rule
 from tests.another_table import (
@@ -279,20 +281,120 @@ def test_a_kept_state_that_would_be_closed_is_not_resumed(chats: ChatEngine) -> 
     assert [(kept.stored, kept.today) for kept in found.kept] == [("closed", "bot")]
     assert not found.cells
     assert not found.live  # whether it came back in time nobody can tell: it was not resumed
+    assert [(chat.user_id, chat.why, chat.first) for chat in found.unsure] == [
+        ("anna", Why.BEFORE, None)
+    ]
 
 
-def test_a_chat_that_would_have_closed_stays_closed(chats: ChatEngine) -> None:
+def test_what_comes_after_a_chat_would_have_closed_can_not_be_told(chats: ChatEngine) -> None:
     hand_in(
         chats,
         script("anna", (0, "inbound", CUSTOMER), (1, "outbound", DONE), (2, "outbound", AGENT)),
     )
+    hand_in(chats, script("bo", (0, "inbound", CUSTOMER), (1, "outbound", DONE)))
     with another_table(("agent_done", "bot", "closed")):
         found = chats.compare()
 
     (chat,) = found.live
-    assert (chat.stored, chat.today) == ("with_agent", "closed")
-    assert chat.first is not None
-    assert (chat.first.seq, chat.first.stored, chat.first.today) == (2, "bot", "closed")
+    assert (chat.user_id, chat.stored, chat.today) == ("bo", "bot", "closed")
+    (doubt,) = found.unsure
+    assert doubt.view() == {
+        "sessionId": session_of(chats, "anna"),
+        "platformId": PLATFORM,
+        "userId": "anna",
+        "stored": "with_agent",
+        "why": "ends elsewhere",
+        "first": {
+            "seq": 2,
+            "trigger": "agent_done",
+            "from": "bot",
+            "stored": "bot",
+            "today": "closed",
+        },
+    }
+    assert (found.affected, found.live_affected, found.live_unsure) == (2, 1, 1)
+    with another_table(("agent_done", "bot", "closed")):
+        view = chats.compare(limit=0).view()
+    assert (view["unsure"], view["liveUnsure"], view["moreUnsure"]) == ([], 1, 1)
+
+
+def session_of(chats: ChatEngine, user: str) -> str:
+    session = chats.status(PLATFORM, user)
+    assert session is not None
+    return session.session_id
+
+
+def doubts(found: Comparison) -> list[tuple[str, Why]]:
+    return [(doubt.user_id, doubt.why) for doubt in found.unsure]
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_what_comes_after_a_chat_that_would_not_have_ended_can_not_be_told(
+    chats: ChatEngine,
+    left: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    served = ((0, "inbound", CUSTOMER), (1, "outbound", AGENT))
+    end = (2, "inbound", LEFT) if left else (2, "outbound", DONE)
+    hand_in(chats, script("anna", *served, end, (3, "inbound", CUSTOMER)))
+    hand_in(chats, script("bo", *served, end))
+    with another_table((end[2]["type"], "with_agent", "=")):
+        found = chats.compare()
+
+    assert not found.live  # bo's is closed
+    assert doubts(found) == [("anna", Why.BEFORE)]
+    (cell,) = found.cells
+    assert (cell.rows, cell.sessions, cell.live) == (2, 2, 0)
+    assert found.affected == 3
+
+
+def test_what_was_late_and_would_open_the_next_chat_is_a_cell(written: ChatEngine) -> None:
+    with another_rule(Trigger.BOT_TEXT, Rule.OPENS, Rule.OPENS, Rule.LINGERS, Rule.LINGERS):
+        found = written.compare()
+
+    (cell,) = found.view()["cells"]  # of "done", whose customer had left
+    assert (cell["trigger"], cell["state"], cell["opens"]) == ("bot_text", "closed", False)
+    assert cell["stored"] == {"to": "closed", "outcome": "late"}
+    assert cell["today"] == {"to": "bot", "outcome": "moved"}
+    assert (cell["rows"], cell["sessions"], cell["liveSessions"]) == (1, 1, 0)
+    assert doubts(found) == [("done", Why.BEFORE)]
+
+
+def test_what_was_received_before_a_chat_closed_belongs_to_it_by_any_rule(
+    chats: ChatEngine,
+) -> None:
+    hand_in(chats, script("anna", (0, "inbound", CUSTOMER), (5, "inbound", LEFT)))
+    hand_in(chats, script("anna", (4, "outbound", BOT_TEXT)))
+    with another_rule(Trigger.BOT_TEXT, Rule.OPENS, Rule.OPENS, Rule.OPENS, Rule.OPENS):
+        assert chats.compare().ok
+
+
+def test_a_stray_that_would_open_a_chat_is_a_cell(written: ChatEngine) -> None:
+    with another_rule(Trigger.AGENT_DONE, Rule.OPENS, Rule.LATE, Rule.LATE, Rule.LATE):
+        found = written.compare()
+        assert not found.ok
+        assert found.strays == 1  # what is invalid is no event
+        assert (found.affected, found.live_unsure) == (0, 0)
+        (cell,) = found.view()["cells"]
+        assert (cell["trigger"], cell["state"], cell["opens"]) == ("agent_done", "open", True)
+        assert cell["stored"] == {"to": None, "outcome": "stray"}
+        assert cell["today"] == {"to": "open", "outcome": "moved"}
+        assert (cell["rows"], cell["sessions"], cell["liveSessions"]) == (1, 0, 0)
+
+    hand_in(written, script("nobody", (1, "inbound", CUSTOMER)))
+    with another_rule(Trigger.AGENT_DONE, Rule.OPENS, Rule.LATE, Rule.LATE, Rule.LATE):
+        assert doubts(written.compare()) == [("nobody", Why.BEFORE)]
+
+
+def test_what_opens_later_has_other_deadlines(chats: ChatEngine) -> None:
+    hand_in(chats, script("anna", (0, "inbound", HEARTBEAT), (1, "inbound", CUSTOMER)))
+    hand_in(chats, script("anna", (LATER, "inbound", CUSTOMER)))
+    hand_in(chats, script("bo", (0, "inbound", HEARTBEAT), (1, "inbound", {"type": "typing"})))
+    with another_rule(Trigger.HEARTBEAT, Rule.STRAY, Rule.ECHO, Rule.ECHO, Rule.RESUMES):
+        found = chats.compare()
+
+    # What bo typed is not stored, and may have opened the chat.
+    assert doubts(found) == [("anna", Why.BEFORE), ("bo", Why.WITHIN)]
+    assert not found.live
 
 
 def test_what_opens_no_more_is_counted_and_the_next_one_opens(chats: ChatEngine) -> None:
@@ -502,29 +604,29 @@ def renamed(seed: int, events: int) -> list[Any]:
 
 MOVES = (
     *("agent_text", "bot_text", "queue_number", "handover_to_bot", "handover_to_agent"),
-    *("customer_text", "agent_done", "platform_closed", "client_unload", "system_text"),
+    *("customer_text", "agent_done", "platform_closed", "client_unload", "client_left"),
+    *("system_text", "unattributed_text", "unknown"),
 )
-
-
-def shapes(chats: ChatEngine) -> dict[str, list[Any]]:
-    """Each user's chats without their states: how they opened and closed, and how much came."""
-    found: dict[str, list[Any]] = {}
-    for chat in chats.sessions():
-        closing = chat.closed_at, chat.close_reason, chat.resumed
-        found.setdefault(chat.user_id, []).append(
-            (chat.ordinal, chat.rows, chat.opened_at, closing)
-        )
-    return found
+OPENING = ("customer_text", "bot_text", "agent_text", "queue_number")
 
 
 def live_states(chats: ChatEngine) -> dict[str, State]:
     return {chat.user_id: chat.state for chat in chats.sessions(state=LIVE)}
 
 
+def other_tables(dice: random.Random) -> Iterator[Change]:
+    """Each trigger that has rows somewhere else, or nowhere; what opens a chat leaves it open."""
+    for trigger in MOVES:
+        state = dice.choice(LIVE)
+        ends = () if trigger in OPENING or trigger.startswith("handover") else (State.CLOSED,)
+        cell = dice.choice([*("=×"), *(other for other in (*LIVE, *ends) if other != state)])
+        yield trigger, state.value, str(cell)
+
+
 def test_it_says_where_the_engine_would_have_led_them(tmp_path: Path) -> None:
-    """Whose chats open and close alike under both tables, has them where it says."""
+    """Every live chat is where it says, or can't be told; who is not named is where he was."""
     dice = random.Random(1)  # noqa: S311 - reproducible on purpose
-    held = parted = 0
+    seen: Counter[str] = Counter()
     file = sa.create_engine(f"sqlite:///{tmp_path / 'another.db'}")
     with ChatEngine("sqlite://") as chats, ChatEngine(file) as another:
         chats.migrate()
@@ -532,19 +634,20 @@ def test_it_says_where_the_engine_would_have_led_them(tmp_path: Path) -> None:
         sent = [one for seed in range(40) for one in renamed(seed, 25)]
         hand_in(chats, sent)
         now = live_states(chats)
-        for trigger in MOVES:
-            state, other = dice.sample(LIVE, 2)
+        for change in [*other_tables(dice), *other_tables(dice)]:
             with file.begin() as connection:
                 empty(connection)
-            with another_table((trigger, state.value, other.value)):
+            with another_table(change):
                 hand_in(another, sent)
-                said = {chat.user_id: chat.today for chat in chats.compare(limit=1000).live}
-            then, alike = live_states(another), shapes(another)
-            for user, shape in shapes(chats).items():
-                if user in now and shape == alike[user]:
-                    held += 1
-                    parted += user in said
-                    assert said.get(user, now[user]) == then[user], (trigger, state, other, user)
+                found = chats.compare(limit=1000)
+            then = live_states(another)
+            said = {chat.user_id: chat.today for chat in found.live}
+            unsure = {doubt.user_id for doubt in found.unsure}
+            for user, state in now.items():
+                today = then.get(user, State.CLOSED)
+                seen["unsure" if user in unsure else "parted" if user in said else "held"] += 1
+                assert user in unsure or said.get(user, state) == today, (change, user)
     file.dispose()
-    assert held > 300
-    assert parted > 10
+    assert seen["held"] > 1500
+    assert seen["parted"] > 20
+    assert 0 < seen["unsure"] < 200

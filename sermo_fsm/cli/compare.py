@@ -12,9 +12,10 @@ from sermo_fsm.cli.options import MOST_ROWS, schema_option
 from sermo_fsm.cli.shell import Shell, print_json
 from sermo_fsm.cli.terminal import Page, counted
 from sermo_fsm.cli.watch import counting
-from sermo_fsm.comparison import Cell, Chat, Comparison, Kept, Parting
+from sermo_fsm.comparison import Cell, Chat, Comparison, Doubt, Kept, Parting, Why
 from sermo_fsm.database import open_to_read
 from sermo_fsm.engine import ChatEngine
+from sermo_fsm.replay import Done
 
 __all__ = ["against_options", "compare"]
 
@@ -34,7 +35,7 @@ def against_options(command: _Command) -> _Command:
         "--limit",
         metavar="N",
         type=click.IntRange(0, MOST_ROWS),
-        help=f"With --against: list at most so many live chats; by default {_LISTED}.",
+        help=f"With --against: list at most so many live chats of each kind; by default {_LISTED}.",
     )
     return against(schema_option(limit(command)))
 
@@ -58,9 +59,13 @@ def compare(shell: Shell, url: str | None, limit: int | None, *, as_json: bool) 
         return True
     _say(shell.page, found)
     sessions, rows = counted(found.sessions, "session"), counted(found.rows, "row")
+    if found.strays:
+        rows += f", and {counted(found.strays, 'stray')}"
     affected = f"{counted(found.affected, 'session')} affected"
     if found.live_affected:
         affected += f", {counted(found.live_affected, 'live chat')} would be somewhere else"
+    if found.live_unsure:
+        affected += f", of {counted(found.live_unsure, 'live chat')} it can't be told"
     shell.page.say(verdict, f"{sessions} with {rows}; {affected}")
     return True
 
@@ -86,12 +91,20 @@ def _say(page: Page, found: Comparison) -> None:
         page.say(_kept(kept))
     for chat in found.live:
         page.say(_chat(chat))
-    more = found.live_affected - len(found.live)
-    if more:
-        page.say(f"and {counted(more, 'more live chat')}")
+    _more(page, found.live_affected - len(found.live), "more live chat")
+    for doubt in found.unsure:
+        page.say(_doubt(doubt))
+    _more(page, found.live_unsure - len(found.unsure), "more live chat", " that can't be told")
+
+
+def _more(page: Page, count: int, what: str, which: str = "") -> None:
+    if count:
+        page.say(f"and {counted(count, what)}{which}")
 
 
 def _cell(cell: Cell) -> str:
+    if cell.parting.stored.to is None:
+        return f"{_parting(cell.parting)}: {counted(cell.rows, 'stray')}"
     rows, sessions = counted(cell.rows, "row"), counted(cell.sessions, "session")
     return f"{_parting(cell.parting)}: {rows} of {sessions}, {cell.live} live"
 
@@ -100,13 +113,15 @@ def _parting(parting: Parting) -> str:
     """Where only the outcomes differ, these are told."""
     stored, today = parting.stored, parting.today
     place = f"opened by {parting.trigger} in" if parting.opens else f"{parting.trigger} in"
-    if today is None:
-        return f"{place} {parting.state}: stored → {stored.to}, today not known"
-    if stored.to == today.to:
+    if today is not None and stored.to == today.to:
         stored_way, today_way = stored.outcome, today.outcome
     else:
-        stored_way, today_way = f"→ {stored.to}", f"→ {today.to or f'nothing ({today.outcome})'}"
+        stored_way, today_way = _way(stored), "not known" if today is None else _way(today)
     return f"{place} {parting.state}: stored {stored_way}, today {today_way}"
+
+
+def _way(done: Done) -> str:
+    return f"→ {done.to or f'nothing ({done.outcome})'}"
 
 
 def _kept(kept: Kept) -> str:
@@ -115,7 +130,18 @@ def _kept(kept: Kept) -> str:
 
 
 def _chat(chat: Chat) -> str:
-    whose = f"{chat.session_id} ({chat.user_id} on {chat.platform_id})"
-    where = f"live chat {whose}: stored {chat.stored}, today {chat.today or 'never opened'}"
+    where = f"{_where(chat)}, today {chat.today or 'never opened'}"
     first = chat.first
     return where if first is None else f"{where}; they part at row {first.seq}, {first.trigger}"
+
+
+def _doubt(doubt: Doubt) -> str:
+    why, first = "this user's earlier events may have been other chats", doubt.first
+    if doubt.why is Why.WITHIN and first is not None:
+        why = f"behind row {first.seq}, {first.trigger}, its events may be those of other chats"
+    return f"{_where(doubt)}, today can't be told: {why}"
+
+
+def _where(chat: Chat | Doubt) -> str:
+    whose = f"{chat.session_id} ({chat.user_id} on {chat.platform_id})"
+    return f"live chat {whose}: stored {chat.stored}"

@@ -53,7 +53,10 @@ def check(
     Above all: the order of reading does not matter, only the order of receiving. Where that ends,
     at the edges of a chat, every exception is counted and has its reason.
 
-    With --against: is what a database holds possible under the table of this release?
+    With --against: is what a database holds possible under the table of this release? What is not
+    is told by cell, then the live chats that would be somewhere else, then those of which it can't
+    be told because a chat would have ended or begun at another event. Quiet events, such as
+    heartbeats, left no row: a change to what they do does not show.
     """
     if files and not explores:
         raise click.UsageError("a FILE is for --explore")
