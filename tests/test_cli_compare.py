@@ -3,7 +3,11 @@
 import hashlib
 import io
 import json
+import os
+import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -220,7 +224,13 @@ def test_a_file_that_is_not_there_is_2_and_is_not_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--limit", "3"], ["--against", "nonsense"], ["--against", "oracle://x/y"]]
+    "arguments",
+    [
+        ["--limit", "3"],
+        ["--against", "nonsense"],
+        ["--against", "oracle://x/y"],
+        ["--against", "postgresql+psycopg://me:hemligt@db:hemligt/chats"],
+    ],
 )
 def test_wrong_usage_is_2(arguments: list[str]) -> None:
     result = sermo("check", *arguments)
@@ -228,6 +238,7 @@ def test_wrong_usage_is_2(arguments: list[str]) -> None:
     assert result.exit_code == 2
     assert arguments[0] in result.stderr
     assert "--db" not in result.stderr
+    assert "hemligt" not in result.stderr
 
 
 def test_a_schema_of_another_release_is_3_with_the_line_to_run(file: Path) -> None:
@@ -278,6 +289,29 @@ def test_a_file_that_may_not_be_written_is_read(file: Path) -> None:
     file.chmod(0o444)
 
     assert against(file).exit_code == 0
+
+
+@pytest.mark.skipif(
+    os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may write everywhere"
+)
+def test_in_a_folder_that_may_not_be_written_it_is_said_how_to_read(file: Path) -> None:
+    obeying = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    command = [*(obeying if os.geteuid() == 0 else []), sys.executable, "-m", "sermo_fsm", "check"]
+
+    def run(url: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*command, "--against", url], check=False, capture_output=True, text=True
+        )
+
+    file.parent.chmod(0o555)
+    try:
+        refused = run(url_of(file))
+        told = run(f"sqlite:///file:{file}?immutable=1&uri=true")
+    finally:
+        file.parent.chmod(0o755)
+    assert refused.returncode == 3
+    assert "sqlite:///file:PATH?immutable=1&uri=true" in refused.stderr
+    assert told.stdout == "ok 10 sessions with 21 rows; 0 sessions affected\n", told.stderr
 
 
 @pytest.fixture

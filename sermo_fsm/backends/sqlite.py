@@ -121,6 +121,19 @@ class SqliteDriver(Driver):
             return Verdict.NO_TABLES
         return Verdict.REFUSED
 
+    def wording(self, error: BaseException) -> str:
+        """With what helps where a file in WAL mode lies in a folder that may not be written."""
+        said = super().wording(error)
+        if getattr(error, "sqlite_errorname", "") == "SQLITE_READONLY_DIRECTORY":
+            said += f"; {_NO_FILES_BESIDE}"
+        return said
+
+
+_NO_FILES_BESIDE: Final = (
+    "even to read it SQLite has to make files in its folder;"
+    " where nobody writes to it, ask sqlite:///file:PATH?immutable=1&uri=true"
+)
+
 
 def _driver(connection: sa.Connection) -> Any:
     """The driver's own connection, also where SQLAlchemy has wrapped it for asyncio."""

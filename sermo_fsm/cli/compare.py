@@ -74,7 +74,7 @@ def _look_for(url: str) -> None:
     """A SQLite file that is not there would be made by looking into it."""
     try:
         parsed = sa.make_url(url)
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):  # such as a port that is no number
         return  # it is complained of where it is opened
     name = parsed.database or ""
     if parsed.get_backend_name() != "sqlite" or name in ("", ":memory:"):
