@@ -42,8 +42,9 @@ from sermo_fsm.transact import (
     again,
     ask,
     ask_for_long,
+    begin_to_read,
     check_dialect,
-    end,
+    end_of,
     next_of,
     of_a_session,
     retries,
@@ -339,8 +340,8 @@ class AsyncChatEngine:
         async with AsyncExitStack() as stack:
             with translated(self._dialect, connecting=True):
                 shown = await stack.enter_async_context(self._engine.connect())
-            told = await shown.run_sync(ask_for_long, read)
-            stack.push_async_callback(shown.run_sync, end, told)
+            told = await shown.run_sync(begin_to_read, read)
+            stack.push_async_callback(shown.run_sync, end_of, told)
             while some := await shown.run_sync(next_of, told):
                 for one in some:
                     yield one

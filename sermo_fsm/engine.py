@@ -7,7 +7,6 @@ back. Long, because every method says what it takes, gives and raises.
 
 import inspect
 from collections.abc import Callable, Generator, Iterable
-from contextlib import closing
 from datetime import datetime
 from typing import Self, TypeVar
 
@@ -35,6 +34,8 @@ from sermo_fsm.transact import (
     again,
     ask,
     ask_for_long,
+    begin_to_read,
+    end_of,
     next_of,
     plain_connection,
     retries,
@@ -416,9 +417,13 @@ class ChatEngine:
     def _iterate_one_moment(self, read: Read[Stories]) -> Stories:
         with translated(self._dialect, connecting=True):
             connection = self._engine.connect()
-        with connection, closing(ask_for_long(connection, read)) as told:
-            while some := next_of(connection, told):
-                yield from some
+        with connection:
+            told = begin_to_read(connection, read)
+            try:
+                while some := next_of(connection, told):
+                    yield from some
+            finally:
+                end_of(connection, told)
 
     def _again(self, use: Callable[[sa.Connection], _T]) -> _T:
         """On a connection of ours; on another one, where the first try may as well be repeated."""

@@ -32,8 +32,9 @@ __all__ = [
     "again",
     "ask",
     "ask_for_long",
+    "begin_to_read",
     "check_dialect",
-    "end",
+    "end_of",
     "next_of",
     "of_a_session",
     "plain_connection",
@@ -180,21 +181,37 @@ def ask(connection: sa.Connection, read: Read[_T]) -> _T:
 
 def ask_for_long(connection: sa.Connection, read: Read[_T]) -> _T:
     """A question of several statements about one moment, on a connection of ours."""
+    answer = begin_to_read(connection, read)
+    _let_go(connection)
+    return answer
+
+
+def begin_to_read(connection: sa.Connection, read: Read[_T]) -> _T:
+    """The same where the answer goes on reading from that connection."""
     with translated(connection.dialect), _left_to_nobody(connection):
         snapshot(connection)
         return read(connection)
 
 
 def next_of(connection: sa.Connection, items: Iterator[_T]) -> list[_T]:
-    """The next *items* that are read from a connection of ours; none where there are no more."""
+    """The next *items* of such an answer; none where there are no more."""
     with translated(connection.dialect), _left_to_nobody(connection):
         return list(islice(items, _AT_ONCE))
 
 
-def end(connection: sa.Connection, items: Generator[_T, None, None]) -> None:
+def end_of(connection: sa.Connection, items: Generator[_T, None, None]) -> None:
     """Read no more of them."""
     with _left_to_nobody(connection):
         items.close()
+        _let_go(connection)
+
+
+def _let_go(connection: sa.Connection) -> None:
+    """End what only read: whoever has the answer does not mind that the connection is lost."""
+    try:
+        connection.rollback()
+    except SQLAlchemyError:
+        connection.invalidate()
 
 
 @contextmanager

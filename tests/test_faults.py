@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event as sa_event
 
-from sermo_fsm import ChatEngine, CommitUnknown, HistoryRow, StoreUnavailable
+from sermo_fsm import ChatEngine, CommitUnknown, HistoryRow, StoreUnavailable, scan, transact
 from tests.doors import open_door
 from tests.faults import (
     AGAIN,
@@ -193,6 +193,39 @@ def test_cut_off_at_any_request_it_is_done_again_or_the_commit_is_unknown(
         assert hand_in(far, "handle_many", story(user)) == AGAIN
     assert unknown == 1
     assert far.verify().ok
+
+
+# psycopg says so of a cursor whose connection is lost.
+@pytest.mark.filterwarnings("ignore:.*ServerCursorMixin:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("when", Cut)
+def test_cut_off_while_all_is_read_it_is_asked_again_or_told(
+    far: ChatEngine, proxy: Proxy, when: Cut, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, "_SESSIONS", 1)
+    monkeypatch.setattr(scan, "_ROWS", 2)
+    monkeypatch.setattr(transact, "_AT_ONCE", 2)
+    for user in ("anna", "bert"):
+        assert hand_in(far, "handle_many", story(user)) == WRITTEN
+    told = list(far.stories())
+    count, traffic = far.compare(), far.traffic()
+    lost, cut, number = 0, True, 0
+    while cut:
+        number += 1
+        proxy.cut_at(when, number)
+        try:
+            assert list(far.stories()) == told
+        except StoreUnavailable:
+            lost += 1
+        cut = proxy.disarm()
+    assert lost > 3
+    for ask in (far.compare, far.traffic):
+        cut, number = True, 0
+        while cut:
+            number += 1
+            proxy.cut_at(when, number)
+            assert ask() in (count, traffic)
+            cut = proxy.disarm()
+        assert number > 3
 
 
 # --- during the commit --------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from benchmarks.queries import START as FIRST
 from benchmarks.queries import fill
@@ -58,6 +59,51 @@ def test_how_far_it_is_is_told(chats: ChatEngine, monkeypatch: pytest.MonkeyPatc
     told = []
     chats.traffic(since=at(60), progress=lambda *so_far: told.append(so_far))
     assert {total for _, total in told} == {None}
+
+
+class Stopped(BaseException):
+    """Ctrl-C, which an event loop would take for its own."""
+
+
+def test_stopped_midway_it_gives_the_connection_back(
+    chats: ChatEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand_in(chats, random_traffic(3, 100))
+    monkeypatch.setattr(scan, "_ROWS", 5)
+
+    def stop(_read: int, _total: int | None) -> None:
+        raise Stopped
+
+    for _ in range(20):  # more than a pool has
+        with pytest.raises(Stopped):
+            chats.compare(progress=stop)
+    assert chats.compare().ok
+
+
+def test_of_nothing_there_is_nothing_to_say(chats: ChatEngine) -> None:
+    found, traffic = chats.compare(), chats.traffic()
+    assert (found.ok, found.sessions, found.rows, found.strays) == (True, 0, 0, 0)
+    assert (traffic.rows, traffic.sessions, traffic.ways, traffic.medians) == (0, 0, {}, {})
+
+
+def test_it_is_of_one_moment_whoever_writes_meanwhile(
+    chats: ChatEngine, database: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand_in(chats, random_traffic(4, 100))
+    before = chats.compare(), chats.traffic()
+    monkeypatch.setattr(scan, "_SESSIONS", 2)
+    monkeypatch.setattr(scan, "_ROWS", 2)
+    another = ChatEngine(database)
+    later = [(way, event, at(10**6)) for way, event, _ in random_traffic(5, 100)]
+
+    def write(read: int, _total: int | None) -> None:
+        if read == 2:  # in the first portion
+            hand_in(another, later)
+
+    assert chats.compare(progress=write) == before[0]
+    rows = chats.traffic().rows
+    assert rows > before[1].rows
+    assert chats.traffic(progress=write).rows == rows
 
 
 # --- plans ----------------------------------------------------------------------------------------
