@@ -675,6 +675,12 @@ def test_the_texts_are_there_in_a_png() -> None:
     assert dots(with_words) != dots(without)
 
 
+def test_two_ids_in_letters_that_no_font_has_are_told_apart_in_a_png() -> None:
+    one, other = (png(drawing(caption=(f"user {name}",))) for name in ("漢字", "かな"))
+    assert dots(one) != dots(other)
+    assert dots(one) == dots(png(drawing(caption=("user \\u6f22\\u5b57",))))
+
+
 def dots(data: bytes) -> bytes:
     """The picture itself, unpacked but as filtered."""
     found, at = b"", 8

@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import Final
 
+from attrs import evolve
+
 from sermo_fsm.drawing import Drawing
 from sermo_fsm.errors import InvalidArgument
+from sermo_fsm.picture.metrics import knows
 from sermo_fsm.picture.svg import svg
 
 __all__ = ["png"]
@@ -27,12 +30,18 @@ def png(drawing: Drawing, theme: str = "light", scale: float = 1.0) -> bytes:
         import resvg_py  # noqa: PLC0415 - what needs an extra is loaded only where it is asked for
     except ImportError as error:
         raise ImportError(f"PNG needs: pip install 'sermo-fsm[diagrams]' ({error})") from error
+    caption = tuple(map(_spelled, drawing.caption))
     return bytes(
         resvg_py.svg_to_bytes(
-            svg_string=svg(drawing, theme),
+            svg_string=svg(evolve(drawing, caption=caption), theme),
             zoom=scale,
             font_files=[str(_FONTS / face) for face in _FACES],
             skip_system_fonts=True,
             sans_serif_family="Arimo",
         )
     )
+
+
+def _spelled(text: str) -> str:
+    """An id can be told from another also where these fonts have no letters for it."""
+    return "".join(char if knows(char) else f"\\u{ord(char):04x}" for char in text)
