@@ -1,7 +1,7 @@
 """The machine with the traffic of many chats on it."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from math import log1p, sqrt
 
@@ -42,7 +42,7 @@ def traffic_drawing(traffic: Traffic, *, loops: bool = False) -> Drawing:
         origin="Drawn by sermo-fsm diagram from the histories of chats",
         nodes=nodes,
         arrows=arrows,
-        legend=(*LEGEND, *_traffic_legend(arrows)),
+        legend=(*LEGEND, *_traffic_legend(arrows, nodes)),
         caption=tuple(_traffic_caption(traffic, loops=loops)),
     )
 
@@ -75,6 +75,10 @@ def _number(count: int) -> str:
     return f"{count:,}"
 
 
+def _named(count: int, name: str) -> str:
+    return f"{_number(count)} {name}{'' if count == 1 else 's'}"
+
+
 def _nodes_of(traffic: Traffic, counts: Mapping[Leg, int]) -> Iterator[Node]:
     longest = max(traffic.medians.values(), default=timedelta())
     touched = {state for leg in counts for state in (leg.source, leg.target)}
@@ -82,7 +86,7 @@ def _nodes_of(traffic: Traffic, counts: Mapping[Leg, int]) -> Iterator[Node]:
         median = traffic.medians.get(state)
         notes = [] if median is None else [f"median {length_view(median)}"]
         if stays := traffic.stays.get(state):
-            notes.append(f"{_number(stays)} {'stay' if stays == 1 else 'stays'}")
+            notes.append(_named(stays, "stay"))
         shade = None if median is None else _shade(median, longest)
         yield Node(state, tuple(notes), shade, faded=state not in touched and median is None)
 
@@ -94,11 +98,14 @@ def _shade(median: timedelta, longest: timedelta) -> float:
     return log1p(max(median.total_seconds(), 0.0)) / log1p(longest.total_seconds())
 
 
-def _traffic_legend(arrows: Iterable[Arrow]) -> Iterator[Key]:
-    yield Key(Mark.BADGE, "how often chats went this way")
-    yield Key(Mark.WIDTH, "more often")
-    yield Key(Mark.SHADE, "longer median stay")
-    yield Key(Mark.FADED, "never")
+def _traffic_legend(arrows: Sequence[Arrow], nodes: Iterable[Node]) -> Iterator[Key]:
+    if any(arrow.badges for arrow in arrows):
+        yield Key(Mark.COUNT, "how often chats went this way")
+        yield Key(Mark.WIDTH, "more often")
+    if any(node.shade is not None for node in nodes):
+        yield Key(Mark.SHADE, "longer median stay")
+    if any(arrow.faded for arrow in arrows):
+        yield Key(Mark.FADED, "never")
     if any(arrow.extra for arrow in arrows):
         yield Key(Mark.EXTRA, "resumed, or not in today's table")
 
@@ -115,9 +122,9 @@ def _traffic_caption(traffic: Traffic, *, loops: bool) -> Iterator[str]:
     if not traffic.rows:
         yield "no rows: nothing happened there and then"
         return
-    rows, sessions = _number(traffic.rows), _number(traffic.sessions)
+    rows, chats = _named(traffic.rows, "row"), _named(traffic.sessions, "chat")
     still = sum(count for (source, to, _), count in traffic.ways.items() if source is to)
-    yield f"{rows} rows of {sessions} {'chat' if traffic.sessions == 1 else 'chats'}"
+    yield f"{rows} of {chats}"
     if still and not loops:
         yield f"{_number(still)} of the rows moved nothing and are not drawn"
 

@@ -37,6 +37,8 @@ class Mark(StrEnum):
     TIMER = "timer"
     BADGE = "badge"
     """A number on an arrow: the steps of a chat."""
+    COUNT = "count"
+    """Likewise: how often chats went this way."""
     CURRENT = "current"
     WIDTH = "width"
     SHADE = "shade"
@@ -75,6 +77,7 @@ class Arrow:
         weight: How much goes this way, 0 to 1; None where that is not told.
         faded: The overlay has nothing here.
         extra: Not in the table: a chat that was resumed, a move of an older release's.
+        taken: The one chat that is shown went this way.
     """
 
     source: State | None
@@ -84,6 +87,7 @@ class Arrow:
     weight: float | None = None
     faded: bool = False
     extra: bool = False
+    taken: bool = False
 
     @property
     def loop(self) -> bool:

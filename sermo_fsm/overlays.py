@@ -79,7 +79,7 @@ def _arrow_on(arrow: Arrow, stages: Sequence[_Stage]) -> Arrow:
     badges = tuple(str(stage.number) for stage in stages)
     if len(badges) > _MOST_BADGES:
         badges = (*badges[: _MOST_BADGES - 2], "…", badges[-1])
-    return evolve(arrow, badges=badges, lines=noted(arrow, stages[0].leg, notes))
+    return evolve(arrow, badges=badges, lines=noted(arrow, stages[0].leg, notes), taken=True)
 
 
 def _times(moments: Sequence[datetime]) -> str:
@@ -91,7 +91,7 @@ def _times(moments: Sequence[datetime]) -> str:
 
 def _ending(arrows: Sequence[Arrow], *, ended: bool) -> tuple[Arrow, ...]:
     *others, end = arrows
-    return (*others, evolve(end, faded=not ended))
+    return (*others, evolve(end, faded=not ended, taken=ended))
 
 
 def _nodes_on(walk: Walk, stages: Sequence[_Stage], now: datetime) -> Iterator[Node]:

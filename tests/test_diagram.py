@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from sermo_fsm import drawing
 from sermo_fsm.cli.pictures import files_beside
@@ -287,6 +288,13 @@ def test_light_and_dark_say_the_same_in_other_colours(name: str) -> None:
 def test_mermaid_leaves_a_light_theme_to_the_page() -> None:
     assert '"theme"' not in drawn("mermaid")
     assert '"theme": "dark"' in drawn("mermaid", "dark")
+
+
+def test_mermaid_leaves_an_arrow_alone_that_an_overlay_says_nothing_of() -> None:
+    nodes = tuple(evolve(node, notes=("13 s",)) for node in machine_drawing().nodes)
+    text = render(evolve(machine_drawing(), nodes=nodes), "mermaid")
+    assert "flowchart" in text
+    assert "linkStyle" not in text
 
 
 def test_dot_colours_the_page() -> None:

@@ -92,6 +92,8 @@ def test_the_third_example_goes_back_and_forth() -> None:
     assert the_node(drawing, BOT).notes == ("26 s", "in 2 stays")
     assert the_node(drawing, CLOSED).notes == ("by agent_done",)
     assert the_arrow(drawing, "open-closed").faded
+    taken = [arrow.id for arrow in drawing.arrows if arrow.taken]
+    assert sorted(taken) == sorted({*numbered(drawing), "closed-end"})
     assert not the_arrow(drawing, "closed-end").faded
     assert drawing.caption == (
         "user e52a80f6-97b3-4c1d-b04e-6f8d13a9c275 on comviq-web",
@@ -150,7 +152,9 @@ def test_a_live_chat_is_where_it_is_until_now() -> None:
     drawing = path_drawing(walk, at(10 + 3600))
     assert the_node(drawing, BOT).notes == ("10 s",)
     assert the_node(drawing, QUEUED) == Node(QUEUED, ("1 h so far",), current=True)
-    assert the_arrow(drawing, "closed-end").faded
+    end = the_arrow(drawing, "closed-end")
+    assert end.faded
+    assert not end.taken
     assert "in queued since 2026-03-01 12:00:00 UTC" in drawing.caption[1]
     assert (Mark.CURRENT, "where it is now") in marks(drawing)
     assert drawing.description.endswith("It is now in queued.")
@@ -364,6 +368,7 @@ def test_no_traffic_is_said_in_words(*, loops: bool) -> None:
     assert all(node.faded for node in drawing.nodes)
     assert all(arrow.faded for arrow in drawing.arrows)
     assert "no rows" in drawing.description
+    assert [key.mark for key in drawing.legend[3:]] == [Mark.FADED]
     for name in ("mermaid", "dot"):
         text = render(drawing, name)
         assert isinstance(text, str)
@@ -390,6 +395,7 @@ def test_the_caption_says_what_was_counted(
     some = traffic(SOME, since=since, until=until, platform=platform)
     assert traffic_drawing(some).caption[:2] == (words, "7,210 rows of 2 chats")
     assert traffic_drawing(evolve(some, sessions=1)).caption[1] == "7,210 rows of 1 chat"
+    assert traffic_drawing(evolve(some, rows=1)).caption[1] == "1 row of 2 chats"
 
 
 @settings(max_examples=FEWER)

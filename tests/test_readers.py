@@ -16,6 +16,7 @@ from sermo_fsm.diagram import THEMES, render
 from sermo_fsm.drawing import Arrow, Drawing, machine_drawing
 from sermo_fsm.overlays import path_drawing, traffic_drawing
 from sermo_fsm.picture.marks import MARKS
+from sermo_fsm.picture.palette import palette_of
 from tests.npm import packages
 from tests.pictures import NASTY, counted, example_walks, random_chats
 
@@ -110,6 +111,23 @@ def test_graphviz_draws_it_without_a_word_of_complaint(
     assert not complaints
     ids = re.findall('<g id="(.*?)" class="edge">', html.unescape(drawn))
     assert sorted(ids) == sorted(arrow.id for arrow in DRAWINGS[name].arrows)
+
+
+# --- colours ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("format_", ["dot", "mermaid", "svg"])
+def test_all_formats_have_the_colours_of_one_palette(format_: str, theme: str) -> None:
+    palette = palette_of(theme)
+    words = {palette.page, palette.ink, palette.quiet, palette.rule, palette.line, palette.state}
+    words |= {palette.faded, palette.faded_ink, palette.accent, palette.on_accent}
+    wanted = words | set(palette.triggers.values()) | set(palette.shades)
+    for drawing in DRAWINGS.values():
+        shades = {palette.shade(node.shade) for node in drawing.nodes if node.shade is not None}
+        text = render(drawing, format_, theme)
+        assert isinstance(text, str)
+        assert set(re.findall(r"#[0-9a-f]{6}(?![;\w])", text)) <= wanted | shades
 
 
 # --- Mermaid ------------------------------------------------------------------------------------

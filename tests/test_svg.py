@@ -25,9 +25,12 @@ from sermo_fsm.picture import arrange, labels, metrics, raster
 from sermo_fsm.picture.arrange import Picture, arranged
 from sermo_fsm.picture.blocks import block_of, fitting, pill_of, printable
 from sermo_fsm.picture.geometry import Box
+from sermo_fsm.picture.legend import legend_rows
 from sermo_fsm.picture.metrics import knows, text_width
 from sermo_fsm.picture.palette import PALETTES, Palette
 from sermo_fsm.picture.raster import png
+from sermo_fsm.picture.routes import Route
+from sermo_fsm.picture.shapes import arrow_shape
 from sermo_fsm.picture.svg import FONTS, svg
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
@@ -56,7 +59,12 @@ def path_of_a_chat() -> Drawing:
     """With everything that an overlay of one chat may have."""
     steps = {"start-open": ("1",), "open-bot": ("2",), "bot-queued": ("3", "5", "17")}
     arrows = (
-        evolve(arrow, badges=steps.get(arrow.id, ()), faded=arrow.id not in steps)
+        evolve(
+            arrow,
+            badges=steps.get(arrow.id, ()),
+            faded=arrow.id not in steps,
+            taken=arrow.id in steps,
+        )
         for arrow in machine_drawing().arrows
     )
     again = Arrow(None, State.QUEUED, (Line(IN, "heartbeat", "16:05:27"),), ("4",), extra=True)
@@ -83,7 +91,7 @@ def traffic() -> Drawing:
     ]
     loops = [Arrow(s, s, LINES[:2], ("77",), weight=0.3) for s in (State.BOT, State.QUEUED)]
     nodes = tuple(Node(s, ("median 4 min",), shade=i / 4) for i, s in enumerate(State))
-    legend = (Key(Mark.BADGE, "how often"), Key(Mark.WIDTH, "often"), Key(Mark.SHADE, "long"))
+    legend = (Key(Mark.COUNT, "how often"), Key(Mark.WIDTH, "often"), Key(Mark.SHADE, "long"))
     return drawing(*arrows, *loops, nodes=nodes, legend=legend, name="traffic")
 
 
@@ -188,6 +196,15 @@ def test_title_caption_and_legend_are_to_be_seen() -> None:
 def test_a_legend_that_explains_nothing_is_left_out() -> None:
     with_one, without = svg(drawing()), svg(drawing(legend=()))
     assert height_of(without) < height_of(with_one)
+
+
+def test_a_legend_that_needs_two_lines_has_about_as_much_in_each() -> None:
+    short = tuple(Key(Mark.FADED, f"not on its way {number}") for number in range(5))
+    long = (Key(Mark.FADED, "where none of those that are counted has been"),) * 2
+    assert [len(row) for row in legend_rows(short, 640)] == [3, 2]
+    assert [len(row) for row in legend_rows((*short[:3], *long), 640)] == [2, 2, 1]
+    assert [len(row) for row in legend_rows((*long, *short[:2]), 640)] == [1, 3]
+    assert legend_rows((), 640) == []
 
 
 def test_who_cannot_see_it_is_told() -> None:
@@ -400,7 +417,7 @@ def test_in_any_drawing_nothing_stands_on_anything_else(
     assert set(picture.labels) == {
         arrow.id for arrow in arrows if arrow.lines and arrow.source is not arrow.target
     }
-    assert set(picture.pills) == {arrow.id for arrow in arrows if arrow.badges}
+    assert set(picture.pills) == {arrow.id for arrow in arrows if arrow.badges and not arrow.loop}
 
 
 @pytest.mark.parametrize("pair", [*PAIRS, (State.BOT, State.BOT), (None, State.QUEUED)])
@@ -435,6 +452,72 @@ def test_where_no_room_is_enough_the_best_is_taken(monkeypatch: pytest.MonkeyPat
     assert worst.covered or worst.struck
     assert len(worst.labels) == len(PAIRS)
     assert arranged(traffic()).labels
+
+
+def way(source: State, target: State, *, extra: bool = False) -> Arrow:
+    return Arrow(source, target, LINES[:2], extra=extra)
+
+
+@pytest.mark.parametrize("pair", [(State.BOT, State.QUEUED), (State.WITH_AGENT, State.QUEUED)])
+def test_between_lines_side_by_side_is_room_for_what_they_say(pair: tuple[State, State]) -> None:
+    there, back = pair, pair[::-1]
+    arrows = way(*there), way(*there, extra=True), way(*back, extra=True), way(*back)
+    picture = arranged(drawing(*arrows))
+    assert picture.struck == {}
+    assert overlapping(picture) == []
+
+
+def away(label: Box, route: Route) -> float:
+    return min(label.gap(Box(*point, *point)) for point in route.curve.points)
+
+
+@pytest.mark.parametrize("name", ["machine", "path"])
+def test_a_label_is_nearest_to_its_own_arrow(name: str) -> None:
+    picture = placed(DRAWINGS[name]())
+    for route in picture.routes:
+        if label := picture.labels.get(route.arrow.id):
+            pill = picture.pills.get(route.arrow.id)
+            own = min(away(label, route), label.gap(pill) if pill else 1e9)
+            others = [away(label, other) for other in picture.routes if other is not route]
+            assert own < min(others), route.arrow.id
+
+
+def test_the_number_of_a_beginning_stands_on_its_line_and_what_it_says_beside() -> None:
+    begins = Arrow(None, State.WITH_AGENT, (Line(IN, "heartbeat", "16:05:27"),), ("1",), extra=True)
+    picture = arranged(drawing(begins, *machine_drawing().arrows))
+    assert picture.pills[begins.id].centre[0] == picture.routes[0].tip[0]
+
+
+def test_a_line_stops_where_a_label_has_to_stand_on_it() -> None:
+    route = arranged(drawing(way(State.OPEN, State.BOT))).routes[0]
+    label, palette = Box(0, 0, 90, 36), PALETTES["light"]
+    free, struck = (
+        read(f"<g>{arrow_shape(route, label, None, palette, struck=struck)}</g>")
+        for struck in (False, True)
+    )
+    assert free.find("rect") is None
+    behind, words = struck.find("rect"), struck.find("text")
+    assert behind is not None
+    assert words is not None
+    assert behind.attrib["fill"] == palette.page
+    assert [*struck].index(behind) < [*struck].index(words)
+
+
+def test_the_badges_of_an_arrow_to_its_own_state_stand_inside_of_that() -> None:
+    loops = (
+        Arrow(State.BOT, State.BOT, LINES, ("312,005",), weight=1.0),
+        Arrow(State.QUEUED, State.QUEUED, (), ("7",), weight=1.0),
+    )
+    drawn = drawing(*loops)
+    groups = named(read(svg(drawn)))
+    for loop in loops:
+        assert loop.source
+        box = placed(drawn).spots[loop.source].box
+        (pill,) = groups[f"chat-{loop.id}"].iter(tag("rect"))
+        left, top = float(pill.attrib["x"]), float(pill.attrib["y"])
+        assert box.left < left < left + float(pill.attrib["width"]) < box.right
+        assert box.top < top < top + float(pill.attrib["height"]) < box.bottom
+        assert loop.badges[0] in words_of(groups[f"chat-{loop.id}"])
 
 
 @EVERY
@@ -523,7 +606,7 @@ def test_every_text_stands_out(palette: Palette) -> None:
     assert contrast(palette.on_accent, palette.accent) >= 4.5
     for step in range(101):
         strength = step / 100
-        assert contrast(palette.shade(strength), palette.on_shade(strength)) >= 4.5
+        assert contrast(palette.shade(strength), palette.ink) >= 4.5
 
 
 @pytest.mark.parametrize("palette", PALETTES.values(), ids=list(PALETTES))
@@ -564,12 +647,25 @@ def test_a_long_trigger_is_broken_before_its_condition() -> None:
         "customer_text",
         "agent_done",
         "[unless the customer wrote later]",
+        "12,345",
         "expire",
         "handover_to_agent",
         "16:05:27, 16:08:11",
     ]
-    assert [row.note for row in rows if row.first] == ["", "12,345", "", ""]
-    assert [row.below for row in rows] == [False] * 5 + [True]
+
+
+def test_the_notes_of_an_arrow_stand_all_beside_their_triggers_or_all_below() -> None:
+    short, long = LINES[:3], LINES
+    assert [row.note for row in block_of(short).rows if row.first] == ["", "12,345", ""]
+    assert not any(row.below for row in block_of(short).rows)
+    assert not any(row.note for row in block_of(long).rows)
+    assert [row.text for row in block_of(long).rows if row.below] == ["12,345", LINES[3].note]
+
+
+def test_a_note_stands_as_near_to_its_trigger_as_its_column_lets_it() -> None:
+    alone = block_of((Line(OUT, "expire", "7"),))
+    with_longer = block_of((Line(OUT, "expire", "7"), Line(OUT, "handover_to_agent")))
+    assert alone.notes == with_longer.notes < with_longer.width
 
 
 def test_a_single_badge_is_a_circle() -> None:

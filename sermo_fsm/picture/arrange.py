@@ -15,7 +15,7 @@ from sermo_fsm.picture.routes import Route, routes_of
 __all__ = ["Picture", "arranged"]
 
 _ACROSS: Final = 150.0
-_DOWN: Final = 128.0
+_DOWN: Final = 136.0
 _DOWN_WITH_MARK: Final = 240.0
 """Above a state in the middle, so that a mark stands below the arch."""
 _AROUND_LABEL: Final = 30.0

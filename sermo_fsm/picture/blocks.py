@@ -118,28 +118,39 @@ class Block:
 
 def block_of(lines: tuple[Line, ...], widest: float = _WIDEST) -> Block:
     """The triggers, in rows no wider than that; long ones are broken before their condition."""
-    rows = tuple(row for line in lines for row in _rows(line, widest))
+    beside = all(_fits(line, widest) for line in lines)  # or all below: a column has no holes
+    rows = tuple(row for line in lines for row in _rows(line, widest, beside=beside))
     notes = 0.0
     if any(row.note for row in rows):
-        words = max(_wide(row) for row in rows if row.first)
+        words = max(_wide(row) for row in rows if row.note)
         notes = INDENT + words + _NOTE_GAP + max(text_width(row.note, SIZE) for row in rows)
     return Block(rows, max(notes, *(INDENT + _wide(row) for row in rows)), notes)
 
 
-def _rows(line: Line, widest: float) -> Iterator[Row]:
-    text, note = printable(line.text), printable(line.note)
-    bold = _bold(line)
+def _fits(line: Line, widest: float) -> bool:
+    """Whether its note has room beside it."""
+    wide = text_width(_broken(line, widest)[0], SIZE, bold=_bold(line))
+    note = printable(line.note)
+    return not note or wide + _NOTE_GAP + text_width(note, SIZE) <= _WIDEST_WITH_NOTE
+
+
+def _broken(line: Line, widest: float) -> tuple[str, ...]:
+    text, bold = printable(line.text), _bold(line)
     condition = ""
     if text_width(text, SIZE, bold=bold) > widest:
         text, opening, condition = text.partition(" [")
         condition = opening.strip() + condition
     words = fitting(text, widest, SIZE, bold=bold)
-    beside = _NOTE_GAP + text_width(note, SIZE) + text_width(words[0], SIZE, bold=bold)
-    fits = beside <= _WIDEST_WITH_NOTE
-    yield Row(line, words[0], first=True, note=note if fits else "")
-    for row in (*words[1:], *(fitting(condition, widest, SIZE, bold=bold) if condition else ())):
+    return (*words, *fitting(condition, widest, SIZE, bold=bold)) if condition else words
+
+
+def _rows(line: Line, widest: float, *, beside: bool) -> Iterator[Row]:
+    note = printable(line.note)
+    first, *others = _broken(line, widest)
+    yield Row(line, first, first=True, note=note if beside else "")
+    for row in others:
         yield Row(line, row)
-    if not fits:
+    if note and not beside:
         for row in fitting(note, widest, SIZE):
             yield Row(line, row, below=True)
 

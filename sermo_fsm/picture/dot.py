@@ -1,7 +1,7 @@
 """A drawing in DOT, the language of Graphviz."""
 
 import html
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from attrs import frozen
@@ -10,68 +10,18 @@ from sermo_fsm.drawing import Arrow, Drawing, Key, Line, Mark, Node
 from sermo_fsm.events import Direction
 from sermo_fsm.machine import State
 from sermo_fsm.picture.marks import MARKS, Theme
+from sermo_fsm.picture.palette import Palette, palette_of
 
 __all__ = ["dot"]
 
 _FONT: Final = 'fontname="Helvetica,Arial,sans-serif"'
 _SPACE: Final = "&#160;"
 _ORDER: Final = {state: place for place, state in enumerate(State)}
-_THIN, _WIDEST = 1.2, 9.0
+_THIN, _WIDEST = 1.2, 7.0
 _SMALL: Final = 12
 _TABLE: Final = '<TABLE BORDER="0" CELLBORDER="0" CELLPADDING="2" CELLSPACING="1">'
 
 
-@frozen(kw_only=True)
-class _Colours:
-    """Of one theme; each reads on the page and, what is written in a state, on its fill."""
-
-    page: str
-    ink: str
-    stroke: str
-    fills: tuple[str, str]
-    """Of a state, from the faintest shade to the strongest."""
-    current: str
-    current_stroke: str
-    faded: str
-    badge: str
-    badge_ink: str
-    of: Mapping[Direction, str]
-
-
-_COLOURS: Final = {
-    Theme.LIGHT: _Colours(
-        page="#ffffff",
-        ink="#1a2233",
-        stroke="#33415c",
-        fills=("#eef2fb", "#7d9ae0"),
-        current="#ffe08a",
-        current_stroke="#b26a00",
-        faded="#6f7682",
-        badge="#33415c",
-        badge_ink="#ffffff",
-        of={
-            Direction.INBOUND: "#0b5394",
-            Direction.OUTBOUND: "#222222",
-            Direction.TIMER: "#7a4b00",
-        },
-    ),
-    Theme.DARK: _Colours(
-        page="#0d1117",
-        ink="#e6edf3",
-        stroke="#9fb3d9",
-        fills=("#1c2536", "#3a5fb0"),
-        current="#5c4300",
-        current_stroke="#f2b949",
-        faded="#808a96",
-        badge="#c9d6f2",
-        badge_ink="#0d1117",
-        of={
-            Direction.INBOUND: "#79b8ff",
-            Direction.OUTBOUND: "#e6edf3",
-            Direction.TIMER: "#f0b866",
-        },
-    ),
-}
 _TYPEFACES: Final = {
     Direction.INBOUND: "<B>{}</B>",
     Direction.OUTBOUND: "{}",
@@ -83,7 +33,9 @@ _DIRECTIONS: Final = {
     Mark.TIMER: Direction.TIMER,
 }
 _SAMPLES: Final = {
-    Mark.CURRENT: "thick frame:",
+    Mark.BADGE: "<B>1</B>",
+    Mark.COUNT: "<B>12</B>",
+    Mark.CURRENT: "double frame:",
     Mark.WIDTH: "wide:",
     Mark.SHADE: "strong colour:",
     Mark.FADED: "grey:",
@@ -93,7 +45,7 @@ _SAMPLES: Final = {
 
 def dot(drawing: Drawing, theme: Theme) -> str:
     """The text that Graphviz draws it from."""
-    return "\n".join(_Writer(drawing, _COLOURS[theme]).lines()) + "\n"
+    return "\n".join(_Writer(drawing, palette_of(theme)).lines()) + "\n"
 
 
 def _text(words: str) -> str:
@@ -106,12 +58,6 @@ def _quoted(words: str) -> str:
     return f'"{escaped}"'
 
 
-def _mixed(faint: str, strong: str, share: float) -> str:
-    """The colour between two others."""
-    ends = zip(bytes.fromhex(faint[1:]), bytes.fromhex(strong[1:]), strict=True)
-    return "#" + "".join(f"{round(one + (other - one) * share):02x}" for one, other in ends)
-
-
 def _coloured(colour: str, words: str, size: int | None = None) -> str:
     of_size = "" if size is None else f' POINT-SIZE="{size}"'
     return f'<FONT COLOR="{colour}"{of_size}>{words}</FONT>'
@@ -120,32 +66,39 @@ def _coloured(colour: str, words: str, size: int | None = None) -> str:
 @frozen
 class _Writer:
     drawing: Drawing
-    colours: _Colours
+    palette: Palette
 
     def lines(self) -> Iterator[str]:
-        drawing, colours = self.drawing, self.colours
+        drawing, palette = self.drawing, self.palette
         yield f"// {drawing.origin}"
         yield f"digraph {_quoted(drawing.name)} {{"
-        yield f"  graph [rankdir=LR, nodesep=0.3, ranksep=0.25, bgcolor={_quoted(colours.page)},"
+        yield f"  graph [rankdir=LR, nodesep=0.3, ranksep=0.25, bgcolor={_quoted(palette.page)},"
         yield f"         tooltip={_quoted(drawing.description)},"
         yield f"         {_FONT}, fontsize=12, label=<{self.words()}>]"
-        yield f'  node [shape=box, style="rounded,filled", color="{colours.stroke}",'
-        yield f'        fontcolor="{colours.ink}", penwidth=1.4, margin="0.22,0.12",'
+        yield f'  node [shape=box, style="rounded,filled", color="{palette.line}",'
+        yield f'        fontcolor="{palette.ink}", penwidth=1.4, margin="0.22,0.12",'
         yield f"        {_FONT}, fontsize=16]"
-        yield f'  edge [color="{colours.stroke}", arrowsize=0.8, {_FONT}, fontsize=12]'
-        mark = f'group=chat, label="", style=filled, fillcolor="{colours.stroke}"'
-        yield f'  start [id="start", shape=circle, width=0.2, {mark}]'
+        yield f'  edge [color="{palette.line}", arrowsize=0.8, {_FONT}, fontsize=12]'
+        yield f'  start [id="start", shape=circle, width=0.2, {self.mark(start=True)}]'
         for node in drawing.nodes:
             yield f"  {node.state} [{', '.join(self.node(node))}]"
-        yield f'  end [id="end", shape=doublecircle, width=0.13, {mark}]'
+        yield f'  end [id="end", shape=doublecircle, width=0.13, {self.mark(start=False)}]'
         for arrow in sorted(drawing.arrows, key=_by_target):  # else those to and fro run together
             way = f"{arrow.source or 'start'} -> {arrow.target or 'end'}"
             yield f"  {way} [{', '.join(self.arrow(arrow))}]"
         yield "}"
 
+    def mark(self, *, start: bool) -> str:
+        arrows = self.drawing.arrows
+        here = [one for one in arrows if (one.source if start else one.target) is None]
+        taken, faded = any(one.taken for one in here), all(one.faded for one in here)
+        palette = self.palette
+        colour = palette.accent if taken else palette.faded if faded else palette.line
+        return f'group=chat, label="", style=filled, color="{colour}", fillcolor="{colour}"'
+
     def words(self) -> str:
         """What stands under the picture."""
-        ink = self.colours.ink
+        ink = self.palette.ink
         lines = [self.key(key) for key in self.drawing.legend]
         legend = (_SPACE * 3).join(lines)
         if not self.drawing.caption:
@@ -157,19 +110,17 @@ class _Writer:
     def key(self, key: Key) -> str:
         if key.mark in _DIRECTIONS:
             return self.line(Line(_DIRECTIONS[key.mark], key.text))
-        if key.mark is Mark.BADGE:
-            return _coloured(self.colours.ink, f"<B>1</B> {_text(key.text)}")
-        return _coloured(self.colours.ink, f"{_SAMPLES[key.mark]} {_text(key.text)}")
+        return _coloured(self.palette.ink, f"{_SAMPLES[key.mark]} {_text(key.text)}")
 
     def node(self, node: Node) -> Iterator[str]:
-        colours = self.colours
+        palette = self.palette
         yield f'id="{node.state}"'
         yield "group=chat"  # in one group they stand in one line, as a chat runs
         loops = [
             arrow for arrow in self.drawing.arrows if arrow.loop and arrow.source is node.state
         ]
         if node.notes or loops:
-            ink = self.colours.faded if node.faded else self.colours.ink
+            ink = palette.faded_ink if node.faded else palette.ink
             words = [node.state, *(_coloured(ink, _text(note), _SMALL) for note in node.notes)]
             # What stands on a loop stands inside of its state: there no other arrow crosses it.
             rows = [self.row("<BR/>".join(words), "CENTER"), *map(self.rows, loops)]
@@ -177,12 +128,13 @@ class _Writer:
         else:  # said outright: some readers take the empty label of the marks for everybody's
             yield f'label="{node.state}"'
         if node.current:
-            yield f'color="{colours.current_stroke}", fillcolor="{colours.current}", penwidth=4'
-        elif node.faded:
-            yield f'color="{colours.faded}", fontcolor="{colours.faded}"'
-            yield f'fillcolor="{colours.page}"'
+            yield f'color="{palette.accent}", penwidth=2, peripheries=2'
+        if node.faded:
+            yield f'color="{palette.faded}", fontcolor="{palette.faded_ink}"'
+            yield f'fillcolor="{palette.page}"'
         else:
-            yield f'fillcolor="{_mixed(*colours.fills, node.shade or 0.0)}"'
+            fill = palette.state if node.shade is None else palette.shade(node.shade)
+            yield f'fillcolor="{fill}"'
 
     def arrow(self, arrow: Arrow) -> Iterator[str]:
         yield f'id="{arrow.id}"'
@@ -190,11 +142,11 @@ class _Writer:
             nearest = _place(arrow.target, len(State)) - _place(arrow.source, -1) == 1
             yield f"weight={10 if nearest else 1}"
         if arrow.faded:
-            yield f'color="{self.colours.faded}", penwidth=0.8'
+            yield f'color="{self.palette.faded}", penwidth=0.8'
         elif arrow.weight is not None:
             yield f"penwidth={_THIN + arrow.weight * (_WIDEST - _THIN):.1f}"
-        elif arrow.badges:
-            yield "penwidth=2.5"
+        elif arrow.taken:
+            yield f'color="{self.palette.accent}", penwidth=2.5'
         if arrow.extra:
             yield "style=dashed"
         if (arrow.lines or arrow.badges) and not arrow.loop:
@@ -211,24 +163,27 @@ class _Writer:
         return f'<TR><TD ALIGN="{align}" BALIGN="{align}">{words}</TD></TR>'
 
     def badges(self, arrow: Arrow) -> str:
+        palette, counts = self.palette, arrow.weight is not None
+        fill, ink = (palette.page, palette.ink) if counts else (palette.accent, palette.on_accent)
+        edge = f'BORDER="1" STYLE="ROUNDED" COLOR="{palette.line if counts else fill}"'
         cells, width = [], 2
         for badge in arrow.badges:
-            words = _coloured(self.colours.badge_ink, f"<B>{_text(badge)}</B>", _SMALL)
+            words = _coloured(ink, f"<B>{_text(badge)}</B>", _SMALL)
             of_cell = 8 * len(badge) + 10
             width += of_cell + 2
             size = f'FIXEDSIZE="TRUE" WIDTH="{of_cell}" HEIGHT="18"'
-            cells.append(f'<TD {size} BGCOLOR="{self.colours.badge}">{words}</TD>')
+            cells.append(f'<TD {size} {edge} BGCOLOR="{fill}">{words}</TD>')
         # Of a fixed size: else it grows as wide as the lines below.
         size = f'FIXEDSIZE="TRUE" WIDTH="{width}" HEIGHT="22" ALIGN="LEFT"'
         borders = 'BORDER="0" CELLBORDER="0" CELLPADDING="0" CELLSPACING="2"'
         return f"<TABLE {size} {borders}><TR>{''.join(cells)}</TR></TABLE>"
 
     def line(self, line: Line, arrow: Arrow | None = None) -> str:
-        colour = self.colours.of[line.direction]
+        colour = self.palette.triggers[line.direction]
         if line.faded or (arrow is not None and arrow.faded):
-            colour = self.colours.faded
+            colour = self.palette.faded_ink
         elif arrow is not None and arrow.loop:
-            colour = self.colours.ink  # no other is sure to stand out from every shade
+            colour = self.palette.ink  # no other is sure to stand out from every shade
         words = _TYPEFACES[line.direction].format(f"{MARKS[line.direction]} {_text(line.text)}")
         note = f"{_SPACE * 2}{_text(line.note)}" if line.note else ""
         return _coloured(colour, words + note, _SMALL)

@@ -70,6 +70,12 @@ class Box:
         high = min(self.bottom, other.bottom) - max(self.top, other.top)
         return wide * high
 
+    def gap(self, other: "Box") -> float:
+        """How far it is from one to the other; 0 where they meet."""
+        across = max(0.0, self.left - other.right, other.left - self.right)
+        down = max(0.0, self.top - other.bottom, other.top - self.bottom)
+        return math.sqrt(across * across + down * down)
+
 
 def around(*boxes: Box) -> Box:
     """The smallest box that holds them all."""

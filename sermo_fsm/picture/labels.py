@@ -19,6 +19,7 @@ __all__ = ["Labels", "Name", "placed"]
 _ROUNDS: Final = 8
 _PUSHES: Final = 16
 _FEW: Final = 3
+_APART: Final = 0.1
 
 Name = tuple[str, bool]
 """An arrow's id, and whether it is its pill."""
@@ -98,11 +99,14 @@ class _Search:
         )
 
     def _cost(self, name: Name, place: Place, found: Mapping[Name, Place]) -> float:
-        return place.cost + _crowd(place.box, _others(name, found))
+        return place.cost + _crowd(place.box, _others(name, found)) + _apart(name, place, found)
 
     def _best(self, name: Name, found: Mapping[Name, Place]) -> Place:
         others = _others(name, found)
-        return min(self._choices[name], key=lambda place: place.cost + _crowd(place.box, others))
+        return min(
+            self._choices[name],
+            key=lambda place: place.cost + _crowd(place.box, others) + _apart(name, place, found),
+        )
 
 
 def _others(name: Name, found: Mapping[Name, Place]) -> list[Box]:
@@ -112,6 +116,12 @@ def _others(name: Name, found: Mapping[Name, Place]) -> list[Box]:
 
 def _wanted(other: Name, name: Name, place: Place) -> Box:
     return place.box.grown(PILL_AIR if name[1] or other[1] else AIR)
+
+
+def _apart(name: Name, place: Place, found: Mapping[Name, Place]) -> float:
+    """What an arrow says is to stand by its pill."""
+    other = found.get((name[0], not name[1]))
+    return place.box.gap(other.box) * _APART if other else 0.0
 
 
 def _crowd(box: Box, others: list[Box]) -> float:

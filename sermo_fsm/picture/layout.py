@@ -11,12 +11,12 @@ from attrs import evolve, frozen
 
 from sermo_fsm.drawing import Arrow, Drawing, Node
 from sermo_fsm.machine import State
-from sermo_fsm.picture.blocks import LEADING, Block, block_of, printable
+from sermo_fsm.picture.blocks import LEADING, Block, Pill, block_of, pill_of, printable
 from sermo_fsm.picture.geometry import Box
 from sermo_fsm.picture.metrics import text_width
 from sermo_fsm.picture.ports import alike, least
 
-__all__ = ["NAME", "NOTE", "PADDING", "RING", "SEAM", "Gaps", "Spot", "spots_of"]
+__all__ = ["NAME", "NOTE", "PADDING", "RING", "Gaps", "Inside", "Spot", "spots_of"]
 
 NAME: Final = 17.0
 """Of a state's name."""
@@ -26,9 +26,9 @@ RING: Final = 5.0
 """Between the two edges of the state where a chat is."""
 PADDING: Final = 15.0
 """Between an edge and what is written inside."""
-SEAM: Final = 17.0
-"""Around the line above what a state's arrow to itself says."""
 
+_SEAM: Final = 17.0
+_AROUND_PILL: Final = 11.0
 _ROWS: Final = ((State.OPEN,), (State.BOT, State.QUEUED, State.WITH_AGENT), (State.CLOSED,))
 _COLUMNS: Final = {State.BOT: 0, State.WITH_AGENT: 2}
 _NARROWEST: Final = 136.0
@@ -45,17 +45,45 @@ class Gaps:
 
 
 @frozen
+class Inside:
+    """What a state's arrow to itself says: inside of the state, below a line across it.
+
+    Attributes:
+        block: None where it says nothing.
+        pill: Stands upon the line.
+    """
+
+    block: Block | None
+    pill: Pill | None
+
+    @property
+    def seam(self) -> float:
+        """The room around the line."""
+        return self.pill.height + _AROUND_PILL if self.pill else _SEAM
+
+    @property
+    def width(self) -> float:
+        """Of the wider of both."""
+        return max(part.width for part in (self.block, self.pill) if part)
+
+    @property
+    def height(self) -> float:
+        """Of all."""
+        return self.seam + (self.block.height if self.block else 0.0)
+
+
+@frozen
 class Spot:
     """A state, and the room it takes.
 
     Attributes:
-        loops: What its arrows to itself say, by their ids; that is written inside.
+        loops: What its arrows to itself say, by their ids.
     """
 
     node: Node
     box: Box
     notes: tuple[str, ...]
-    loops: Mapping[str, Block]
+    loops: Mapping[str, Inside]
 
 
 def spots_of(drawing: Drawing, gaps: Gaps) -> dict[State, Spot]:
@@ -82,11 +110,18 @@ def spots_of(drawing: Drawing, gaps: Gaps) -> dict[State, Spot]:
 def _bare(node: Node, loops: list[Arrow]) -> Spot:
     """A state as large as what is written in it."""
     notes = tuple(map(printable, node.notes))
-    blocks = {loop.id: block_of(loop.lines, _WIDEST) for loop in loops if loop.lines}
+    inside = {
+        loop.id: Inside(
+            block_of(loop.lines, _WIDEST) if loop.lines else None,
+            pill_of(loop.badges) if loop.badges else None,
+        )
+        for loop in loops
+        if loop.lines or loop.badges
+    }
     widths = [text_width(node.state, NAME, bold=True), *(text_width(n, NOTE) for n in notes)]
     height = 2 * PADDING + 22.0 + (LEADING - 1) * len(notes)
-    for block in blocks.values():
-        widths.append(block.width)
-        height += block.height + SEAM
+    for part in inside.values():
+        widths.append(part.width)
+        height += part.height
     edge = 2 * RING if node.current else 0.0
-    return Spot(node, Box(0, 0, max(widths) + 2 * PADDING + edge, height + edge), notes, blocks)
+    return Spot(node, Box(0, 0, max(widths) + 2 * PADDING + edge, height + edge), notes, inside)

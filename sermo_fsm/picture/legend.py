@@ -25,8 +25,10 @@ _DIRECTIONS: Final = {
     Mark.OUTBOUND: Direction.OUTBOUND,
     Mark.TIMER: Direction.TIMER,
 }
+_COUNT: Final = Pill(("12",))
 _WIDTHS: Final = {
-    Mark.BADGE: 27.0,
+    Mark.BADGE: PILL_ROW,
+    Mark.COUNT: _COUNT.width,
     Mark.CURRENT: 26.0,
     Mark.WIDTH: 44.0,
     Mark.SHADE: 80.0,
@@ -35,9 +37,13 @@ _WIDTHS: Final = {
 }
 
 
+def _before(key: Key) -> float:
+    """From where a sample begins to where its text does."""
+    return _WIDTHS.get(key.mark, 8.0) + _NEXT
+
+
 def _width(key: Key) -> float:
-    bold = key.mark is Mark.INBOUND
-    return _WIDTHS.get(key.mark, 8.0) + _NEXT + text_width(printable(key.text), _SIZE, bold=bold)
+    return _before(key) + text_width(printable(key.text), _SIZE, bold=key.mark is Mark.INBOUND)
 
 
 def legend_rows(keys: tuple[Key, ...], widest: float) -> list[list[Key]]:
@@ -45,7 +51,15 @@ def legend_rows(keys: tuple[Key, ...], widest: float) -> list[list[Key]]:
     directions = [key for key in keys if key.mark in _DIRECTIONS]
     others = [key for key in keys if key.mark not in _DIRECTIONS]
     one = list(_filled([*directions, *others], widest))
-    return one if len(one) <= 1 else [*_filled(directions, widest), *_filled(others, widest)]
+    return one if len(one) <= 1 else [*_even(directions, widest), *_even(others, widest)]
+
+
+def _even(keys: list[Key], widest: float) -> list[list[Key]]:
+    """In as few lines as there have to be, about as many in each if they fit."""
+    full = list(_filled(keys, widest))
+    share = max(1, -(-len(keys) // max(1, len(full))))
+    even = [keys[start : start + share] for start in range(0, len(keys), share)]
+    return even if all(len(list(_filled(row, widest))) == 1 for row in even) else full
 
 
 def _filled(keys: list[Key], widest: float) -> Iterator[list[Key]]:
@@ -61,10 +75,8 @@ def _filled(keys: list[Key], widest: float) -> Iterator[list[Key]]:
         yield row
 
 
-def legend(
-    rows: list[list[Key]], left: float, top: float, palette: Palette, *, counts: bool
-) -> Iterator[str]:
-    """All lines, from there on downwards; where *counts*, a badge is how often, and no step."""
+def legend(rows: list[list[Key]], left: float, top: float, palette: Palette) -> Iterator[str]:
+    """All lines, from there on downwards."""
     for place, keys in enumerate(rows):
         x, y = left, top + place * ROW + ROW / 2
         for key in keys:
@@ -73,11 +85,8 @@ def legend(
             if key.mark in _DIRECTIONS:
                 colour = palette.triggers[_DIRECTIONS[key.mark]]
                 face = _FACES.get(key.mark, {})
-            if counts and key.mark is Mark.BADGE:
-                yield "".join(_count(x, y, palette))
-            else:
-                yield "".join(_sample(key.mark, x, y, palette))
-            at = (x + _WIDTHS.get(key.mark, 8.0) + _NEXT, y + 4.6)
+            yield "".join(_sample(key.mark, x, y, palette))
+            at = (x + _before(key), y + 4.6)
             yield text(at, _SIZE, colour, words(key.text), **face)
             x += _width(key) + _GAP
 
@@ -97,14 +106,13 @@ def _sample(shown: Mark, x: float, y: float, palette: Palette) -> Iterator[str]:
 
 
 def _badge(x: float, y: float, palette: Palette) -> Iterator[str]:
-    box = Box.at((x + _WIDTHS[Mark.BADGE] / 2, y), PILL_ROW, PILL_ROW)
+    box = Box.at((x + PILL_ROW / 2, y), PILL_ROW, PILL_ROW)
     yield pill_shape(Pill(("1",)), box, palette, counts=False)
 
 
 def _count(x: float, y: float, palette: Palette) -> Iterator[str]:
-    pill = Pill(("12",))
-    box = Box.at((x + _WIDTHS[Mark.BADGE] / 2, y), pill.width, PILL_ROW)
-    yield pill_shape(pill, box, palette, counts=True)
+    box = Box.at((x + _COUNT.width / 2, y), _COUNT.width, PILL_ROW)
+    yield pill_shape(_COUNT, box, palette, counts=True)
 
 
 def _current(x: float, y: float, palette: Palette) -> Iterator[str]:
@@ -150,6 +158,7 @@ def _stroke(
 
 _SAMPLES: Final[Mapping[Mark, Callable[[float, float, Palette], Iterator[str]]]] = {
     Mark.BADGE: _badge,
+    Mark.COUNT: _count,
     Mark.CURRENT: _current,
     Mark.WIDTH: _wedge,
     Mark.SHADE: _scale,

@@ -16,6 +16,7 @@ from sermo_fsm.drawing import Arrow, Drawing, Line, Mark, Node
 from sermo_fsm.events import Direction
 from sermo_fsm.machine import State
 from sermo_fsm.picture.marks import MARKS, Theme
+from sermo_fsm.picture.palette import Palette, palette_of
 
 __all__ = ["mermaid"]
 
@@ -23,23 +24,22 @@ _BREAK: Final = "<br/>"
 _SAFE: Final = re.compile(rf"[^\w .,:/()+=×–’…\[\]{''.join(MARKS.values())}-]")
 _START, _STOP, _WORDS = "start", "stop", "words"
 
-# Of states and marks. Each says the colour of its own text, so it is the same on any page.
-_FILLS: Final = ("#eef2fb", "#d3ddf5", "#b3c4ec", "#8fa8e0", "#6b8ad3")
-_CLASSES: Final = {
-    "mark": "fill:#6b7a99,stroke:#6b7a99,color:#6b7a99",
-    "stop": "fill:none,stroke:#6b7a99,stroke-width:3px,color:#6b7a99",
-    "state": f"fill:{_FILLS[0]},stroke:#6b7a99,stroke-width:1.5px,color:#1a2233",
-    **{
-        f"shade{step}": f"fill:{fill},stroke:#6b7a99,stroke-width:1.5px,color:#1a2233"
-        for step, fill in enumerate(_FILLS)
-    },
-    "faded": "fill:#f4f4f4,stroke:#bbbbbb,color:#767676",
-    "current": "fill:#ffe08a,stroke:#b26a00,stroke-width:4px,color:#1a2233",
-    "words": "fill:none,stroke:none,text-align:left",
-}
+_STRONGEST: Final = 4
 _THIN, _WIDEST = 1.5, 11.0
-_FADED: Final = "stroke:#999999,stroke-width:1px,stroke-dasharray:2 4,color:{}"
-_FADED_WORDS: Final = {Theme.LIGHT: "#808080", Theme.DARK: "#b8b8b8"}
+
+
+def _classes(palette: Palette) -> Iterator[tuple[str, str]]:
+    """Of states and marks. Each says the colour of its own text, so it is the same on any page."""
+    line = f"stroke:{palette.line},color:{palette.ink}"
+    yield "mark", f"fill:{palette.line},{line}"
+    yield "stop", f"fill:none,{line},stroke-width:3px"
+    yield "state", f"fill:{palette.state},{line},stroke-width:1.5px"
+    for step in range(_STRONGEST + 1):
+        yield f"shade{step}", f"fill:{palette.shade(step / _STRONGEST)},{line},stroke-width:1.5px"
+    yield "faded", f"fill:{palette.page},stroke:{palette.faded},color:{palette.faded_ink}"
+    current = f"stroke:{palette.accent},stroke-width:4px,color:{palette.ink}"
+    yield "current", f"fill:{palette.state},{current}"
+    yield "words", "fill:none,stroke:none,text-align:left"
 
 
 def mermaid(drawing: Drawing, theme: Theme) -> str:
@@ -83,9 +83,10 @@ _SAMPLES: Final = {
     Mark.OUTBOUND: MARKS[Direction.OUTBOUND],
     Mark.TIMER: MARKS[Direction.TIMER],
     Mark.BADGE: "(1)",
+    Mark.COUNT: "(12)",
     Mark.CURRENT: "thick frame:",
     Mark.WIDTH: "wide:",
-    Mark.SHADE: "dark:",
+    Mark.SHADE: "strong colour:",
     Mark.FADED: "dotted, grey:",
     Mark.EXTRA: "dashed:",
 }
@@ -139,9 +140,9 @@ def _flowchart(drawing: Drawing, theme: Theme) -> Iterator[str]:
     for arrow in drawn:
         yield f"    {_edge(arrow)}"
     for place, arrow in enumerate(drawn):
-        if style := _style_of(arrow, theme):
+        if style := _style_of(arrow, palette_of(theme)):
             yield f"    linkStyle {place} {style}"
-    for name, style in _CLASSES.items():
+    for name, style in _classes(palette_of(theme)):
         yield f"    classDef {name} {style}"
 
 
@@ -150,7 +151,7 @@ def _class_of(node: Node) -> str:
         return "current"
     if node.faded:
         return "faded"
-    return "state" if node.shade is None else f"shade{round(node.shade * (len(_FILLS) - 1))}"
+    return "state" if node.shade is None else f"shade{round(node.shade * _STRONGEST)}"
 
 
 def _edge(arrow: Arrow) -> str:
@@ -164,12 +165,12 @@ def _label(arrow: Arrow) -> str:
     return _BREAK.join([*([_escaped(badges)] if badges else []), *map(_line, arrow.lines)])
 
 
-def _style_of(arrow: Arrow, theme: Theme) -> str:
-    if arrow.faded:
-        return _FADED.format(_FADED_WORDS[theme])
+def _style_of(arrow: Arrow, palette: Palette) -> str:
+    if arrow.faded:  # what it says keeps its colour: no other reads on whatever page it will be
+        return f"stroke:{palette.faded},stroke-width:1px,stroke-dasharray:2 4"
     styles = ["stroke-dasharray:9 6"] if arrow.extra else []
     if arrow.weight is not None:
         styles.append(f"stroke-width:{_THIN + arrow.weight * (_WIDEST - _THIN):.1f}px")
-    elif arrow.badges:
-        styles.append("stroke-width:3px")
+    elif arrow.taken:
+        styles.append(f"stroke:{palette.accent},stroke-width:3px")
     return ",".join(styles)

@@ -31,10 +31,7 @@ class Palette:
         accent: The way that a chat took.
         on_accent: Text on that.
         triggers: Text, by who pulls the trigger.
-        shades: What fills a state, from the weakest to the strongest.
-        on_weak: Text on the shades of the weaker part.
-        on_strong: Text on those of the stronger part.
-        turn: Where the stronger part begins.
+        shades: What fills a state, from the weakest to the strongest; ``ink`` reads on each.
     """
 
     page: str
@@ -49,9 +46,6 @@ class Palette:
     on_accent: str
     triggers: Mapping[Direction, str]
     shades: tuple[str, ...]
-    on_weak: str
-    on_strong: str
-    turn: float
 
     def shade(self, strength: float) -> str:
         """The colour between two of the shades; *strength* from 0 to 1."""
@@ -60,10 +54,6 @@ class Palette:
         weak, strong = _parts(self.shades[low]), _parts(self.shades[low + 1])
         mixed = (a + (b - a) * (place - low) for a, b in zip(weak, strong, strict=True))
         return "#" + "".join(f"{round(part):02x}" for part in mixed)
-
-    def on_shade(self, strength: float) -> str:
-        """The colour of text on a shade."""
-        return self.on_weak if strength < self.turn else self.on_strong
 
 
 def _parts(colour: str) -> tuple[int, int, int]:
@@ -80,17 +70,14 @@ PALETTES: Final[Mapping[str, Palette]] = {
         state="#f1f5fb",
         faded="#858f9e",
         faded_ink="#667080",
-        accent="#7a2fd0",
+        accent="#843fe0",
         on_accent="#ffffff",
         triggers={
             Direction.INBOUND: "#0a55b8",
             Direction.OUTBOUND: "#1b2431",
             Direction.TIMER: "#8f4700",
         },
-        shades=("#edf4fc", "#b9d5f0", "#6fa8dc", "#2a6db3", "#0d3b73"),
-        on_weak="#000000",
-        on_strong="#ffffff",
-        turn=0.7035,
+        shades=("#f1f5fb", "#d2e4f7", "#a9cef0", "#7cb3e6", "#4a91d4"),
     ),
     "dark": Palette(
         page="#0d1117",
@@ -108,10 +95,7 @@ PALETTES: Final[Mapping[str, Palette]] = {
             Direction.OUTBOUND: "#e6edf3",
             Direction.TIMER: "#f0b165",
         },
-        shades=("#14202f", "#1d3d61", "#2a659f", "#5d9bd8", "#b5d7f7"),
-        on_weak="#ffffff",
-        on_strong="#000000",
-        turn=0.5925,
+        shades=("#17202b", "#1b324e", "#1f4470", "#255693", "#2d6ab8"),
     ),
 }
 

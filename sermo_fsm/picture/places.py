@@ -26,11 +26,14 @@ COVERED: Final = 10_000.0
 STRUCK: Final = 70.0
 """For each point of a line that runs through."""
 
-_NEAR: Final = 7.0
+# For each point of another's line within reach, the more the nearer: whose label would it be?
+# A pill stands on its line, which says so.
+_NEAR: Final = 20.0
+_PILL_NEAR: Final = 1.0
 _OUTSIDE: Final = 0.8
 _OFF_CENTRE: Final = 26.0
 _FURTHER: Final = 1.0
-_OFF_LINE: Final = 4.0
+_OFF_LINE: Final = 40.0
 _CHOICE: Final = 90
 _SHARES: Final = tuple(step / 16 for step in range(2, 15))
 # On which side of a point of the arrow, and what that costs: corners are less neat.
@@ -41,7 +44,7 @@ _AROUND: Final = {
     if abs(x) == 1 or abs(y) == 1
 }
 _CELL: Final = 32.0
-_REACH: Final = 13.0
+_REACH: Final = 24.0
 _TOUCHING: Final = 2.0
 _BESIDE: Final = 7.0
 
@@ -97,7 +100,7 @@ class Places:
         return _cheapest(self._beside(route, block))
 
     def upon(self, route: Route, pill: Pill) -> list[Place]:
-        """For a pill: on the line, or at its side where that is short; the cheapest first."""
+        """For a pill: on the line, or at its side where there is no other way; likewise."""
         return _cheapest(self._upon(route, pill))
 
     def _beside(self, route: Route, block: Block) -> Iterator[Place]:
@@ -115,7 +118,7 @@ class Places:
             point = route.curve.at(share)
             cost = abs(share - route.middle) * _OFF_CENTRE
             boxes = [Box.at(point, pill.width, pill.height)]
-            if route.loops or route.mark:
+            if route.mark:
                 boxes += [_touching(point, way, pill.width, pill.height, 1.0) for way in _AROUND]
             for further, box in enumerate(boxes):
                 yield self._place(box, route, cost + (_OFF_LINE if further else 0.0), upon=True)
@@ -134,7 +137,7 @@ class Places:
                 struck += 1
                 cost += STRUCK
             elif other is not route:
-                cost += _NEAR
+                cost += (_PILL_NEAR if upon else _NEAR) * (1 - max(air, 0.0) / _REACH)
         cost += _OUTSIDE * (max(0.0, self._left - box.left) + max(0.0, box.right - self._right))
         return Place(box, cost, struck)
 

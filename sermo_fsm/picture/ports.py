@@ -5,12 +5,26 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Final
 
+from attrs import frozen
+
 from sermo_fsm.drawing import Arrow
 from sermo_fsm.machine import State
-from sermo_fsm.picture.blocks import pill_of
+from sermo_fsm.picture.blocks import block_of, pill_of
 from sermo_fsm.picture.geometry import Point
 
-__all__ = ["ENDS", "LOOPS", "OUT", "STARTS", "Pair", "Side", "alike", "least", "rooms", "width_of"]
+__all__ = [
+    "ENDS",
+    "LOOPS",
+    "OUT",
+    "STARTS",
+    "Pair",
+    "Port",
+    "Side",
+    "alike",
+    "least",
+    "rooms",
+    "width_of",
+]
 
 
 class Side(StrEnum):
@@ -73,30 +87,62 @@ ENDS: Final = {
 # Around which corner a state's arrow to itself goes.
 LOOPS: Final = {
     State.OPEN: (1, -1),
-    State.BOT: (-1, -1),
+    State.BOT: (-1, 1),
     State.QUEUED: (1, -1),
-    State.WITH_AGENT: (1, -1),
+    State.WITH_AGENT: (1, 1),
     State.CLOSED: (1, 1),
 }
 
+# Between neighbours in a row, where the lines of both sides run straight and side by side.
+_LEVEL: Final = {(_B, Side.RIGHT), (_Q, Side.LEFT), (_Q, Side.RIGHT), (_A, Side.LEFT)}
+
 _BESIDE: Final = 18.0
 _ABOVE: Final = 30.0
+_AROUND_LABEL: Final = 14.0
+_THINNEST, _WIDEST = 1.2, 8.0
+_WIDEST_LOOP: Final = 3.0
+"""It is so short that a wide line would be all bend."""
+
+
+@frozen
+class Port:
+    """Where an arrow leaves or enters.
+
+    Attributes:
+        name: The arrow's id.
+        before: The room along the side that it takes up to its line.
+        after: And from there on.
+    """
+
+    name: str
+    before: float
+    after: float
 
 
 def width_of(arrow: Arrow) -> float:
     """How wide an arrow's line is."""
     if arrow.weight is not None:
-        return 1.2 + 6.8 * min(max(arrow.weight, 0.0), 1.0)
-    return 2.6 if arrow.badges else 1.2 if arrow.faded else 1.7
+        widest = _WIDEST_LOOP if arrow.loop else _WIDEST
+        return _THINNEST + (widest - _THINNEST) * min(max(arrow.weight, 0.0), 1.0)
+    return 2.6 if arrow.taken else 1.2 if arrow.faded else 1.7
 
 
-def rooms(arrows: tuple[Arrow, ...]) -> Iterator[tuple[State, Side, list[tuple[str, float]]]]:
-    """For each side of each state the ids of what leaves or enters there, and the room for it."""
+def rooms(arrows: tuple[Arrow, ...]) -> Iterator[tuple[State, Side, list[Port]]]:
+    """For each side of each state what leaves or enters there, in order."""
     for (state, side), pairs in PORTS.items():
         upright = side in (Side.LEFT, Side.RIGHT)
         order = -1 if (state, side) in _INWARDS else 1
         here = [arrow for pair in pairs for arrow in alike(arrows, pair)[::order]]
-        yield state, side, [(arrow.id, _room(arrow, upright=upright)) for arrow in here]
+        # What the first and the last say stands outside of all.
+        between = here[1:-1] if (state, side) in _LEVEL else []
+        ports = [_port(arrow, upright=upright, between=arrow in between) for arrow in here]
+        yield state, side, ports
+
+
+def _port(arrow: Arrow, *, upright: bool, between: bool) -> Port:
+    half = _room(arrow, upright=upright) / 2
+    label = block_of(arrow.lines).height + _AROUND_LABEL if between and arrow.lines else 0.0
+    return Port(arrow.id, half + label, half)
 
 
 def alike(arrows: tuple[Arrow, ...], ends: tuple[State | None, State | None]) -> list[Arrow]:
@@ -117,7 +163,7 @@ def least(arrows: tuple[Arrow, ...], state: State) -> tuple[float, float]:
     wide, high = 0.0, 0.0
     for owner, side, ports in rooms(arrows):
         if owner is state:
-            whole = math.fsum(room for _, room in ports)
+            whole = math.fsum(port.before + port.after for port in ports)
             if side in (Side.LEFT, Side.RIGHT):
                 high = max(high, whole + 14.0)
             else:

@@ -15,7 +15,17 @@ from sermo_fsm.machine import State
 from sermo_fsm.picture.blocks import Block, Pill, block_of, pill_of
 from sermo_fsm.picture.geometry import Box, Cubic, Curve, Point, corner, cubic, line
 from sermo_fsm.picture.layout import Gaps, Spot
-from sermo_fsm.picture.ports import ENDS, LOOPS, OUT, STARTS, Side, alike, rooms, width_of
+from sermo_fsm.picture.ports import (
+    ENDS,
+    LOOPS,
+    OUT,
+    STARTS,
+    Port,
+    Side,
+    alike,
+    rooms,
+    width_of,
+)
 
 __all__ = ["Route", "head_of", "routes_of"]
 
@@ -31,7 +41,7 @@ _AIR: Final = 2.0
 _ASIDE: Final = 0.3
 _HALF: Final = 0.5
 _LOOP: Final = 20.0
-_LOOP_OUT: Final = 44.0
+_LOOP_OUT: Final = 23.0
 
 
 @frozen
@@ -43,8 +53,8 @@ class Route:
         tip: Where that points.
         toward: In which direction: one of the four along the axes.
         width: Of its line.
-        block: What is to be written beside it.
-        pill: What is to be written on it.
+        block: What is to be written beside it; None where that stands inside of its state.
+        pill: What is to be written on it; likewise.
         mark: Where the start or the end of the chat is marked.
         middle: How far along what is written stands best.
     """
@@ -62,7 +72,7 @@ class Route:
     @property
     def loops(self) -> bool:
         """From a state to itself."""
-        return self.arrow.source is self.arrow.target
+        return self.arrow.loop
 
 
 def routes_of(
@@ -95,14 +105,12 @@ class _Router:
         self._left = min(box.left for box in everything) - _LANE
         self._right = max(box.right for box in everything) + _LANE
 
-    def _spread(
-        self, state: State, side: Side, ports: list[tuple[str, float]]
-    ) -> Iterator[tuple[str, Point]]:
+    def _spread(self, state: State, side: Side, ports: list[Port]) -> Iterator[tuple[str, Point]]:
         """The places along one side, around its middle."""
-        place = -math.fsum(room for _, room in ports) / 2
-        for name, room in ports:
-            yield name, self._on(state, side, _HALF, place + room / 2)
-            place += room
+        place = -math.fsum(port.before + port.after for port in ports) / 2
+        for port in ports:
+            yield port.name, self._on(state, side, _HALF, place + port.before)
+            place += port.before + port.after
 
     def _on(self, state: State, side: Side, share: float, further: float = 0.0) -> Point:
         box = self._boxes[state]
@@ -115,8 +123,8 @@ class _Router:
     def route(self, arrow: Arrow) -> Route:
         """The way of one arrow."""
         width = width_of(arrow)
-        block = block_of(arrow.lines) if arrow.lines and not _loops(arrow) else None
-        pill = pill_of(arrow.badges) if arrow.badges else None
+        block = block_of(arrow.lines) if arrow.lines and not arrow.loop else None
+        pill = pill_of(arrow.badges) if arrow.badges and not arrow.loop else None
         mark = None
         head = head_of(width)[0]
         if arrow.source is None or arrow.target is None:
@@ -163,12 +171,19 @@ class _Router:
         right *= -1 if nth else 1
         x = box.right if right > 0 else box.left
         y = box.bottom if down > 0 else box.top
-        start = (x - right * _LOOP, y)
-        tip = (x + right * _AIR, y - down * _LOOP)
+        near = (x - right * _LOOP, y - down * _LOOP)
+        far = (
+            x + right * _LOOP_OUT,
+            y + down * _LOOP_OUT,
+        )
+        tip = (x + right * _AIR, near[1])
         end = (tip[0] + right * (head - 1), tip[1])
-        out = (start[0], start[1] + down * _LOOP_OUT)
-        into = (end[0] + right * (_LOOP_OUT - head), end[1])
-        return [cubic(start, out, into, end)], tip, (-1.0 * right, 0.0)
+        pieces = [
+            corner((near[0], y), (near[0], far[1]), (x, far[1])),
+            corner((x, far[1]), far, (far[0], y)),
+            corner((far[0], y), (far[0], near[1]), end),
+        ]
+        return pieces, tip, (-1.0 * right, 0.0)
 
     def _way(
         self, arrow: Arrow, source: State, target: State, head: float
@@ -207,10 +222,6 @@ class _Router:
             corner(third, (x, end[1]), fourth),
             line(fourth, end),
         ]
-
-
-def _loops(arrow: Arrow) -> bool:
-    return arrow.source is arrow.target
 
 
 def _shift(point: Point, toward: Point, by: float) -> Point:

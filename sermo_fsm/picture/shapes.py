@@ -17,7 +17,7 @@ from sermo_fsm.picture.blocks import (
     Row,
 )
 from sermo_fsm.picture.geometry import Box, Point
-from sermo_fsm.picture.layout import NAME, NOTE, PADDING, RING, SEAM, Spot
+from sermo_fsm.picture.layout import NAME, NOTE, PADDING, RING, Inside, Spot
 from sermo_fsm.picture.markup import Value, element, path, words
 from sermo_fsm.picture.palette import Palette
 from sermo_fsm.picture.routes import Route, head_of
@@ -34,6 +34,7 @@ __all__ = [
 
 _ROUND: Final = 12.0
 _EDGE: Final = 1.5
+_AROUND: Final = 3.0
 _FACES: Final[dict[Direction, dict[str, Value]]] = {
     Direction.INBOUND: {"font-weight": "bold"},
     Direction.TIMER: {"font-style": "italic"},
@@ -76,7 +77,7 @@ def node_shape(spot: Spot, palette: Palette) -> str:
     node, box = spot.node, spot.box
     fill, ink, edge = palette.state, palette.ink, palette.line
     if node.shade is not None:
-        fill, ink = palette.shade(node.shade), palette.on_shade(node.shade)
+        fill = palette.shade(node.shade)
     elif node.faded:
         fill, ink, edge = palette.page, palette.faded_ink, palette.faded
     shapes = []
@@ -112,21 +113,32 @@ def _top(spot: Spot) -> float:
 
 
 def loop_text(spot: Spot, name: str, palette: Palette) -> str:
-    """What an arrow of a state to itself says: below a line inside of the state."""
-    shade = spot.node.shade
-    ink = None if shade is None else palette.on_shade(shade)
-    seam = _top(spot) + 22.0 + (LEADING - 1) * len(spot.notes) + SEAM / 2
-    for other, block in spot.loops.items():
+    """What an arrow of a state to itself says, where it stands inside of the state."""
+    ink = None if spot.node.shade is None else palette.ink
+    top = _top(spot) + 22.0 + (LEADING - 1) * len(spot.notes)
+    for other, inside in spot.loops.items():
         if other == name:
-            edge = PADDING - 3
-            ends = (spot.box.left + edge, seam), (spot.box.right - edge, seam)
-            line: dict[str, Value] = {"d": path("M", ends[0], "L", ends[1]), "fill": "none"}
-            line |= {"stroke": ink or palette.line, "stroke-width": 0.8}
-            left, top = spot.box.centre[0] - block.width / 2, seam + SEAM / 2
-            box = Box(left, top, left + block.width, top + block.height)
-            return element("path", line) + block_shape(block, box, palette, ink)
-        seam += SEAM + block.height
+            return "".join(_inside(inside, spot.box, top, palette, ink))
+        top += inside.height
     return ""
+
+
+def _inside(
+    inside: Inside, box: Box, top: float, palette: Palette, ink: str | None
+) -> Iterator[str]:
+    edge, seam = PADDING - 3, top + inside.seam / 2
+    ends = (box.left + edge, seam), (box.right - edge, seam)
+    line: dict[str, Value] = {"d": path("M", ends[0], "L", ends[1]), "fill": "none"}
+    yield element("path", line | {"stroke": ink or palette.line, "stroke-width": 0.8})
+    middle = box.centre[0]
+    if inside.pill:
+        where = Box.at((middle, seam), inside.pill.width, inside.pill.height)
+        yield pill_shape(inside.pill, where, palette, counts=True)
+    if inside.block:
+        # To the left, so that those beside each other begin alike.
+        left, below, block = box.left + PADDING, top + inside.seam, inside.block
+        where = Box(left, below, left + block.width, below + block.height)
+        yield block_shape(block, where, palette, ink)
 
 
 def block_shape(block: Block, box: Box, palette: Palette, ink: str | None = None) -> str:
@@ -189,18 +201,22 @@ def pill_shape(pill: Pill, box: Box, palette: Palette, *, counts: bool) -> str:
 
 def line_colour(arrow: Arrow, palette: Palette) -> str:
     """Of its line and its head."""
-    if arrow.badges and arrow.weight is None:
+    if arrow.taken:
         return palette.accent
     return palette.faded if arrow.faded else palette.line
 
 
-def arrow_shape(route: Route, label: Box | None, pill: Box | None, palette: Palette) -> str:
-    """An arrow with all that is written on it."""
+def arrow_shape(
+    route: Route, label: Box | None, pill: Box | None, palette: Palette, *, struck: bool
+) -> str:
+    """An arrow with all that is written on it; where *struck*, that interrupts other lines."""
     colour = line_colour(route.arrow, palette)
     shapes = [_line(route, colour, palette), _head(route, colour)]
     if route.mark:
         shapes.append(_end(route, route.mark, palette))
     if route.block and label:
+        if struck:
+            shapes.append(box_shape(label.grown(_AROUND), _AROUND, fill=palette.page))
         shapes.append(block_shape(route.block, label, palette))
     if route.pill and pill:
         shapes.append(pill_shape(route.pill, pill, palette, counts=route.arrow.weight is not None))

@@ -118,7 +118,8 @@ class _Page:
     def _arrow(self, route: Route) -> str:
         arrow = route.arrow
         label, pill = self._picture.labels.get(arrow.id), self._picture.pills.get(arrow.id)
-        shape = arrow_shape(route, label, pill, self._palette)
+        struck = arrow.id in self._picture.struck
+        shape = arrow_shape(route, label, pill, self._palette, struck=struck)
         if route.loops and arrow.source:
             shape += loop_text(self._picture.spots[arrow.source], arrow.id, self._palette)
         title = element("title", {}, words(_told(arrow)))
@@ -130,8 +131,7 @@ class _Page:
         ends = (_MARGIN, self._rule), (self._width - _MARGIN, self._rule)
         shape = path("M", ends[0], "L", ends[1])
         yield element("path", {"d": shape, "stroke": self._palette.rule, "stroke-width": 1.0})
-        counts = any(arrow.weight is not None for arrow in self._drawing.arrows)
-        yield from legend(self._legend, _MARGIN, self._rule + 14.0, self._palette, counts=counts)
+        yield from legend(self._legend, _MARGIN, self._rule + 14.0, self._palette)
 
 
 def _told(arrow: Arrow) -> str:
