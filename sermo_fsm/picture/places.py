@@ -160,7 +160,7 @@ def _touching(
 ) -> Box:
     """A box on that side of a point, or at that corner."""
     (x, y), (right, down) = point, aside
-    away = air * (0.75 if abs(right) == abs(down) else 1.0)
+    away = air * (0.85 if abs(right) == abs(down) else 1.0)
     return Box.at(
         (
             x + right * (width / 2 + (away if abs(right) == 1 else 0.0)),
