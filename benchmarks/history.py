@@ -133,6 +133,8 @@ ASKED: Final[dict[str, Callable[[ChatEngine], int]]] = {
     "bare SELECT": _bare,
     "verify": lambda chats: chats.verify().rows,
     "compare": lambda chats: chats.compare().rows,
+    "stories": lambda chats: sum(1 for _ in chats.stories()),
+    "stories, platform": lambda chats: sum(1 for _ in chats.stories(platform=_PLATFORM)),
     "traffic": _traffic,
     "traffic, platform": lambda chats: _traffic(chats, platform=_PLATFORM),
     "traffic, a day": lambda chats: _traffic(
