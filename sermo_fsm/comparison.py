@@ -95,21 +95,13 @@ class Departure:
 
 
 @frozen
-class Chat:
-    """A live chat that would be somewhere else today.
-
-    Attributes:
-        stored: Where it is.
-        today: Where it would be; None where nothing would have opened it.
-        first: Where the two part; None where its rows do not say where it is.
-    """
+class _Live:
+    """A live chat, and where it is."""
 
     session_id: str
     platform_id: str
     user_id: str
     stored: str
-    today: str | None
-    first: Departure | None
 
     def view(self) -> dict[str, Any]:
         """Likewise."""
@@ -118,9 +110,25 @@ class Chat:
             "platformId": self.platform_id,
             "userId": self.user_id,
             "stored": self.stored,
-            "today": self.today,
-            "first": None if self.first is None else self.first.view(),
         }
+
+
+@frozen
+class Chat(_Live):
+    """A live chat that would be somewhere else today.
+
+    Attributes:
+        today: Where it would be; None where nothing would have opened it.
+        first: Where the two part; None where its rows do not say where it is.
+    """
+
+    today: str | None
+    first: Departure | None
+
+    def view(self) -> dict[str, Any]:
+        """Likewise."""
+        first = None if self.first is None else self.first.view()
+        return {**super().view(), "today": self.today, "first": first}
 
 
 class Why(StrEnum):
@@ -133,31 +141,20 @@ class Why(StrEnum):
 
 
 @frozen
-class Doubt:
+class Doubt(_Live):
     """A live chat of which it can't be told where it would be today, and why.
 
     Attributes:
-        stored: Where it is.
         first: Where what is stored and today's table part; None where that was before it.
     """
 
-    session_id: str
-    platform_id: str
-    user_id: str
-    stored: str
     why: Why
     first: Departure | None
 
     def view(self) -> dict[str, Any]:
         """Likewise."""
-        return {
-            "sessionId": self.session_id,
-            "platformId": self.platform_id,
-            "userId": self.user_id,
-            "stored": self.stored,
-            "why": self.why,
-            "first": None if self.first is None else self.first.view(),
-        }
+        first = None if self.first is None else self.first.view()
+        return {**super().view(), "why": self.why, "first": first}
 
 
 @frozen(kw_only=True)
