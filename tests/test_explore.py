@@ -456,6 +456,16 @@ class Reopening(Hooked):
     )
 
 
+class Absent(Scratched):
+    """Keeps nothing of what is quiet."""
+
+    def take(self, lines: list[Any]) -> list[Receipt]:
+        with pytest.MonkeyPatch.context() as patched:
+            if all(line.event.value["type"] == "heartbeat" for line in lines):
+                patched.setattr(Pending, "keep", lambda *_, **__: None)
+            return super().take(lines)
+
+
 class Choking(Scratched):
     """Takes one message at a time."""
 
@@ -623,6 +633,15 @@ def test_a_sweeper_with_a_fault_is_found_out(stream: StreamOf, door: Door, words
     assert words in problem
 
 
+def test_a_heartbeat_that_is_lost_is_found_out(stream: StreamOf) -> None:
+    chat = stream(HELLO, inbound(60, event("heartbeat")))
+    (problem,) = explore("absent", [chat], door=Absent).problems
+    assert problem == (
+        "stream.jsonl: 1 inbound customer_text of 12:00:01.000; "
+        "2 inbound heartbeat of 12:01:00.000: what is stored of the chat is not what became of it"
+    )
+
+
 class Mistaking(Scratched):
     """Takes what is quiet for something else when it comes once more."""
 
@@ -685,7 +704,13 @@ def test_a_table_that_breaks_the_law_is_found_out(
 
 
 class Fickle(Scratched):
-    """Lets a heartbeat move what is kept of a closed chat."""
+    """Lets a heartbeat move what is kept of a closed chat, and hides it from who asks."""
+
+    left: ChatSession | None = None
+
+    def session(self, session_id: str, **_: Any) -> ChatSession | None:
+        del session_id
+        return self.left
 
     def take(self, lines: list[Any]) -> list[Receipt]:
         moves = "UPDATE sermo_session SET kept_state = 'bot' WHERE live IS NULL"
@@ -693,6 +718,7 @@ class Fickle(Scratched):
             receipts = ChatEngine.handle_many(self, lines, connection=connection)
             if any(it.event.value["type"] == "heartbeat" for it in lines):
                 connection.execute(sa.text(moves))
+        self.left = receipts[0].after
         return receipts
 
 

@@ -101,6 +101,7 @@ class Space:
             before = self.nodes[number]
             taken = self._hand_in(before, [delivery])
             _check(before, taken.content, delivery, again=again)
+            self._look_up(taken)
             self._cut_the_power(before, taken, delivery)
             self._taken[key] = self.number_of(taken.content)
         return self._taken[key]
@@ -169,6 +170,12 @@ class Space:
             if receipt.error is not None:
                 raise Fault(f"it is not taken: {receipt.error}")
         return taken
+
+    def _look_up(self, taken: Taken) -> None:
+        """Raise where the chat is not stored as the engine says that it left it."""
+        after = taken.receipts[0].after
+        if after is not None and self.scratch.chats.session(after.session_id) != after:
+            raise Fault("what is stored of the chat is not what became of it")
 
     def _run(self, step: Callable[[], Taken]) -> Taken:
         self.executions += 1
