@@ -22,9 +22,11 @@ from sermo_fsm import (
     Receipt,
     Verification,
     handling,
+    ownership,
 )
 from sermo_fsm.advance import expire
-from sermo_fsm.machine import RULES, compile_rules
+from sermo_fsm.events import QUIET, Direction
+from sermo_fsm.machine import LIVE, RULES, TABLE, compile_rules
 from sermo_fsm.proof import space as space_module
 from sermo_fsm.proof.edges import REASONS, Edge
 from sermo_fsm.proof.explore import (
@@ -35,11 +37,13 @@ from sermo_fsm.proof.explore import (
     schedules,
 )
 from sermo_fsm.proof.graph import Graph
+from sermo_fsm.proof.places import MESSAGES
 from sermo_fsm.proof.report import Report
 from sermo_fsm.proof.scratch import Door, Scratch
 from sermo_fsm.proof.space import Space
 from sermo_fsm.proof.streams import MOST_MESSAGES, Delivery, Stream, read_stream, short_streams
 from sermo_fsm.store import Pending, Store
+from sermo_fsm.wire import Message
 from tests.support import ANDERS, BOT, at, envelope, event, text
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -786,6 +790,17 @@ def test_a_file_may_have_blank_lines_and_events_of_nobody(tmp_path: Path) -> Non
         ["internal unknown of 12:00:03.000"],
     ]
     assert explore("three queues", [found]).ok
+
+
+def test_short_streams_have_one_of_each_kind_that_the_rules_tell_apart() -> None:
+    def kind(one: Delivery | Message) -> object:
+        trigger = one.trigger
+        cells = tuple(TABLE[state, trigger] for state in LIVE)
+        inbound = one.direction is Direction.INBOUND
+        return inbound, trigger in QUIET, cells, ownership.RULES[trigger]
+
+    tried = {kind(it) for stream in short_streams() for queue in stream.queues for it in queue}
+    assert tried == {kind(message) for message in MESSAGES}
 
 
 def test_short_streams_are_each_another_one() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from attrs import evolve
 
 from sermo_fsm.advance import NO_VISITS, Visits, advance, expire
 from sermo_fsm.events import Direction, Trigger
@@ -48,7 +49,7 @@ def read_grid() -> Iterator[tuple[Trigger, str, str]]:
 CELLS = list(read_grid())
 
 
-def closed_by(ending: str) -> ChatSession | None:
+def closed_by(ending: str, durations: Durations = DURATIONS) -> ChatSession | None:
     """A chat that ended like this; all of them had an agent, and the customer's last sign at 0."""
     visits = NO_VISITS
     if ending == "no session yet":
@@ -57,12 +58,12 @@ def closed_by(ending: str) -> ChatSession | None:
         (Direction.INBOUND, text()),
         (Direction.OUTBOUND, text(agent=ANDERS)),
     ):
-        visits = advance(visits, decode(direction, value), at(0), DURATIONS).visits
+        visits = advance(visits, decode(direction, value), at(0), durations).visits
     assert visits.live is not None
     if ending == "expire":
         return expire(visits.live)[0]
     direction = Direction.INBOUND if ending == "client_left" else Direction.OUTBOUND
-    return advance(visits, decode(direction, event(ending)), at(1), DURATIONS).visits.closed
+    return advance(visits, decode(direction, event(ending)), at(1), durations).visits.closed
 
 
 def wanted(words: str, closed: ChatSession | None, seconds: int) -> Owner:
@@ -99,6 +100,14 @@ def test_an_event_belongs_to_whom_the_design_says(
         moment = (closed_at or at(0)) + timedelta(seconds=seconds)
         found = owner_of(trigger, moment, None, closed, DURATIONS)
         assert found is wanted(words, closed, seconds), f"{seconds} s after the close"
+
+
+@pytest.mark.parametrize("trigger", [Trigger.HEARTBEAT, Trigger.TYPING])
+def test_where_nobody_is_ever_idle_an_ended_chat_echoes_for_good(trigger: Trigger) -> None:
+    durations = evolve(DURATIONS, idle_timeout=None)
+    done, left = (closed_by(ending, durations) for ending in ("agent_done", "client_left"))
+    assert owner_of(trigger, at(1_000_000), None, done, durations) is Owner.CLOSED
+    assert owner_of(trigger, at(1_000_000), None, left, durations) is Owner.NEW, "60 s later"
 
 
 def test_after_agent_done_a_goodbye_of_the_customer_counts() -> None:

@@ -162,6 +162,8 @@ _OUTBOUND: Final[Sequence[dict[str, Any]]] = (
     {"type": "queue_number", "queueNumber": 1},
     {"type": "text", "text": "Hej!", "agent": {"id": "bot"}},
     {"type": "platform_closed"},
+    {"type": "system_text", "text": "Hej!"},
+    {"type": "typing_on"},
     {"type": "handover_to_bot"},
     {"type": "handover_to_agent"},
 )
