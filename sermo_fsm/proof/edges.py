@@ -1,6 +1,7 @@
 """Where the order of reading may matter to a whole stream, and why: the edges of a chat.
 
-In a live chat it never does. But where a chat begins and ends is decided by what was read so far.
+In a live chat it never does, between the customer and the others. But where a chat begins and ends
+is decided by what was read so far.
 
 The exceptions in :mod:`sermo_fsm.law` are about two events alone, and exact: these pairs and no
 others. A stream goes on after the two, and what they left behind may show later or never. So here
