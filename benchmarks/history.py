@@ -29,8 +29,8 @@ import sqlalchemy as sa
 from benchmarks.queries import analyze
 from benchmarks.traffic import START, lines
 from sermo_fsm import ChatEngine
-from sermo_fsm.columns import UtcDateTime
-from sermo_fsm.schema import tables
+from sermo_fsm.storage.column_types import UtcDateTime
+from sermo_fsm.storage.schema import tables
 
 _EVENTS: Final = 12_000
 _USERS: Final = 400

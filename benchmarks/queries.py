@@ -24,7 +24,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from sermo_fsm import ChatEngine
-from sermo_fsm.store import Store
+from sermo_fsm.storage.store import Store
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """When the first of the sessions opened; the others opened one second after the other."""

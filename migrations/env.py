@@ -4,7 +4,7 @@ from alembic import context
 from alembic.operations import Operations
 
 from sermo_fsm.migrate import VERSION_TABLE, is_ours, migrating
-from sermo_fsm.schema import tables
+from sermo_fsm.storage.schema import tables
 
 
 def include(name: str | None, kind: str, _: object) -> bool:

@@ -14,8 +14,10 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from sermo_fsm.comparison import Comparison
+from sermo_fsm.core.machine import State
+from sermo_fsm.core.policy import Durations, Policy
+from sermo_fsm.core.session import ChatSession, CloseReason, HistoryRow, Outcome, Receipt
 from sermo_fsm.engine import ChatEngine
-from sermo_fsm.envelope import Envelope
 from sermo_fsm.errors import (
     CommitUnknown,
     InvalidArgument,
@@ -28,7 +30,8 @@ from sermo_fsm.errors import (
     StoreError,
     StoreUnavailable,
 )
-from sermo_fsm.events import (
+from sermo_fsm.protocol.envelope import Envelope
+from sermo_fsm.protocol.events import (
     Agent,
     AgentDone,
     ClientLeft,
@@ -52,11 +55,7 @@ from sermo_fsm.events import (
     Unknown,
     Who,
 )
-from sermo_fsm.jsontext import Limits
-from sermo_fsm.machine import State
-from sermo_fsm.policy import Durations, Policy
-from sermo_fsm.receipt import Receipt
-from sermo_fsm.session import ChatSession, CloseReason, HistoryRow, Outcome
+from sermo_fsm.protocol.json_reader import Limits
 from sermo_fsm.traffic import Traffic
 from sermo_fsm.verify import Problem, Verification
 from sermo_fsm.views import row_view, session_view

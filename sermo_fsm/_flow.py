@@ -8,8 +8,8 @@ from math import log1p, sqrt
 from attrs import evolve
 
 from sermo_fsm._legs import Leg, legs_of, noted, shown_id, shown_time, with_extra
+from sermo_fsm.core.machine import State
 from sermo_fsm.drawing import LEGEND, Arrow, Drawing, Key, Mark, Node, listed, machine_drawing
-from sermo_fsm.machine import State
 from sermo_fsm.traffic import Traffic
 from sermo_fsm.views import length_view
 

@@ -17,8 +17,8 @@ import sqlalchemy as sa
 from attrs import define, field
 from sqlalchemy import event
 
+from sermo_fsm.core.session import HistoryRow
 from sermo_fsm.errors import InvalidArgument
-from sermo_fsm.session import HistoryRow
 
 __all__ = ["AfterCommit", "Call", "Hooks", "WithinTransaction", "guarded", "run"]
 

@@ -12,9 +12,9 @@ from typing import Final
 
 from attrs import evolve, frozen
 
+from sermo_fsm.core.machine import TABLE, Effect, State
 from sermo_fsm.drawing import Arrow, Line, direction_of
-from sermo_fsm.events import Trigger
-from sermo_fsm.machine import TABLE, Effect, State
+from sermo_fsm.protocol.events import Trigger
 
 __all__ = ["Leg", "legs_of", "noted", "shown_id", "shown_time", "with_extra"]
 

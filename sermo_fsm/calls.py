@@ -13,22 +13,22 @@ from typing import Any, Final, TypeVar
 import sqlalchemy as sa
 from attrs import frozen
 
-from sermo_fsm import handling, migrate, queries, verify
+from sermo_fsm import handling, migrate, verify
 from sermo_fsm.compare import compare
 from sermo_fsm.comparison import Comparison
-from sermo_fsm.envelope import Envelope, as_direction, as_moment, read_envelope
+from sermo_fsm.core.machine import State
+from sermo_fsm.core.policy import Policy
+from sermo_fsm.core.session import ChatSession, HistoryRow, Receipt
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
-from sermo_fsm.events import Direction, Event
-from sermo_fsm.fields import AN_ID, BIGGEST_INTEGER, is_id
 from sermo_fsm.handling import Arrival, Rejected, arrive
-from sermo_fsm.jsontext import Limits
-from sermo_fsm.machine import State
-from sermo_fsm.policy import Policy
-from sermo_fsm.queries import Filter, Pages
-from sermo_fsm.receipt import Receipt
+from sermo_fsm.protocol.envelope import Envelope, as_direction, as_moment, read_envelope
+from sermo_fsm.protocol.events import Direction, Event
+from sermo_fsm.protocol.fields import AN_ID, BIGGEST_INTEGER, is_id
+from sermo_fsm.protocol.json_reader import Limits
 from sermo_fsm.scan import Progress
-from sermo_fsm.session import ChatSession, HistoryRow
-from sermo_fsm.store import Store
+from sermo_fsm.storage import queries
+from sermo_fsm.storage.queries import Filter, Pages
+from sermo_fsm.storage.store import Store
 from sermo_fsm.stories import Stories, read_stories
 from sermo_fsm.traffic import Asked, Traffic, read_traffic
 

@@ -5,9 +5,9 @@ from typing import Final
 
 from attrs import evolve, field, frozen
 
-from sermo_fsm.events import Direction, Trigger
-from sermo_fsm.machine import State
-from sermo_fsm.session import HistoryRow
+from sermo_fsm.core.machine import State
+from sermo_fsm.core.session import HistoryRow
+from sermo_fsm.protocol.events import Direction, Trigger
 
 __all__ = ["Cast", "Role", "Someone"]
 

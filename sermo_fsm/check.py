@@ -7,7 +7,7 @@ each of them can happen. What fails says so in words, case by case.
 from collections.abc import Callable
 from typing import Any, Final
 
-from sermo_fsm.policy import Durations
+from sermo_fsm.core.policy import Durations
 from sermo_fsm.proof import orders, steps, table
 from sermo_fsm.proof.chats import situations
 from sermo_fsm.proof.places import Ground

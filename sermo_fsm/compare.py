@@ -23,12 +23,12 @@ import sqlalchemy as sa
 from attrs import define, field
 
 from sermo_fsm.comparison import Cell, Chat, Comparison, Doubt, Kept, Parting
-from sermo_fsm.machine import State
-from sermo_fsm.ownership import Ending
+from sermo_fsm.core.machine import State
+from sermo_fsm.core.ownership import Ending
 from sermo_fsm.replay import Done, opened
 from sermo_fsm.retrace import SAID, Carried, Known, Retrace
 from sermo_fsm.scan import Progress, Scan, by_key
-from sermo_fsm.schema import Tables
+from sermo_fsm.storage.schema import Tables
 
 __all__ = ["compare"]
 

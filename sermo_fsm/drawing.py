@@ -12,8 +12,8 @@ from typing import Final
 
 from attrs import frozen
 
-from sermo_fsm.events import KINDS, Direction, Trigger
-from sermo_fsm.machine import LIVE, TABLE, Cell, Effect, Guard, State
+from sermo_fsm.core.machine import LIVE, TABLE, Cell, Effect, Guard, State
+from sermo_fsm.protocol.events import KINDS, Direction, Trigger
 
 __all__ = [
     "LEGEND",
@@ -181,7 +181,7 @@ def machine_drawing(*, loops: bool = False) -> Drawing:
         name="machine",
         title="The states of a chat, and what moves it from one to the next",
         description=" ".join(_sentences(moves, stays)),
-        origin="Drawn by sermo-fsm diagram from the table in sermo_fsm/machine.py",
+        origin="Drawn by sermo-fsm diagram from the table in sermo_fsm/core/machine.py",
         nodes=tuple(Node(state) for state in State),
         arrows=(Arrow(None, State.OPEN), *moves, *stays, Arrow(State.CLOSED, None)),
         legend=LEGEND,

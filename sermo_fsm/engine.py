@@ -16,17 +16,17 @@ import stamina
 from sermo_fsm._hooks import AfterCommit, Hooks, WithinTransaction, run
 from sermo_fsm.calls import Calls, Line, Read, Write
 from sermo_fsm.comparison import Comparison
-from sermo_fsm.database import adopt_engine, open_engine, translated
-from sermo_fsm.envelope import Envelope
+from sermo_fsm.core.machine import State
+from sermo_fsm.core.policy import Policy
+from sermo_fsm.core.session import ChatSession, HistoryRow, Receipt
 from sermo_fsm.errors import InvalidArgument
-from sermo_fsm.jsontext import Limits
-from sermo_fsm.machine import State
-from sermo_fsm.policy import Policy
-from sermo_fsm.queries import Pages
-from sermo_fsm.receipt import Receipt
+from sermo_fsm.protocol.envelope import Envelope
+from sermo_fsm.protocol.json_reader import Limits
+from sermo_fsm.protocol.wire import Raw
 from sermo_fsm.scan import Progress
-from sermo_fsm.session import ChatSession, HistoryRow
-from sermo_fsm.store import Store
+from sermo_fsm.storage.queries import Pages
+from sermo_fsm.storage.store import Store
+from sermo_fsm.storage.transactions import adopt_engine, open_engine, translated
 from sermo_fsm.stories import Stories
 from sermo_fsm.traffic import Traffic
 from sermo_fsm.transact import (
@@ -43,7 +43,6 @@ from sermo_fsm.transact import (
     write_own,
 )
 from sermo_fsm.verify import Verification
-from sermo_fsm.wire import Raw
 
 __all__ = ["ChatEngine"]
 

@@ -10,7 +10,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from sermo_fsm.cast import Cast, Someone
-from sermo_fsm.session import ChatSession, HistoryRow, session_id_of
+from sermo_fsm.core.session import ChatSession, HistoryRow, session_id_of
 
 __all__ = ["Deeds", "Stories", "chats", "customer_of"]
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from typing import Any, Final
 from xml.sax.saxutils import quoteattr
 
-from sermo_fsm.events import Trigger
-from sermo_fsm.machine import LIVE, TABLE, Effect, Guard, State
+from sermo_fsm.core.machine import LIVE, TABLE, Effect, Guard, State
+from sermo_fsm.protocol.events import Trigger
 
 __all__ = ["EXPORTS", "scxml", "xstate"]
 
-_MADE_BY: Final = "Made by sermo-fsm export machine from the table in sermo_fsm/machine.py"
+_MADE_BY: Final = "Made by sermo-fsm export machine from the table in sermo_fsm/core/machine.py"
 _GUARDS: Final = {
     Guard.CUSTOMER_WROTE_LATER: "a customer_text of this chat was received later than the event",
 }

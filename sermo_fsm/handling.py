@@ -1,7 +1,7 @@
 """The one body behind every door: events in, receipts out, inside somebody's transaction.
 
-A batch is read in one go (message ids, users), decided in memory by :mod:`sermo_fsm.advance`, and
-written in one go. A single event is a batch of one.
+A batch is read in one go (message ids, users), decided in memory by :mod:`sermo_fsm.core.advance`,
+and written in one go. A single event is a batch of one.
 """
 
 from collections.abc import Sequence
@@ -10,17 +10,16 @@ from datetime import datetime
 import sqlalchemy as sa
 from attrs import define, field, frozen
 
-from sermo_fsm.advance import NO_VISITS, Step, Visits, advance, expire
-from sermo_fsm.content import excerpt, fingerprint
-from sermo_fsm.envelope import Envelope
+from sermo_fsm.core.advance import NO_VISITS, Step, Visits, advance, expire
+from sermo_fsm.core.policy import Policy
+from sermo_fsm.core.session import HistoryRow, Outcome, Receipt, UserKey
 from sermo_fsm.errors import InvalidEvent, MessageConflict
-from sermo_fsm.events import Direction
-from sermo_fsm.jsontext import Limits
-from sermo_fsm.policy import Policy
-from sermo_fsm.receipt import Receipt
-from sermo_fsm.session import HistoryRow, Outcome, UserKey
-from sermo_fsm.store import Keys, MessageKey, Pending, Store
-from sermo_fsm.wire import Message, decode
+from sermo_fsm.protocol.envelope import Envelope
+from sermo_fsm.protocol.events import Direction
+from sermo_fsm.protocol.json_reader import Limits
+from sermo_fsm.protocol.stored_form import excerpt, fingerprint
+from sermo_fsm.protocol.wire import Message, decode
+from sermo_fsm.storage.store import Keys, MessageKey, Pending, Store
 
 __all__ = ["Arrival", "Rejected", "arrive", "handle", "sweep"]
 

@@ -1,9 +1,9 @@
 """Where the law of reading ends: every exception at the edges of a chat, with its reason.
 
-The law stands at the head of :mod:`sermo_fsm.machine`: *the order of reading does not matter, only
-the order of receiving.* It is about what happens inside of one chat. Where a chat begins or ends
-between an inbound and an outbound event, whoever reads them the other way round may have given one
-of them to another chat, and nothing is ever taken back.
+The law stands at the head of :mod:`sermo_fsm.core.machine`: *the order of reading does not matter,
+only the order of receiving.* It is about what happens inside of one chat. Where a chat begins or
+ends between an inbound and an outbound event, whoever reads them the other way round may have given
+one of them to another chat, and nothing is ever taken back.
 
 ``EDGES`` are all the cases in which that leaves the user in another state. Each says which pairs
 end differently: these and no others. ``sermo-fsm check`` tries every pair. Where whole streams are
@@ -17,8 +17,8 @@ from typing import Final
 from attrs import frozen
 
 from sermo_fsm import pair
-from sermo_fsm.events import Trigger
 from sermo_fsm.pair import DONE, GOODBYE, MOVES, NO_RETURN, OPENS, RETURNS, SERVES, Pair
+from sermo_fsm.protocol.events import Trigger
 
 __all__ = ["EDGES", "Edge"]
 

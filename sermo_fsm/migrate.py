@@ -24,10 +24,10 @@ and the revision that wants them, one after each of our releases that has anothe
         pass  # our tables stay, with what is in them
 
 From then on a table of the host's may point to them (``ForeignKey(tables().session.c.id)``, with
-:func:`sermo_fsm.schema.tables`). The two histories know nothing of each other: ours stands in
-``sermo_alembic_version``. With ``upgrade --sql`` such a revision is refused, because ours look at
-what is there. :func:`upgrade` works in ``env.py`` as well, behind ``context.run_migrations()`` and
-with a ``connection.commit()`` of its own; but that runs whatever Alembic is asked to do.
+:func:`sermo_fsm.storage.schema.tables`). The two histories know nothing of each other: ours stands
+in ``sermo_alembic_version``. With ``upgrade --sql`` such a revision is refused, because ours look
+at what is there. :func:`upgrade` works in ``env.py`` as well, behind ``context.run_migrations()``
+and with a ``connection.commit()`` of its own; but that runs whatever Alembic is asked to do.
 
 There is a way back, by Alembic's own command. Behind 0002 every row is kept, and the release before
 can go on with them; behind 0001 is nothing, and all is dropped::
@@ -51,11 +51,11 @@ from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from sermo_fsm.backends import driver_of
-from sermo_fsm.database import join, translated
 from sermo_fsm.errors import InvalidArgument, LostRace, SchemaNotReady, StoreError
-from sermo_fsm.schema import TABLE_PREFIX
-from sermo_fsm.store import Store
+from sermo_fsm.storage.backends import driver_of
+from sermo_fsm.storage.schema import TABLE_PREFIX
+from sermo_fsm.storage.store import Store
+from sermo_fsm.storage.transactions import join, translated
 
 __all__ = [
     "NEWER",

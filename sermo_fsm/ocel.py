@@ -11,9 +11,9 @@ from typing import Any, Final
 from attrs import define, field
 
 from sermo_fsm.cast import Role, Someone
+from sermo_fsm.core.session import ChatSession, HistoryRow
 from sermo_fsm.eventlog import Deeds, Stories, chats, customer_of
-from sermo_fsm.events import Trigger
-from sermo_fsm.session import ChatSession, HistoryRow
+from sermo_fsm.protocol.events import Trigger
 from sermo_fsm.views import time_view
 
 __all__ = ["write_ocel"]

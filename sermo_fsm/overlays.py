@@ -11,9 +11,9 @@ from attrs import evolve, frozen
 
 from sermo_fsm._flow import traffic_drawing
 from sermo_fsm._legs import Leg, legs_of, noted, shown_id, shown_time, with_extra
+from sermo_fsm.core.machine import State
+from sermo_fsm.core.session import ChatSession
 from sermo_fsm.drawing import LEGEND, Arrow, Drawing, Key, Mark, Node, machine_drawing
-from sermo_fsm.machine import State
-from sermo_fsm.session import ChatSession
 from sermo_fsm.views import length_view
 from sermo_fsm.walk import Walk
 

@@ -9,10 +9,10 @@ from typing import Final
 
 from attrs import define
 
-from sermo_fsm.events import Trigger
-from sermo_fsm.machine import TABLE, State
-from sermo_fsm.policy import Durations
-from sermo_fsm.session import ChatSession
+from sermo_fsm.core.machine import TABLE, State
+from sermo_fsm.core.policy import Durations
+from sermo_fsm.core.session import ChatSession
+from sermo_fsm.protocol.events import Trigger
 
 __all__ = [
     "DONE",

@@ -9,10 +9,10 @@ from typing import Final, cast
 
 from attrs import define, frozen
 
-from sermo_fsm.events import Trigger
-from sermo_fsm.machine import LIVE, NO_GUARD, TABLE, Cell, Effect, Guard, State
-from sermo_fsm.ownership import COLUMNS, RULES, Ending, Rule
-from sermo_fsm.session import Outcome
+from sermo_fsm.core.machine import LIVE, NO_GUARD, TABLE, Cell, Effect, Guard, State
+from sermo_fsm.core.ownership import COLUMNS, RULES, Ending, Rule
+from sermo_fsm.core.session import Outcome
+from sermo_fsm.protocol.events import Trigger
 
 __all__ = ["Course", "Done", "judged", "opened", "opened_late", "start_of"]
 

@@ -14,7 +14,7 @@ from typing import Final
 from attrs import define, field
 
 from sermo_fsm.cast import Role, Someone
-from sermo_fsm.session import ChatSession, HistoryRow, Outcome
+from sermo_fsm.core.session import ChatSession, HistoryRow, Outcome
 from sermo_fsm.timeline import PAUSE, Entry, move, tell
 from sermo_fsm.views import length_view
 

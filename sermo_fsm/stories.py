@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from sermo_fsm.queries import Filter
-from sermo_fsm.rows import row_of, session_of
+from sermo_fsm.core.session import ChatSession, HistoryRow
 from sermo_fsm.scan import Scan, by_key, by_opening
-from sermo_fsm.schema import Tables
-from sermo_fsm.session import ChatSession, HistoryRow
+from sermo_fsm.storage.queries import Filter
+from sermo_fsm.storage.rows import row_of, session_of
+from sermo_fsm.storage.schema import Tables
 
 __all__ = ["Stories", "Told", "read_stories"]
 

@@ -12,9 +12,9 @@ from typing import Any, Final
 from attrs import evolve, frozen
 
 from sermo_fsm.cast import Cast, Someone
-from sermo_fsm.events import Direction, Trigger
-from sermo_fsm.machine import State
-from sermo_fsm.session import ChatSession, CloseReason, HistoryRow, Outcome
+from sermo_fsm.core.machine import State
+from sermo_fsm.core.session import ChatSession, CloseReason, HistoryRow, Outcome
+from sermo_fsm.protocol.events import Direction, Trigger
 from sermo_fsm.views import time_view
 
 __all__ = [

@@ -8,12 +8,12 @@ from typing import Any
 import sqlalchemy as sa
 from attrs import define, field, frozen
 
-from sermo_fsm.events import Trigger
-from sermo_fsm.machine import State
+from sermo_fsm.core.machine import State
 from sermo_fsm.median import Median
-from sermo_fsm.rows import word_of
+from sermo_fsm.protocol.events import Trigger
 from sermo_fsm.scan import Progress, Scan, by_key, by_opening
-from sermo_fsm.schema import Tables
+from sermo_fsm.storage.rows import word_of
+from sermo_fsm.storage.schema import Tables
 
 __all__ = ["Asked", "Traffic", "Way", "read_traffic"]
 

@@ -15,7 +15,9 @@ from sqlalchemy.orm import Session, scoped_session
 
 from sermo_fsm._hooks import Hooks
 from sermo_fsm.calls import Read, Write
-from sermo_fsm.database import (
+from sermo_fsm.core.session import HistoryRow
+from sermo_fsm.errors import InvalidArgument, StoreError
+from sermo_fsm.storage.transactions import (
     committing,
     join,
     reading,
@@ -24,8 +26,6 @@ from sermo_fsm.database import (
     translated,
     worth_another_try,
 )
-from sermo_fsm.errors import InvalidArgument, StoreError
-from sermo_fsm.session import HistoryRow
 
 __all__ = [
     "HostConnection",

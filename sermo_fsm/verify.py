@@ -13,9 +13,9 @@ from typing import Final
 import sqlalchemy as sa
 from attrs import field, frozen
 
-from sermo_fsm.machine import State
-from sermo_fsm.schema import Tables
-from sermo_fsm.session import session_id_of
+from sermo_fsm.core.machine import State
+from sermo_fsm.core.session import session_id_of
+from sermo_fsm.storage.schema import Tables
 
 __all__ = ["Problem", "Verification", "verify"]
 

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sermo_fsm.events import Agent
-from sermo_fsm.session import ChatSession, HistoryRow
+from sermo_fsm.core.session import ChatSession, HistoryRow
+from sermo_fsm.protocol.events import Agent
 
 __all__ = ["length_view", "row_view", "session_view", "stray_view", "time_view"]
 

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 
 from attrs import frozen
 
-from sermo_fsm.events import Direction, Trigger
-from sermo_fsm.machine import State
-from sermo_fsm.session import ChatSession, HistoryRow
+from sermo_fsm.core.machine import State
+from sermo_fsm.core.session import ChatSession, HistoryRow
+from sermo_fsm.protocol.events import Direction, Trigger
 
 __all__ = ["Step", "Walk", "walk_of"]
 

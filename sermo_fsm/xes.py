@@ -6,8 +6,8 @@ from typing import Final
 from xml.sax.saxutils import quoteattr
 
 from sermo_fsm.cast import Role, Someone
+from sermo_fsm.core.session import ChatSession, HistoryRow
 from sermo_fsm.eventlog import Stories, chats, customer_of
-from sermo_fsm.session import ChatSession, HistoryRow
 from sermo_fsm.views import time_view
 
 __all__ = ["write_xes"]

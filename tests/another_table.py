@@ -9,9 +9,9 @@ from typing import Any, cast
 import pytest
 
 from sermo_fsm import ChatEngine, State, Trigger
-from sermo_fsm.machine import RULES as TODAY
-from sermo_fsm.machine import TABLE, compile_rules
-from sermo_fsm.ownership import RULES, Rule
+from sermo_fsm.core.machine import RULES as TODAY
+from sermo_fsm.core.machine import TABLE, compile_rules
+from sermo_fsm.core.ownership import RULES, Rule
 from tests.support import PLATFORM, START, at
 from tests.test_model import INBOUND, OUTBOUND
 

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from sermo_fsm import ChatEngine
 from sermo_fsm.migrate import VERSION_TABLE, head
-from sermo_fsm.schema import tables
+from sermo_fsm.storage.schema import tables
 
 KINDS: Final = ("sqlite", "postgresql", "mysql")
 DOORS: Final = tuple(f"{kind}{door}" for kind in KINDS for door in ("", "-async"))

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from sermo_fsm.migrate import VERSION_TABLE, is_ours
-from sermo_fsm.schema import tables
+from sermo_fsm.storage.schema import tables
 
 COLLATIONS = ("utf8mb4_nopad_bin", "utf8mb4_0900_bin")
 """MariaDB's and MySQL's: by them ids differ in case, in accents, in spaces at the end."""

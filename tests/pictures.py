@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from sermo_fsm import ChatEngine, ChatSession, Durations, HistoryRow
-from sermo_fsm.advance import NO_VISITS, Visits, advance, expire
+from sermo_fsm.core.advance import NO_VISITS, Visits, advance, expire
 from sermo_fsm.drawing import Arrow, Drawing
-from sermo_fsm.events import Direction
+from sermo_fsm.protocol.events import Direction
+from sermo_fsm.protocol.wire import decode
 from sermo_fsm.traffic import Traffic, Way
 from sermo_fsm.walk import Walk, walk_of
-from sermo_fsm.wire import decode
 from tests.test_model import INBOUND, OUTBOUND
 
 EXAMPLES = Path(__file__).parent.parent / "examples"

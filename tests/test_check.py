@@ -10,10 +10,9 @@ import pytest
 from attrs import evolve, fields
 
 from sermo_fsm import check
-from sermo_fsm.advance import Step, Visits, advance
 from sermo_fsm.check import run_checks
-from sermo_fsm.events import Direction, Trigger
-from sermo_fsm.machine import (
+from sermo_fsm.core.advance import Step, Visits, advance
+from sermo_fsm.core.machine import (
     MACHINE,
     NO_EFFECT,
     NO_GUARD,
@@ -26,14 +25,15 @@ from sermo_fsm.machine import (
     build_machine,
     compile_rules,
 )
+from sermo_fsm.core.policy import Durations
+from sermo_fsm.core.session import ChatSession
 from sermo_fsm.pair import Pair, inside
-from sermo_fsm.policy import Durations
 from sermo_fsm.proof import orders, steps, table
 from sermo_fsm.proof.chats import Situation, situations
 from sermo_fsm.proof.places import FACTS, INBOUND, OUTBOUND, Ground, Place
 from sermo_fsm.proof.report import Check, Finding, Report
-from sermo_fsm.session import ChatSession
-from sermo_fsm.wire import Message, decode
+from sermo_fsm.protocol.events import Direction, Trigger
+from sermo_fsm.protocol.wire import Message, decode
 from tests.support import ANDERS, at, event, text
 
 Rules = list[tuple[str, ...]]
@@ -450,7 +450,7 @@ def test_what_has_no_effect_says_why() -> None:
 
 def test_a_step_that_leaves_the_table_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     other = compile_rules(changed(("agent_text", "queued", "bot"), ("agent_done", "bot", "=")))
-    monkeypatch.setattr("sermo_fsm.advance.TABLE", other)
+    monkeypatch.setattr("sermo_fsm.core.advance.TABLE", other)
     said = words_of(failing(of_the_step())["step"])
     assert "agent_text in queued, customer never wrote: " in said
     assert "the table says moved to with_agent, advance moved to bot" in said

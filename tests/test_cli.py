@@ -321,7 +321,7 @@ def test_what_another_database_would_not_help_is_said_without_that_hint(
 def test_a_database_that_somebody_else_holds_is_3(
     chats: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sermo_fsm.backends.sqlite._BUSY_TIMEOUT_MS", 1)
+    monkeypatch.setattr("sermo_fsm.storage.backends.sqlite._BUSY_TIMEOUT_MS", 1)
     with closing(sqlite3.connect(chats.removeprefix("sqlite:///"))) as other:
         other.execute("BEGIN IMMEDIATE")
         result = sermo("sweep", "--db", chats)

@@ -19,7 +19,7 @@ from click.testing import Result
 
 from sermo_fsm import ChatEngine, Trigger
 from sermo_fsm.cli import watch
-from sermo_fsm.ownership import Rule
+from sermo_fsm.core.ownership import Rule
 from sermo_fsm.scan import Progress
 from tests.another_table import another_rule, another_table, hand_in, script
 from tests.databases import a_database

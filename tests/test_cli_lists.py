@@ -20,7 +20,7 @@ from click.testing import Result
 
 from sermo_fsm import ChatEngine
 from sermo_fsm.cli.sheet import Sheet
-from sermo_fsm.machine import State
+from sermo_fsm.core.machine import State
 from tests.databases import KINDS, a_database, admin
 from tests.test_cli_support import event, line, sermo, sermo_process, url_of
 

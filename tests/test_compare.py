@@ -21,8 +21,8 @@ from sermo_fsm import (
     Trigger,
 )
 from sermo_fsm.comparison import Why
-from sermo_fsm.machine import LIVE
-from sermo_fsm.ownership import Rule
+from sermo_fsm.core.machine import LIVE
+from sermo_fsm.core.ownership import Rule
 from tests.another_table import (
     BACK,
     STEPS,

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from sermo_fsm import ChatEngine, InvalidArgument, LostRace, StoreBusy, StoreError
-from sermo_fsm.backends import mysql
-from sermo_fsm.schema import tables
-from sermo_fsm.store import Store
+from sermo_fsm.storage.backends import mysql
+from sermo_fsm.storage.schema import tables
+from sermo_fsm.storage.store import Store
 from tests.databases import a_database, async_url, dump, refuse_rows
 from tests.doors import Blocking, open_door
 from tests.support import PLATFORM, USER, at, text

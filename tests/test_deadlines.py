@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from sermo_fsm.advance import NO_VISITS, Visits, advance
-from sermo_fsm.events import Direction
-from sermo_fsm.policy import Durations
-from sermo_fsm.session import CloseReason
-from sermo_fsm.wire import decode
+from sermo_fsm.core.advance import NO_VISITS, Visits, advance
+from sermo_fsm.core.policy import Durations
+from sermo_fsm.core.session import CloseReason
+from sermo_fsm.protocol.events import Direction
+from sermo_fsm.protocol.wire import decode
 from tests.support import ANDERS, at, event, text
 
 DURATIONS = Durations(

@@ -10,12 +10,12 @@ from attrs import evolve
 
 from sermo_fsm import drawing
 from sermo_fsm.cli.pictures import files_beside
+from sermo_fsm.core.machine import LIVE, RULES, TABLE, Guard, State
 from sermo_fsm.diagram import FILES, THEMES, render
 from sermo_fsm.drawing import direction_of, machine_drawing
 from sermo_fsm.errors import InvalidArgument
-from sermo_fsm.events import KINDS, Direction, Trigger
-from sermo_fsm.machine import LIVE, RULES, TABLE, Guard, State
 from sermo_fsm.picture import marks
+from sermo_fsm.protocol.events import KINDS, Direction, Trigger
 
 CHECKOUT = Path(__file__).parent.parent
 

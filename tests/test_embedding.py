@@ -26,7 +26,7 @@ ENV_PY, REVISION = (
 
 MODELS = """
 import sqlalchemy as sa
-from sermo_fsm.schema import tables
+from sermo_fsm.storage.schema import tables
 
 metadata = sa.MetaData()
 sa.Table("orders", metadata, sa.Column("id", sa.Integer, primary_key=True))

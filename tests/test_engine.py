@@ -24,7 +24,7 @@ from sermo_fsm import (
     Reply,
     State,
 )
-from sermo_fsm.advance import expire
+from sermo_fsm.core.advance import expire
 from tests.databases import dump
 from tests.doors import host_transaction, open_door
 from tests.support import ANDERS, BOT, PLATFORM, START, USER, at, envelope, event, text

@@ -9,12 +9,12 @@ import pytest
 from attrs import evolve
 from hypothesis import given
 
-from sermo_fsm.content import excerpt
-from sermo_fsm.envelope import Envelope, as_direction, as_moment, read_envelope
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
-from sermo_fsm.events import Direction, Heartbeat
-from sermo_fsm.jsontext import Limits
-from sermo_fsm.wire import Message, decode
+from sermo_fsm.protocol.envelope import Envelope, as_direction, as_moment, read_envelope
+from sermo_fsm.protocol.events import Direction, Heartbeat
+from sermo_fsm.protocol.json_reader import Limits
+from sermo_fsm.protocol.stored_form import excerpt
+from sermo_fsm.protocol.wire import Message, decode
 
 IN, OUT, INTERNAL = Direction.INBOUND, Direction.OUTBOUND, Direction.INTERNAL
 KIB, MIB = 1024, 1024 * 1024

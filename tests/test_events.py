@@ -8,7 +8,7 @@ import pytest
 from attrs.exceptions import FrozenInstanceError
 
 from sermo_fsm.errors import InvalidEvent
-from sermo_fsm.events import (
+from sermo_fsm.protocol.events import (
     KINDS,
     QUIET,
     Agent,
@@ -37,7 +37,7 @@ from sermo_fsm.events import (
     trigger_of,
     who_is,
 )
-from sermo_fsm.fields import BIGGEST_INTEGER, ID_CHARACTERS, is_id, kind_of_value
+from sermo_fsm.protocol.fields import BIGGEST_INTEGER, ID_CHARACTERS, is_id, kind_of_value
 
 WHOSE: dict[str, Any] = {"platform_id": "web", "user_id": "u-1"}
 AT = datetime(2020, 2, 18, 12, 14, 11, 386000, tzinfo=UTC)

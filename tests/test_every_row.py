@@ -7,7 +7,7 @@ import attrs
 import pytest
 
 from sermo_fsm import ChatEngine, InvalidArgument, scan, transact
-from sermo_fsm.session import ChatSession, HistoryRow
+from sermo_fsm.core.session import ChatSession, HistoryRow
 from sermo_fsm.stories import Told
 from tests.support import ANDERS, at, envelope, event, text
 

@@ -22,11 +22,10 @@ from sermo_fsm import (
     Receipt,
     Verification,
     handling,
-    ownership,
 )
-from sermo_fsm.advance import expire
-from sermo_fsm.events import QUIET, Direction
-from sermo_fsm.machine import LIVE, RULES, TABLE, compile_rules
+from sermo_fsm.core import ownership
+from sermo_fsm.core.advance import expire
+from sermo_fsm.core.machine import LIVE, RULES, TABLE, compile_rules
 from sermo_fsm.proof import space as space_module
 from sermo_fsm.proof.edges import REASONS, Edge
 from sermo_fsm.proof.explore import (
@@ -42,8 +41,9 @@ from sermo_fsm.proof.report import Report
 from sermo_fsm.proof.scratch import Door, Scratch
 from sermo_fsm.proof.space import Space
 from sermo_fsm.proof.streams import MOST_MESSAGES, Delivery, Stream, read_stream, short_streams
-from sermo_fsm.store import Pending, Store
-from sermo_fsm.wire import Message
+from sermo_fsm.protocol.events import QUIET, Direction
+from sermo_fsm.protocol.wire import Message
+from sermo_fsm.storage.store import Pending, Store
 from tests.support import ANDERS, BOT, at, envelope, event, text
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -696,7 +696,7 @@ def test_a_table_that_breaks_the_law_is_found_out(
         ("customer_text", "bot", "=", "bot", "=") if it[0] == "customer_text" else it
         for it in RULES
     ]
-    monkeypatch.setattr("sermo_fsm.advance.TABLE", compile_rules(rules))
+    monkeypatch.setattr("sermo_fsm.core.advance.TABLE", compile_rules(rules))
     found = explore("broken", [stream(HELLO, QUEUE, MORE)])
     (problem,) = found.problems
     assert problem == (

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from statemachine.io import load
 
-from sermo_fsm.events import Trigger
+from sermo_fsm.core.machine import LIVE, NO_GUARD, TABLE, Effect, Guard, State
 from sermo_fsm.exports import EXPORTS, scxml, xstate
-from sermo_fsm.machine import LIVE, NO_GUARD, TABLE, Effect, Guard, State
+from sermo_fsm.protocol.events import Trigger
 from tests.npm import run_node
 from tests.test_cli_support import COMMAND, environment, sermo
 

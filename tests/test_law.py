@@ -12,12 +12,11 @@ import pytest
 from attrs import evolve
 from hypothesis import given
 
-from sermo_fsm.events import Trigger
+from sermo_fsm.core.machine import State
+from sermo_fsm.core.ownership import RULES, Rule
+from sermo_fsm.core.policy import Durations
 from sermo_fsm.law import EDGES, Edge
-from sermo_fsm.machine import State
-from sermo_fsm.ownership import RULES, Rule
 from sermo_fsm.pair import OPENS, RETURNS, Pair, inside
-from sermo_fsm.policy import Durations
 from sermo_fsm.proof import orders, steps
 from sermo_fsm.proof.chats import Situation, situations
 from sermo_fsm.proof.edges import Edge as Kind
@@ -28,6 +27,7 @@ from sermo_fsm.proof.places import INBOUND, OUTBOUND, Ground, Place
 from sermo_fsm.proof.report import Check
 from sermo_fsm.proof.scratch import Chat
 from sermo_fsm.proof.space import Node
+from sermo_fsm.protocol.events import Trigger
 from tests.naive_model import NaiveChats
 
 
@@ -417,14 +417,14 @@ def test_another_rule_of_ownership_fails(
     rules: tuple[Rule, Rule, Rule, Rule],
     problem: str,
 ) -> None:
-    monkeypatch.setattr("sermo_fsm.ownership.RULES", {**RULES, trigger: rules})
+    monkeypatch.setattr("sermo_fsm.core.ownership.RULES", {**RULES, trigger: rules})
     found = edges_of("no chat yet", "closed by agent_done")
     assert problem in words_of(found)
 
 
 def test_a_deadline_that_comes_too_late_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "sermo_fsm.advance.overdue",
+        "sermo_fsm.core.advance.overdue",
         lambda live, direction, at: direction == "inbound" and at > live.expires_at,
     )
     found = edges_of("with_agent, customer wrote")
@@ -437,7 +437,7 @@ def test_a_deadline_that_comes_too_late_fails(monkeypatch: pytest.MonkeyPatch) -
 
 def test_an_outbound_event_that_applies_a_deadline_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "sermo_fsm.advance.overdue", lambda live, _direction, at: at >= live.expires_at
+        "sermo_fsm.core.advance.overdue", lambda live, _direction, at: at >= live.expires_at
     )
     ground = Ground()
     among = named(ground, "bot, customer wrote")

@@ -7,9 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sermo_fsm.errors import InvalidTable
-from sermo_fsm.events import Trigger
-from sermo_fsm.machine import (
+from sermo_fsm.core.machine import (
     LIVE,
     MACHINE,
     NO_GUARD,
@@ -22,6 +20,8 @@ from sermo_fsm.machine import (
     build_machine,
     compile_rules,
 )
+from sermo_fsm.errors import InvalidTable
+from sermo_fsm.protocol.events import Trigger
 
 # Copied from section 6 of the design, by hand. "→ bot ¹" etc. are what the design says in words.
 GRID = """

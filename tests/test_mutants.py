@@ -31,8 +31,8 @@ def test_every_cell_gets_every_other_meaning() -> None:
     # guarded one has all six, another target by two, another way out by two, and the guard turned.
     count = Counter(mutant["module"] for mutant in EVERY)
     assert count == {
-        "sermo_fsm.machine": 19 * 4 * 5 + 1 + 2 + 2 + 1,
-        "sermo_fsm.ownership": 18 * 4 * 5,
+        "sermo_fsm.core.machine": 19 * 4 * 5 + 1 + 2 + 2 + 1,
+        "sermo_fsm.core.ownership": 18 * 4 * 5,
     }
 
 
@@ -46,7 +46,7 @@ def test_the_guard_is_dropped_and_turned_round() -> None:
 def test_each_changes_one_place_of_the_text() -> None:
     texts = {
         module: Path(str(importlib.util.find_spec(module).origin)).read_text("utf-8")  # type: ignore[union-attr]  # it is there
-        for module in ("sermo_fsm.machine", "sermo_fsm.ownership")
+        for module in ("sermo_fsm.core.machine", "sermo_fsm.core.ownership")
     }
     assert len({mutant["source"] for mutant in EVERY}) == len(EVERY)
     for mutant in EVERY:
@@ -66,7 +66,7 @@ def tried(*arguments: str) -> tuple[int, dict[str, Any]]:
 def test_some_of_them_are_noticed() -> None:
     status, found = tried("--only", "bot_text in open", "--every", "2")
     assert (status, found["problems"]) == (0, [])
-    killers = found["killers"]["sermo_fsm.machine"]
+    killers = found["killers"]["sermo_fsm.core.machine"]
     assert sum(killers.values()) == 3
     assert set(killers) <= {"check", "tests/test_machine.py"}
 
@@ -74,7 +74,7 @@ def test_some_of_them_are_noticed() -> None:
 def test_ownership_is_noticed_too() -> None:
     status, found = tried("--only", "bot_text in closed by agent_done", "--every", "4")
     assert (status, found["problems"]) == (0, [])
-    assert sum(found["killers"]["sermo_fsm.ownership"].values()) == 2
+    assert sum(found["killers"]["sermo_fsm.core.ownership"].values()) == 2
 
 
 OPENS = {"cell": "typing in closed by the clock", "was": "resumes", "becomes": "opens"}

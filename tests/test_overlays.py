@@ -7,12 +7,12 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sermo_fsm.core.machine import TABLE, State
+from sermo_fsm.core.session import ChatSession
 from sermo_fsm.diagram import render
 from sermo_fsm.drawing import Drawing, Mark, Node, machine_drawing
-from sermo_fsm.events import Direction, Trigger
-from sermo_fsm.machine import TABLE, State
 from sermo_fsm.overlays import path_drawing, traffic_drawing
-from sermo_fsm.session import ChatSession
+from sermo_fsm.protocol.events import Direction, Trigger
 from sermo_fsm.traffic import Traffic, Way
 from sermo_fsm.views import length_view
 from sermo_fsm.walk import Step, Walk, walk_of

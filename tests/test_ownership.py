@@ -6,12 +6,12 @@ from datetime import timedelta
 import pytest
 from attrs import evolve
 
-from sermo_fsm.advance import NO_VISITS, Visits, advance, expire
-from sermo_fsm.events import Direction, Trigger
-from sermo_fsm.ownership import Owner, owner_of
-from sermo_fsm.policy import Durations
-from sermo_fsm.session import ChatSession
-from sermo_fsm.wire import decode
+from sermo_fsm.core.advance import NO_VISITS, Visits, advance, expire
+from sermo_fsm.core.ownership import Owner, owner_of
+from sermo_fsm.core.policy import Durations
+from sermo_fsm.core.session import ChatSession
+from sermo_fsm.protocol.events import Direction, Trigger
+from sermo_fsm.protocol.wire import decode
 from tests.support import ANDERS, at, event, text
 
 # Copied from section 4 of the design, by hand; "anything else" is spelled out.

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from attrs.exceptions import FrozenInstanceError
 
+from sermo_fsm.core.policy import Durations, Policy
 from sermo_fsm.errors import InvalidArgument
-from sermo_fsm.policy import Durations, Policy
 
 NAMES = ("unload_grace", "idle_timeout", "linger")
 LONGEST = timedelta(days=36500)

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from hypothesis import assume, given, settings
 
 from sermo_fsm import ChatEngine, Durations, State
-from sermo_fsm.advance import NO_VISITS, Visits, advance
-from sermo_fsm.events import Direction, Trigger
-from sermo_fsm.wire import decode
+from sermo_fsm.core.advance import NO_VISITS, Visits, advance
+from sermo_fsm.protocol.events import Direction, Trigger
+from sermo_fsm.protocol.wire import decode
 from tests.databases import empty
 from tests.doors import fewer, stored
 from tests.support import PLATFORM, USER, at, envelope, event

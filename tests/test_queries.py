@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from benchmarks.queries import START as FIRST
 from benchmarks.queries import fill
-from sermo_fsm import ChatEngine, ChatSession, InvalidArgument, State, queries
+from sermo_fsm import ChatEngine, ChatSession, InvalidArgument, State
+from sermo_fsm.storage import queries
 from tests.databases import KINDS, a_database, empty
 from tests.doors import Blocking
 from tests.support import ANDERS, BEATA, at, envelope, event, text

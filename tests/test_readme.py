@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from sermo_fsm import ChatEngine, Outcome, Policy
+from sermo_fsm.core.machine import LIVE, TABLE
 from sermo_fsm.diagram import FILES
-from sermo_fsm.events import Trigger
-from sermo_fsm.machine import LIVE, TABLE
+from sermo_fsm.protocol.events import Trigger
 from tools import docs
 
 CHECKOUT = Path(__file__).parent.parent

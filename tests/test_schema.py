@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy.dialects import registry
 
-from sermo_fsm.columns import UtcDateTime
+from sermo_fsm.storage.column_types import UtcDateTime
 
 MOMENT = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 IN_STOCKHOLM = MOMENT.astimezone(timezone(timedelta(hours=1)))

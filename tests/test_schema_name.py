@@ -17,7 +17,7 @@ from sermo_fsm import (
     StoreError,
     migrate,
 )
-from sermo_fsm.schema import tables
+from sermo_fsm.storage.schema import tables
 from tests.databases import a_database, admin
 from tests.doors import open_door
 from tests.inspected import as_declared, inspected

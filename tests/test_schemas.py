@@ -12,7 +12,7 @@ from alembic import command
 from alembic.script import ScriptDirectory
 
 from sermo_fsm import ChatEngine, Outcome, migrate
-from sermo_fsm.machine import LIVE
+from sermo_fsm.core.machine import LIVE
 from tests.databases import KINDS
 from tests.inspected import COLLATIONS, inspected
 from tools.dumps import END, READ_TO, STORY, tell, views

@@ -6,7 +6,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from sermo_fsm import ChatEngine, Outcome
-from sermo_fsm.schema import tables
+from sermo_fsm.storage.schema import tables
 from tests.databases import dump
 from tests.support import ANDERS, PLATFORM, USER, at, envelope, event, hand_in_unsent, text
 

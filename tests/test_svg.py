@@ -17,10 +17,9 @@ from attrs import evolve
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from sermo_fsm.core.machine import State
 from sermo_fsm.drawing import Arrow, Drawing, Key, Line, Mark, Node, machine_drawing
 from sermo_fsm.errors import InvalidArgument
-from sermo_fsm.events import Direction
-from sermo_fsm.machine import State
 from sermo_fsm.picture import arrange, labels, metrics, raster
 from sermo_fsm.picture.arrange import Picture, arranged
 from sermo_fsm.picture.blocks import block_of, fitting, pill_of, printable
@@ -32,6 +31,7 @@ from sermo_fsm.picture.raster import png
 from sermo_fsm.picture.routes import Route
 from sermo_fsm.picture.shapes import arrow_shape
 from sermo_fsm.picture.svg import FONTS, svg
+from sermo_fsm.protocol.events import Direction
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 FOLDER = Path(raster.__file__).with_name("fonts")

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from sermo_fsm.backends import Verdict, driver_of
+from sermo_fsm.storage.backends import Verdict, driver_of
 
 
 def of(name: str, error: BaseException) -> Verdict:

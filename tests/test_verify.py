@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from sermo_fsm import ChatEngine, StoreError
-from sermo_fsm.schema import tables
+from sermo_fsm.storage.schema import tables
 from tests.databases import look_away
 from tests.support import ANDERS, PLATFORM, USER, at, event, text
 

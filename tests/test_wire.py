@@ -18,9 +18,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import example, given
 
-from sermo_fsm.content import EXCERPT_BYTES, Image, excerpt, fingerprint, image_of
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
-from sermo_fsm.events import (
+from sermo_fsm.protocol.events import (
     KINDS,
     Agent,
     AgentDone,
@@ -44,8 +43,9 @@ from sermo_fsm.events import (
     TypingOn,
     Unknown,
 )
-from sermo_fsm.jsontext import Limits, Parsed, dump, parse_time
-from sermo_fsm.wire import Message, decode, encode
+from sermo_fsm.protocol.json_reader import Limits, Parsed, dump, parse_time
+from sermo_fsm.protocol.stored_form import EXCERPT_BYTES, Image, excerpt, fingerprint, image_of
+from sermo_fsm.protocol.wire import Message, decode, encode
 
 IN, OUT, INTERNAL = Direction.INBOUND, Direction.OUTBOUND, Direction.INTERNAL
 QUEUES = (IN, OUT, INTERNAL)

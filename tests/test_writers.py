@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from attrs import asdict
 
 from sermo_fsm import ChatEngine, ChatSession, HistoryRow, LostRace, Outcome, StoreBusy, StoreError
-from sermo_fsm.schema import tables
+from sermo_fsm.storage.schema import tables
 from tests.databases import a_database
 from tests.support import ANDERS, PLATFORM, at, event, text
 from tests.writers import (

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from sermo_fsm.cli.pictures import files_beside
-from sermo_fsm.events import KINDS, Trigger
-from sermo_fsm.machine import LIVE, TABLE, Cell, Effect, Guard
+from sermo_fsm.core.machine import LIVE, TABLE, Cell, Effect, Guard
+from sermo_fsm.protocol.events import KINDS, Trigger
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 README: Final = CHECKOUT / "README.md"

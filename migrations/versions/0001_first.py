@@ -11,7 +11,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-# Written out, and not taken from sermo_fsm.schema: a migration says what was, for ever.
+# Written out, and not taken from sermo_fsm.storage.schema: a migration says what was, for ever.
 KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 UUID = sa.Uuid(as_uuid=False).with_variant(sa.String(36), "sqlite", "mysql", "mariadb")
 TIMESTAMP = sa.DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")

@@ -18,7 +18,7 @@ from sermo_fsm.cli.options import (
 from sermo_fsm.cli.sheet import Sheet
 from sermo_fsm.cli.shell import Shell, print_json
 from sermo_fsm.cli.terminal import LIVE_STATES
-from sermo_fsm.machine import State
+from sermo_fsm.core.machine import State
 from sermo_fsm.views import row_view, session_view, stray_view
 
 __all__ = ["counts", "history", "sessions", "status", "strays"]

@@ -13,9 +13,9 @@ from sermo_fsm.cli.shell import Shell, print_json
 from sermo_fsm.cli.terminal import Page, counted
 from sermo_fsm.cli.watch import counting
 from sermo_fsm.comparison import Cell, Chat, Comparison, Doubt, Kept, Parting, Why
-from sermo_fsm.database import open_to_read
 from sermo_fsm.engine import ChatEngine
 from sermo_fsm.replay import Done
+from sermo_fsm.storage.transactions import open_to_read
 
 __all__ = ["against_options", "compare"]
 

@@ -8,12 +8,12 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
+from sermo_fsm.core.session import ChatSession, HistoryRow
 from sermo_fsm.diagram import render
 from sermo_fsm.drawing import Drawing
 from sermo_fsm.engine import ChatEngine
 from sermo_fsm.overlays import path_drawing, traffic_drawing
 from sermo_fsm.sequence import mermaid
-from sermo_fsm.session import ChatSession, HistoryRow
 from sermo_fsm.walk import walk_of
 
 __all__ = ["example_files"]

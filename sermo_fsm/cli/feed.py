@@ -19,10 +19,9 @@ from attrs import define, field, frozen
 
 from sermo_fsm.cli.shell import USAGE, Failure
 from sermo_fsm.cli.watch import Watch, watching
+from sermo_fsm.core.session import Outcome, Receipt
 from sermo_fsm.engine import ChatEngine
-from sermo_fsm.jsontext import Limits
-from sermo_fsm.receipt import Receipt
-from sermo_fsm.session import Outcome
+from sermo_fsm.protocol.json_reader import Limits
 
 __all__ = ["STDIN", "Tally", "feed"]
 

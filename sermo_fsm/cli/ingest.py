@@ -9,8 +9,8 @@ from sermo_fsm.cli.feed import STDIN, Tally, feed
 from sermo_fsm.cli.options import a_platform, a_policy, database_option, json_option
 from sermo_fsm.cli.shell import FAILED, Shell, print_json
 from sermo_fsm.cli.terminal import counted
-from sermo_fsm.events import Direction
-from sermo_fsm.policy import Policy
+from sermo_fsm.core.policy import Policy
+from sermo_fsm.protocol.events import Direction
 
 __all__ = ["ingest"]
 

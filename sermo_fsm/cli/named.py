@@ -7,8 +7,8 @@ import click
 from attrs import frozen
 
 from sermo_fsm.cli.options import a_name
+from sermo_fsm.core.session import ChatSession
 from sermo_fsm.engine import ChatEngine
-from sermo_fsm.session import ChatSession
 
 __all__ = ["NamedChat", "chat_options"]
 

@@ -10,10 +10,10 @@ import click
 from click.core import ParameterSource
 
 from sermo_fsm.cli.shell import DEFAULT_DATABASE, Shell
+from sermo_fsm.core.policy import Policy
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
-from sermo_fsm.fields import AN_ID, BIGGEST_INTEGER, is_id
-from sermo_fsm.jsontext import parse_time
-from sermo_fsm.policy import Policy
+from sermo_fsm.protocol.fields import AN_ID, BIGGEST_INTEGER, is_id
+from sermo_fsm.protocol.json_reader import parse_time
 
 __all__ = [
     "MOST_ROWS",

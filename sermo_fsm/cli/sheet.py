@@ -24,9 +24,9 @@ from sermo_fsm.cli.terminal import (
     state_word,
     word,
 )
-from sermo_fsm.events import Direction
-from sermo_fsm.machine import State
-from sermo_fsm.session import ChatSession, HistoryRow
+from sermo_fsm.core.machine import State
+from sermo_fsm.core.session import ChatSession, HistoryRow
+from sermo_fsm.protocol.events import Direction
 
 __all__ = ["Sheet", "cropped"]
 

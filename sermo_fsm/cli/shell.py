@@ -24,11 +24,11 @@ from rich.text import Text
 from stamina.instrumentation import get_on_retry_hooks, set_on_retry_hooks
 
 from sermo_fsm.cli.terminal import Page, clean
-from sermo_fsm.database import open_engine
+from sermo_fsm.core.policy import Policy
 from sermo_fsm.engine import ChatEngine
 from sermo_fsm.errors import InvalidArgument, LostRace, SchemaNotReady, StoreBusy, StoreError
 from sermo_fsm.migrate import NEWER
-from sermo_fsm.policy import Policy
+from sermo_fsm.storage.transactions import open_engine
 
 __all__ = [
     "DEFAULT_DATABASE",

@@ -19,9 +19,9 @@ from sermo_fsm.cli.pictures import format_of
 from sermo_fsm.cli.sheet import cropped
 from sermo_fsm.cli.shell import Shell, print_json_items
 from sermo_fsm.cli.terminal import Page, clean, console_on, outcome_word, state_word, word
-from sermo_fsm.machine import State
+from sermo_fsm.core.machine import State
+from sermo_fsm.core.session import ChatSession, HistoryRow
 from sermo_fsm.sequence import mermaid
-from sermo_fsm.session import ChatSession, HistoryRow
 from sermo_fsm.timeline import PAUSE, Entry, entry_view, move, tell
 from sermo_fsm.views import length_view
 

@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sermo_fsm.events import Agent
-from sermo_fsm.machine import State
-from sermo_fsm.session import ChatSession, HistoryRow, Outcome
+from sermo_fsm.core.machine import State
+from sermo_fsm.core.session import ChatSession, HistoryRow, Outcome
+from sermo_fsm.protocol.events import Agent
 from sermo_fsm.views import time_view
 
 __all__ = [

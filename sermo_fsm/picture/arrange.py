@@ -5,8 +5,8 @@ from typing import Final
 
 from attrs import frozen
 
+from sermo_fsm.core.machine import State
 from sermo_fsm.drawing import Drawing
-from sermo_fsm.machine import State
 from sermo_fsm.picture.geometry import Box
 from sermo_fsm.picture.labels import placed
 from sermo_fsm.picture.layout import Gaps, Spot, spots_of

@@ -7,8 +7,8 @@ from typing import Final
 from attrs import frozen
 
 from sermo_fsm.drawing import Line
-from sermo_fsm.events import Direction
 from sermo_fsm.picture.metrics import text_width
+from sermo_fsm.protocol.events import Direction
 
 __all__ = [
     "INDENT",

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from sermo_fsm.machine import State
+from sermo_fsm.core.machine import State
 from sermo_fsm.picture.geometry import Box
 from sermo_fsm.picture.layout import Spot
 from sermo_fsm.picture.places import AIR, COVERED, PILL_AIR, STRUCK, Place, Places

@@ -9,8 +9,8 @@ from typing import Final
 
 from attrs import evolve, frozen
 
+from sermo_fsm.core.machine import State
 from sermo_fsm.drawing import Arrow, Drawing, Node
-from sermo_fsm.machine import State
 from sermo_fsm.picture.blocks import LEADING, Block, Pill, block_of, pill_of, printable
 from sermo_fsm.picture.geometry import Box
 from sermo_fsm.picture.metrics import text_width

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from sermo_fsm.drawing import Key, Mark
-from sermo_fsm.events import Direction
 from sermo_fsm.picture.blocks import PILL_ROW, Pill, printable
 from sermo_fsm.picture.geometry import Box
 from sermo_fsm.picture.markup import Value, element, path, words
 from sermo_fsm.picture.metrics import text_width
 from sermo_fsm.picture.palette import Palette
 from sermo_fsm.picture.shapes import box_shape, mark, pill_shape, text
+from sermo_fsm.protocol.events import Direction
 
 __all__ = ["ROW", "legend", "legend_rows"]
 

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Final
 
-from sermo_fsm.events import Direction
+from sermo_fsm.protocol.events import Direction
 
 __all__ = ["MARKS", "Theme"]
 

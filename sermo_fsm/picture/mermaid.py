@@ -12,11 +12,11 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from sermo_fsm.core.machine import State
 from sermo_fsm.drawing import Arrow, Drawing, Line, Mark, Node
-from sermo_fsm.events import Direction
-from sermo_fsm.machine import State
 from sermo_fsm.picture.marks import MARKS, Theme
 from sermo_fsm.picture.palette import Palette, palette_of
+from sermo_fsm.protocol.events import Direction
 
 __all__ = ["mermaid"]
 

@@ -10,7 +10,7 @@ from typing import Final
 from attrs import frozen
 
 from sermo_fsm.errors import InvalidArgument
-from sermo_fsm.events import Direction
+from sermo_fsm.protocol.events import Direction
 
 __all__ = ["PALETTES", "Palette", "palette_of"]
 

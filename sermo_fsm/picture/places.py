@@ -9,7 +9,7 @@ from typing import Final
 
 from attrs import frozen
 
-from sermo_fsm.machine import State
+from sermo_fsm.core.machine import State
 from sermo_fsm.picture.blocks import Block, Pill
 from sermo_fsm.picture.geometry import Box, Point
 from sermo_fsm.picture.layout import Spot

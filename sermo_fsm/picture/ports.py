@@ -7,8 +7,8 @@ from typing import Final
 
 from attrs import frozen
 
+from sermo_fsm.core.machine import State
 from sermo_fsm.drawing import Arrow
-from sermo_fsm.machine import State
 from sermo_fsm.picture.blocks import block_of, pill_of
 from sermo_fsm.picture.geometry import Point
 

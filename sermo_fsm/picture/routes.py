@@ -10,8 +10,8 @@ from typing import Final
 
 from attrs import frozen
 
+from sermo_fsm.core.machine import State
 from sermo_fsm.drawing import Arrow
-from sermo_fsm.machine import State
 from sermo_fsm.picture.blocks import Block, Pill, block_of, pill_of
 from sermo_fsm.picture.geometry import Box, Cubic, Curve, Point, corner, cubic, line
 from sermo_fsm.picture.layout import Gaps, Spot

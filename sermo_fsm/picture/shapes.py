@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from sermo_fsm.drawing import Arrow, Line
-from sermo_fsm.events import Direction
 from sermo_fsm.picture.blocks import (
     INDENT,
     LEADING,
@@ -21,6 +20,7 @@ from sermo_fsm.picture.layout import NAME, NOTE, PADDING, RING, Inside, Spot
 from sermo_fsm.picture.markup import Value, element, path, words
 from sermo_fsm.picture.palette import Palette
 from sermo_fsm.picture.routes import Route, head_of
+from sermo_fsm.protocol.events import Direction
 
 __all__ = [
     "arrow_shape",

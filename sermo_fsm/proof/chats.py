@@ -9,13 +9,13 @@ from typing import Final
 
 from attrs import frozen
 
-from sermo_fsm.advance import NO_VISITS, Visits
-from sermo_fsm.machine import State
-from sermo_fsm.ownership import ending_of
-from sermo_fsm.policy import Durations
+from sermo_fsm.core.advance import NO_VISITS, Visits
+from sermo_fsm.core.machine import State
+from sermo_fsm.core.ownership import ending_of
+from sermo_fsm.core.policy import Durations
+from sermo_fsm.core.session import ChatSession, CloseReason
 from sermo_fsm.proof.places import BEGIN, MESSAGES, SECOND, Ground, Place
-from sermo_fsm.session import ChatSession, CloseReason
-from sermo_fsm.wire import Message
+from sermo_fsm.protocol.wire import Message
 
 __all__ = ["Situation", "situations"]
 

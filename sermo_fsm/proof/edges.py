@@ -16,7 +16,7 @@ from typing import Final
 
 from attrs import frozen
 
-from sermo_fsm.machine import State
+from sermo_fsm.core.machine import State
 from sermo_fsm.proof.space import Node
 from sermo_fsm.proof.streams import Step
 

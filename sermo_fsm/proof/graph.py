@@ -6,10 +6,10 @@ from typing import Final
 
 from attrs import define, field
 
-from sermo_fsm.events import Direction
 from sermo_fsm.proof.edges import Fork, edge_of
 from sermo_fsm.proof.space import Fault, Node, Space
 from sermo_fsm.proof.streams import Delivery, Step, Stream, Sweep
+from sermo_fsm.protocol.events import Direction
 
 __all__ = ["BACK", "Graph", "Place"]
 

@@ -13,12 +13,12 @@ from itertools import pairwise, product
 
 from attrs import define
 
-from sermo_fsm.events import Trigger
-from sermo_fsm.machine import State
+from sermo_fsm.core.machine import State
 from sermo_fsm.pair import Pair
 from sermo_fsm.proof.chats import Situation
 from sermo_fsm.proof.places import INBOUND, OUTBOUND, SECOND, Ground, Place, Reading
-from sermo_fsm.wire import Message
+from sermo_fsm.protocol.events import Trigger
+from sermo_fsm.protocol.wire import Message
 
 __all__ = ["Trial", "trials"]
 

@@ -12,12 +12,12 @@ from typing import Any, Final
 
 from attrs import define, field, frozen
 
-from sermo_fsm.advance import Visits, advance
-from sermo_fsm.events import KINDS, Direction
-from sermo_fsm.machine import State
-from sermo_fsm.policy import Durations
-from sermo_fsm.session import Outcome
-from sermo_fsm.wire import Message, decode
+from sermo_fsm.core.advance import Visits, advance
+from sermo_fsm.core.machine import State
+from sermo_fsm.core.policy import Durations
+from sermo_fsm.core.session import Outcome
+from sermo_fsm.protocol.events import KINDS, Direction
+from sermo_fsm.protocol.wire import Message, decode
 
 __all__ = ["BEGIN", "FACTS", "INBOUND", "MESSAGES", "OUTBOUND", "SECOND", "Ground", "Place"]
 

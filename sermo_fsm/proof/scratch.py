@@ -20,10 +20,10 @@ from attrs import field, frozen
 from sqlalchemy import event
 from sqlalchemy.pool import StaticPool
 
-from sermo_fsm.database import open_engine
+from sermo_fsm.core.session import Receipt
 from sermo_fsm.engine import ChatEngine
 from sermo_fsm.proof.streams import Delivery, Step, Sweep
-from sermo_fsm.receipt import Receipt
+from sermo_fsm.storage.transactions import open_engine
 
 __all__ = ["Chat", "Content", "Door", "Key", "Row", "Scratch", "Taken"]
 

@@ -11,10 +11,10 @@ from typing import Final, Self
 
 from attrs import define, field, frozen
 
-from sermo_fsm.events import Trigger
-from sermo_fsm.machine import State
+from sermo_fsm.core.machine import State
 from sermo_fsm.proof.scratch import Chat, Content, Key, Row, Scratch, Taken
 from sermo_fsm.proof.streams import Delivery, Step, Sweep
+from sermo_fsm.protocol.events import Trigger
 
 __all__ = ["MOST_DATABASES", "Fault", "Node", "Space"]
 

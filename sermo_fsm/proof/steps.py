@@ -7,14 +7,14 @@ from typing import Any, Final
 
 from attrs import evolve
 
-from sermo_fsm.advance import Visits, expire
-from sermo_fsm.events import Direction, Trigger, Who
-from sermo_fsm.machine import LIVE, NO_GUARD, TABLE, Effect, Guard, State
+from sermo_fsm.core.advance import Visits, expire
+from sermo_fsm.core.machine import LIVE, NO_GUARD, TABLE, Effect, Guard, State
+from sermo_fsm.core.session import ChatSession, Outcome
 from sermo_fsm.proof.chats import Situation
 from sermo_fsm.proof.places import BEGIN, MESSAGES, Ground, Place, Reading
 from sermo_fsm.proof.report import Check, check_of
-from sermo_fsm.session import ChatSession, Outcome
-from sermo_fsm.wire import Message
+from sermo_fsm.protocol.events import Direction, Trigger, Who
+from sermo_fsm.protocol.wire import Message
 
 __all__ = ["BESIDE", "facts", "final", "step"]
 

@@ -14,11 +14,11 @@ from typing import Any, ClassVar, Final
 
 from attrs import field, frozen
 
-from sermo_fsm.envelope import Envelope, read_envelope
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
-from sermo_fsm.events import QUIET, Direction, Trigger
-from sermo_fsm.jsontext import Limits
-from sermo_fsm.wire import decode
+from sermo_fsm.protocol.envelope import Envelope, read_envelope
+from sermo_fsm.protocol.events import QUIET, Direction, Trigger
+from sermo_fsm.protocol.json_reader import Limits
+from sermo_fsm.protocol.wire import decode
 
 __all__ = ["MOST_MESSAGES", "Delivery", "Step", "Stream", "Sweep", "read_stream", "short_streams"]
 

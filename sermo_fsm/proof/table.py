@@ -5,9 +5,9 @@ from itertools import product
 from types import SimpleNamespace
 from typing import Final
 
-from sermo_fsm.events import QUIET, Trigger
-from sermo_fsm.machine import LIVE, MACHINE, NO_EFFECT, NO_GUARD, TABLE, Effect, Guard, State
+from sermo_fsm.core.machine import LIVE, MACHINE, NO_EFFECT, NO_GUARD, TABLE, Effect, Guard, State
 from sermo_fsm.proof.report import Check, Finding, check_of
+from sermo_fsm.protocol.events import QUIET, Trigger
 
 __all__ = ["deterministic", "effective", "quiet", "reachable", "same_machine", "total"]
 

@@ -9,11 +9,19 @@ from typing import Any, Final, Literal
 
 from attrs import evolve, field, frozen
 
-from sermo_fsm.events import Direction, HandoverTo, HandoverToBot, QueueNumber, Reply, Trigger, Who
-from sermo_fsm.machine import State
-from sermo_fsm.policy import Durations
-from sermo_fsm.session import ChatSession, CloseReason
-from sermo_fsm.wire import Message
+from sermo_fsm.core.machine import State
+from sermo_fsm.core.policy import Durations
+from sermo_fsm.core.session import ChatSession, CloseReason
+from sermo_fsm.protocol.events import (
+    Direction,
+    HandoverTo,
+    HandoverToBot,
+    QueueNumber,
+    Reply,
+    Trigger,
+    Who,
+)
+from sermo_fsm.protocol.wire import Message
 
 __all__ = ["Change", "deadline"]
 

@@ -13,9 +13,8 @@ import cattrs
 from attrs import field, fields, frozen
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from sermo_fsm.content import Image, stored_form
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
-from sermo_fsm.events import (
+from sermo_fsm.protocol.events import (
     KINDS,
     Agent,
     Direction,
@@ -25,8 +24,17 @@ from sermo_fsm.events import (
     Unknown,
     trigger_of,
 )
-from sermo_fsm.fields import ID_CHARACTERS, is_id, kind_of_value
-from sermo_fsm.jsontext import Json, Limits, Parsed, check_size, parse, parse_time, read_id
+from sermo_fsm.protocol.fields import ID_CHARACTERS, is_id, kind_of_value
+from sermo_fsm.protocol.json_reader import (
+    Json,
+    Limits,
+    Parsed,
+    check_size,
+    parse,
+    parse_time,
+    read_id,
+)
+from sermo_fsm.protocol.stored_form import Image, stored_form
 
 __all__ = ["Message", "Raw", "decode", "encode"]
 

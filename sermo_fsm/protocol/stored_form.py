@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
-from sermo_fsm.fields import kind_of_value
-from sermo_fsm.jsontext import Parsed, dump
+from sermo_fsm.protocol.fields import kind_of_value
+from sermo_fsm.protocol.json_reader import Parsed, dump
 
 __all__ = ["EXCERPT_BYTES", "Image", "excerpt", "fingerprint", "image_of", "stored_form"]
 

@@ -1,6 +1,6 @@
 """Load, lock and write. Works on a connection that somebody else began; never commits.
 
-What databases do differently stands in :mod:`sermo_fsm.backends`.
+What databases do differently stands in :mod:`sermo_fsm.storage.backends`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,12 +11,13 @@ from typing import Any, Final, Self
 import sqlalchemy as sa
 from attrs import define, field, frozen
 
-from sermo_fsm.advance import NO_VISITS, Visits
-from sermo_fsm.backends import Sql, sql_of
-from sermo_fsm.content import Image
+from sermo_fsm.core.advance import NO_VISITS, Visits
+from sermo_fsm.core.session import ChatSession, HistoryRow, UserKey
 from sermo_fsm.errors import InvalidArgument
-from sermo_fsm.events import Direction
-from sermo_fsm.rows import (
+from sermo_fsm.protocol.events import Direction
+from sermo_fsm.protocol.stored_form import Image
+from sermo_fsm.storage.backends import Sql, sql_of
+from sermo_fsm.storage.rows import (
     PRESENCE,
     SessionKey,
     body_values,
@@ -31,8 +32,7 @@ from sermo_fsm.rows import (
     session_of,
     session_values,
 )
-from sermo_fsm.schema import Tables, tables
-from sermo_fsm.session import ChatSession, HistoryRow, UserKey
+from sermo_fsm.storage.schema import Tables, tables
 
 __all__ = ["Keys", "MessageKey", "Pending", "Store"]
 

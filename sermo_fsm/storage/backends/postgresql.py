@@ -13,9 +13,9 @@ from typing import Any, ClassVar, Final
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 
-from sermo_fsm.backends.base import Driver, Parameter, Row, Sql, Verdict, bound
 from sermo_fsm.errors import LostRace
-from sermo_fsm.schema import Tables
+from sermo_fsm.storage.backends.base import Driver, Parameter, Row, Sql, Verdict, bound
+from sermo_fsm.storage.schema import Tables
 
 __all__ = ["PostgresqlDriver", "PostgresqlSql"]
 

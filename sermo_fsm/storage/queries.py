@@ -15,11 +15,11 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
+from sermo_fsm.core.machine import State
+from sermo_fsm.core.session import ChatSession, HistoryRow
 from sermo_fsm.errors import InvalidArgument
-from sermo_fsm.machine import State
-from sermo_fsm.rows import history_columns, row_of, session_of
-from sermo_fsm.schema import Tables
-from sermo_fsm.session import ChatSession, HistoryRow
+from sermo_fsm.storage.rows import history_columns, row_of, session_of
+from sermo_fsm.storage.schema import Tables
 
 __all__ = [
     "LIVE",

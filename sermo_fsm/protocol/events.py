@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final
 from attrs import Attribute, field, frozen
 
 from sermo_fsm.errors import InvalidEvent
-from sermo_fsm.fields import (
+from sermo_fsm.protocol.fields import (
     ID,
     MILLISECONDS,
     OPTIONAL_NAME,

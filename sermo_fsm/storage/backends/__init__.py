@@ -9,12 +9,12 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from sermo_fsm.backends.base import Driver, Sql, Verdict
-from sermo_fsm.backends.mysql import MysqlDriver, MysqlSql
-from sermo_fsm.backends.postgresql import PostgresqlDriver, PostgresqlSql
-from sermo_fsm.backends.sqlite import SqliteDriver, SqliteSql
 from sermo_fsm.errors import InvalidArgument
-from sermo_fsm.schema import Tables
+from sermo_fsm.storage.backends.base import Driver, Sql, Verdict
+from sermo_fsm.storage.backends.mysql import MysqlDriver, MysqlSql
+from sermo_fsm.storage.backends.postgresql import PostgresqlDriver, PostgresqlSql
+from sermo_fsm.storage.backends.sqlite import SqliteDriver, SqliteSql
+from sermo_fsm.storage.schema import Tables
 
 __all__ = ["Driver", "Sql", "Verdict", "driver_of", "sql_of"]
 

@@ -8,14 +8,14 @@ from typing import Any, Final, TypeVar
 import sqlalchemy as sa
 from attrs import fields
 
-from sermo_fsm.columns import PrivateText, plain
-from sermo_fsm.content import Image
+from sermo_fsm.core.machine import State
+from sermo_fsm.core.session import ChatSession, CloseReason, HistoryRow, Outcome
 from sermo_fsm.errors import StoreError
-from sermo_fsm.events import Agent, Direction, Trigger, Who
-from sermo_fsm.jsontext import dump
-from sermo_fsm.machine import State
-from sermo_fsm.schema import Tables, tables
-from sermo_fsm.session import ChatSession, CloseReason, HistoryRow, Outcome
+from sermo_fsm.protocol.events import Agent, Direction, Trigger, Who
+from sermo_fsm.protocol.json_reader import dump
+from sermo_fsm.protocol.stored_form import Image
+from sermo_fsm.storage.column_types import PrivateText, plain
+from sermo_fsm.storage.schema import Tables, tables
 
 __all__ = [
     "PRESENCE",

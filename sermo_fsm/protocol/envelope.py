@@ -7,10 +7,10 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
-from sermo_fsm.events import Direction
-from sermo_fsm.fields import AN_ID, is_id, kind_of_value
-from sermo_fsm.jsontext import Limits, Parsed, check_depth, parse, parse_time, read_id
-from sermo_fsm.wire import Raw
+from sermo_fsm.protocol.events import Direction
+from sermo_fsm.protocol.fields import AN_ID, is_id, kind_of_value
+from sermo_fsm.protocol.json_reader import Limits, Parsed, check_depth, parse, parse_time, read_id
+from sermo_fsm.protocol.wire import Raw
 
 __all__ = ["Envelope", "as_direction", "as_moment", "read_envelope"]
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from attrs import frozen
 from sqlalchemy.dialects import mysql
 
-from sermo_fsm.columns import PICTURE, ForeignTime, PrivateText, UtcDateTime
+from sermo_fsm.storage.column_types import PICTURE, ForeignTime, PrivateText, UtcDateTime
 
 __all__ = ["TABLE_PREFIX", "Tables", "tables"]
 

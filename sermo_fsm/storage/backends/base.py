@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final, TypeVar, cast
 
 import sqlalchemy as sa
 
-from sermo_fsm.schema import Tables
+from sermo_fsm.storage.schema import Tables
 
 __all__ = ["PARAMETERS", "Driver", "Parameter", "Row", "Sql", "Verdict", "bound"]
 

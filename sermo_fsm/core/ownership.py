@@ -9,10 +9,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from sermo_fsm.events import Direction, Trigger
-from sermo_fsm.machine import State
-from sermo_fsm.policy import Durations
-from sermo_fsm.session import ChatSession
+from sermo_fsm.core.machine import State
+from sermo_fsm.core.policy import Durations
+from sermo_fsm.core.session import ChatSession
+from sermo_fsm.protocol.events import Direction, Trigger
 
 __all__ = ["COLUMNS", "RULES", "Ending", "Owner", "Rule", "overdue", "owner_of"]
 

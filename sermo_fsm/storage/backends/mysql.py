@@ -16,10 +16,10 @@ from typing import Any, Final, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-from sermo_fsm.backends.base import PARAMETERS, Driver, Parameter, Row, Sql, Verdict, bound
-from sermo_fsm.columns import PrivateText
 from sermo_fsm.errors import StoreBusy
-from sermo_fsm.schema import TABLE_PREFIX, Tables
+from sermo_fsm.storage.backends.base import PARAMETERS, Driver, Parameter, Row, Sql, Verdict, bound
+from sermo_fsm.storage.column_types import PrivateText
+from sermo_fsm.storage.schema import TABLE_PREFIX, Tables
 
 __all__ = ["MysqlDriver", "MysqlSql"]
 

@@ -18,9 +18,9 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import sqlite
 
-from sermo_fsm.backends.base import Driver, Row, Sql, Verdict
 from sermo_fsm.errors import InvalidArgument, StoreError
-from sermo_fsm.schema import Tables
+from sermo_fsm.storage.backends.base import Driver, Row, Sql, Verdict
+from sermo_fsm.storage.schema import Tables
 
 __all__ = ["SqliteDriver", "SqliteSql", "is_in_memory"]
 

@@ -2,8 +2,8 @@
 
 ``advance`` is the heart of this library, and it is a function: the user's sessions, an event and
 its receive time in; the user's sessions, an outcome and the rows to write out. Which session it is
-about is decided in :mod:`sermo_fsm.ownership`, where the session goes in :mod:`sermo_fsm.machine`,
-what else changes in it in :mod:`sermo_fsm.change`.
+about is decided in :mod:`sermo_fsm.core.ownership`, where the session goes in
+:mod:`sermo_fsm.core.machine`, what else changes in it in :mod:`sermo_fsm.core.session_update`.
 """
 
 from datetime import datetime
@@ -11,13 +11,13 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
-from sermo_fsm.change import Change, deadline
-from sermo_fsm.events import QUIET, Direction, Trigger
-from sermo_fsm.machine import NO_GUARD, TABLE, Effect, Guard, State
-from sermo_fsm.ownership import Owner, overdue, owner_of
-from sermo_fsm.policy import Durations
-from sermo_fsm.session import ChatSession, CloseReason, HistoryRow, Outcome
-from sermo_fsm.wire import Message
+from sermo_fsm.core.machine import NO_GUARD, TABLE, Effect, Guard, State
+from sermo_fsm.core.ownership import Owner, overdue, owner_of
+from sermo_fsm.core.policy import Durations
+from sermo_fsm.core.session import ChatSession, CloseReason, HistoryRow, Outcome
+from sermo_fsm.core.session_update import Change, deadline
+from sermo_fsm.protocol.events import QUIET, Direction, Trigger
+from sermo_fsm.protocol.wire import Message
 
 __all__ = ["NO_VISITS", "Step", "Visits", "advance", "expire"]
 

@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn
 from attrs import field, fields, frozen
 
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
-from sermo_fsm.fields import ID_CHARACTERS, is_id, kind_of_value
+from sermo_fsm.protocol.fields import ID_CHARACTERS, is_id, kind_of_value
 
 __all__ = [
     "Json",

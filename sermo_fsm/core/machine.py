@@ -28,7 +28,7 @@ import transitions
 from attrs import frozen
 
 from sermo_fsm.errors import InvalidTable
-from sermo_fsm.events import Trigger
+from sermo_fsm.protocol.events import Trigger
 
 __all__ = [
     "LIVE",

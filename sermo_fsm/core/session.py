@@ -13,10 +13,19 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
-from sermo_fsm.events import Agent, Direction, Trigger, Who
-from sermo_fsm.machine import State
+from sermo_fsm.core.machine import State
+from sermo_fsm.errors import SermoError
+from sermo_fsm.protocol.events import Agent, Direction, Trigger, Who
 
-__all__ = ["ChatSession", "CloseReason", "HistoryRow", "Outcome", "UserKey", "session_id_of"]
+__all__ = [
+    "ChatSession",
+    "CloseReason",
+    "HistoryRow",
+    "Outcome",
+    "Receipt",
+    "UserKey",
+    "session_id_of",
+]
 
 UserKey = tuple[str, str]
 """A user: platform id and user id."""
@@ -200,3 +209,30 @@ class HistoryRow:
         if self.platform_id is None or self.user_id is None or self.ordinal is None:
             return None
         return str(session_id_of(self.platform_id, self.user_id, self.ordinal))
+
+
+@frozen(kw_only=True)
+class Receipt:
+    """What became of one event.
+
+    Attributes:
+        outcome: What became of it.
+        before: The session that it belongs to, as it was before; None where it opened one or
+            belongs to none.
+        after: That session as it is now; None where it belongs to none.
+        rows: The rows that were written, in order: none, one, or two where a deadline came first.
+        first: Of a duplicate, the row that was written when the message came first.
+        error: Of an ``invalid`` or a ``conflict``, what was wrong.
+    """
+
+    outcome: Outcome
+    before: ChatSession | None = None
+    after: ChatSession | None = None
+    rows: tuple[HistoryRow, ...] = ()
+    first: HistoryRow | None = None
+    error: SermoError | None = None
+
+    @property
+    def changed(self) -> bool:
+        """Whether the state of a session changed, or one was opened."""
+        return any(row.from_state is not row.to_state for row in self.rows)

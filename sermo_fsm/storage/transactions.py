@@ -1,7 +1,7 @@
 """Engines, transactions, ours and the host's, and errors in our own words.
 
-What databases do differently stands in :mod:`sermo_fsm.backends`. Everything here is called from
-plain code, or from plain code that SQLAlchemy runs for asyncio: it is the same either way.
+What databases do differently stands in :mod:`sermo_fsm.storage.backends`. Everything here is called
+from plain code, or from plain code that SQLAlchemy runs for asyncio: it is the same either way.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +11,6 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from sermo_fsm.backends import Driver, Verdict, driver_of
 from sermo_fsm.errors import (
     CommitUnknown,
     InvalidArgument,
@@ -21,6 +20,7 @@ from sermo_fsm.errors import (
     StoreError,
     StoreUnavailable,
 )
+from sermo_fsm.storage.backends import Driver, Verdict, driver_of
 
 __all__ = [
     "adopt_engine",

@@ -133,7 +133,7 @@ class PrivateText(sa.TypeDecorator[str]):
         return None if value is None else _Hidden(value)
 
     def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
-        """Likewise: echo="debug" logs every row that is read. :mod:`sermo_fsm.rows` unhides it."""
+        """Hidden too: echo="debug" logs every row that is read; ``rows`` makes plain text of it."""
         del dialect, coltype
         return _hide
 

@@ -1,0 +1,1 @@
+"""What came? From bytes to one valid message, or an error that says where and what was wanted."""

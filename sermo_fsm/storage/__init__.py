@@ -1,0 +1,1 @@
+"""How is it kept? Tables, rows, locks, transactions, and the databases that differ in them."""
