@@ -78,7 +78,7 @@ wheel: $(VENV)/.dev ## source archive and wheel build, and the wheel works away 
 	ls dist; echo "The wheel builds, and works outside of the checkout."
 
 explore: $(VENV)/.dev ## read the examples and all short streams in every order (takes minutes)
-	$(VENV)/bin/sermo-fsm check --explore
+	$(VENV)/bin/python -m tools.explore
 
 mutants: $(VENV)/.dev ## change every cell of the tables, and see that somebody notices (likewise)
 	$(VENV)/bin/python tools/mutants.py

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from sermo_fsm import ChatEngine, ChatSession, HistoryRow, Receipt
 from sermo_fsm.diagram import render
-from sermo_fsm.drawing import machine_drawing
+from sermo_fsm.picture.drawing import machine_drawing
 
 FOLDER: Final = Path(__file__).resolve().parent
 WIDTH: Final = 100

@@ -56,9 +56,9 @@ from sermo_fsm.protocol.events import (
     Who,
 )
 from sermo_fsm.protocol.json_reader import Limits
-from sermo_fsm.traffic import Traffic
 from sermo_fsm.verify import Problem, Verification
-from sermo_fsm.views import row_view, session_view
+from sermo_fsm.views.json_views import row_view, session_view
+from sermo_fsm.views.traffic import Traffic
 
 if TYPE_CHECKING:
     from sermo_fsm.aio import AsyncChatEngine

@@ -37,7 +37,6 @@ from sermo_fsm.storage.queries import Pages
 from sermo_fsm.storage.store import Store
 from sermo_fsm.storage.transactions import adopt_engine, open_by, translated
 from sermo_fsm.stories import Stories, Told
-from sermo_fsm.traffic import Traffic
 from sermo_fsm.transact import (
     again,
     ask,
@@ -52,6 +51,7 @@ from sermo_fsm.transact import (
     write_own,
 )
 from sermo_fsm.verify import Verification
+from sermo_fsm.views.traffic import Traffic
 
 __all__ = ["AsyncChatEngine"]
 

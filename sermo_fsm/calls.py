@@ -30,7 +30,8 @@ from sermo_fsm.storage import queries
 from sermo_fsm.storage.queries import Filter, Pages
 from sermo_fsm.storage.store import Store
 from sermo_fsm.stories import Stories, read_stories
-from sermo_fsm.traffic import Asked, Traffic, read_traffic
+from sermo_fsm.traffic import Asked, read_traffic
+from sermo_fsm.views.traffic import Traffic
 
 __all__ = ["Calls", "Line", "Read", "Write"]
 

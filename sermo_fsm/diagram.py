@@ -6,13 +6,13 @@ The same drawing gives the same bytes. Only PNG needs the extra ``diagrams``.
 from collections.abc import Callable, Mapping
 from typing import Final, Literal, overload
 
-from sermo_fsm.drawing import Drawing, machine_drawing
 from sermo_fsm.errors import InvalidArgument
-from sermo_fsm.picture.dot import dot
-from sermo_fsm.picture.marks import Theme
-from sermo_fsm.picture.mermaid import mermaid
-from sermo_fsm.picture.raster import png
-from sermo_fsm.picture.svg import svg
+from sermo_fsm.picture.drawing import Drawing, machine_drawing
+from sermo_fsm.picture.formats.dot import dot
+from sermo_fsm.picture.formats.mermaid import mermaid
+from sermo_fsm.picture.formats.palette import Theme
+from sermo_fsm.picture.formats.png import png
+from sermo_fsm.picture.formats.svg import svg
 
 __all__ = ["FILES", "FORMATS", "THEMES", "render"]
 

@@ -28,7 +28,6 @@ from sermo_fsm.storage.queries import Pages
 from sermo_fsm.storage.store import Store
 from sermo_fsm.storage.transactions import adopt_engine, open_engine, translated
 from sermo_fsm.stories import Stories
-from sermo_fsm.traffic import Traffic
 from sermo_fsm.transact import (
     HostConnection,
     again,
@@ -43,6 +42,7 @@ from sermo_fsm.transact import (
     write_own,
 )
 from sermo_fsm.verify import Verification
+from sermo_fsm.views.traffic import Traffic
 
 __all__ = ["ChatEngine"]
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from sermo_fsm import ChatEngine, ChatSession, Durations, HistoryRow
 from sermo_fsm.core.advance import NO_VISITS, Visits, advance, expire
-from sermo_fsm.drawing import Arrow, Drawing
+from sermo_fsm.picture.drawing import Arrow, Drawing
 from sermo_fsm.protocol.events import Direction
 from sermo_fsm.protocol.wire import decode
-from sermo_fsm.traffic import Traffic, Way
-from sermo_fsm.walk import Walk, walk_of
+from sermo_fsm.views.chat_path import Walk, walk_of
+from sermo_fsm.views.traffic import Traffic, Way
 from tests.test_model import INBOUND, OUTBOUND
 
 EXAMPLES = Path(__file__).parent.parent / "examples"

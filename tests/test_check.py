@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from attrs import evolve, fields
 
-from sermo_fsm import check
-from sermo_fsm.check import run_checks
 from sermo_fsm.core.advance import Step, Visits, advance
 from sermo_fsm.core.machine import (
     MACHINE,
@@ -27,11 +25,13 @@ from sermo_fsm.core.machine import (
 )
 from sermo_fsm.core.policy import Durations
 from sermo_fsm.core.session import ChatSession
-from sermo_fsm.pair import Pair, inside
 from sermo_fsm.proof import orders, steps, table
+from sermo_fsm.proof import run as check
 from sermo_fsm.proof.chats import Situation, situations
-from sermo_fsm.proof.places import FACTS, INBOUND, OUTBOUND, Ground, Place
+from sermo_fsm.proof.event_pair import Pair, inside
 from sermo_fsm.proof.report import Check, Finding, Report
+from sermo_fsm.proof.run import run_checks
+from sermo_fsm.proof.situation_classes import FACTS, INBOUND, OUTBOUND, Ground, Place
 from sermo_fsm.protocol.events import Direction, Trigger
 from sermo_fsm.protocol.wire import Message, decode
 from tests.support import ANDERS, at, event, text
@@ -245,7 +245,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[[Table], None]:
     """Let everything work by another table."""
 
     def patch(other: Table) -> None:
-        for module in ("advance", "pair", "proof.table", "proof.steps"):
+        for module in ("core.advance", "proof.event_pair", "proof.table", "proof.steps"):
             monkeypatch.setattr(f"sermo_fsm.{module}.TABLE", other)
         monkeypatch.setattr(table, "MACHINE", build_machine(other))
 
@@ -470,7 +470,7 @@ def test_a_step_that_reopens_a_chat_fails(monkeypatch: pytest.MonkeyPatch) -> No
     ground = Ground()
     ended = [one for one in situations(ground) if one.live is None and one.closed is not None]
     cases = sum(len(ground.spans(one.place)) for one in ended)
-    monkeypatch.setattr("sermo_fsm.proof.places.advance", reopening)
+    monkeypatch.setattr("sermo_fsm.proof.situation_classes.advance", reopening)
     ground = Ground()
     found = steps.final(ground, [evolve(one, place=Place(one.place.visits)) for one in ended])
     assert len(found.problems) == cases
@@ -486,7 +486,7 @@ def test_a_step_that_breaks_is_said_in_words(monkeypatch: pytest.MonkeyPatch) ->
             raise LookupError("no such thing")
         return advance(visits, message, *rest)
 
-    monkeypatch.setattr("sermo_fsm.proof.places.advance", breaking)
+    monkeypatch.setattr("sermo_fsm.proof.situation_classes.advance", breaking)
     (found,) = failing(run_checks().checks).values()
     assert found == Check(
         "situations",
@@ -546,7 +546,7 @@ def test_a_step_that_goes_by_something_else_fails(monkeypatch: pytest.MonkeyPatc
     ground = Ground()
     among = few_situations(ground)
     assert steps.facts(ground, among).ok
-    monkeypatch.setattr("sermo_fsm.proof.places.advance", forgetful)
+    monkeypatch.setattr("sermo_fsm.proof.situation_classes.advance", forgetful)
     ground = Ground()
     found = steps.facts(ground, few_situations(ground))
     assert "agent_text in bot, customer never wrote: something beside the rules decides" in (
@@ -567,7 +567,7 @@ def test_what_else_the_rules_go_by_has_to_be_the_same_inside(
         longer = evolve(live, expires_at=received_at + durations.linger)
         return evolve(step, visits=Visits(longer, step.visits.closed))
 
-    monkeypatch.setattr("sermo_fsm.proof.places.advance", lengthening)
+    monkeypatch.setattr("sermo_fsm.proof.situation_classes.advance", lengthening)
     law = failing(of_the_step())["law"]
     assert "heartbeat and bot_text, heartbeat received first" in words_of(law)
     assert all(problem.endswith(", but something else is not the same") for problem in law.problems)

@@ -12,7 +12,7 @@ import pytest
 
 import sermo_fsm
 from sermo_fsm.cli import prove, shell
-from sermo_fsm.law import EDGES
+from sermo_fsm.proof.law import EDGES
 from sermo_fsm.proof.report import Check, Finding, Report
 from tests.test_cli_support import event, line, sermo, url_of
 

@@ -19,9 +19,9 @@ import pytest
 from sermo_fsm import ChatEngine
 from sermo_fsm import diagram as diagram_module
 from sermo_fsm.diagram import FILES, FORMATS, render
-from sermo_fsm.drawing import machine_drawing
-from sermo_fsm.overlays import path_drawing, traffic_drawing
-from sermo_fsm.walk import walk_of
+from sermo_fsm.picture.drawing import machine_drawing
+from sermo_fsm.picture.path_overlay import path_drawing, traffic_drawing
+from sermo_fsm.views.chat_path import walk_of
 from tests.test_cli_support import COMMAND, environment, sermo
 
 CHECKOUT = Path(__file__).parent.parent

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from sermo_fsm import ChatEngine, row_view, session_view
 from sermo_fsm.cli import main
-from sermo_fsm.views import time_view
+from sermo_fsm.views.json_views import time_view
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 COMMAND = (sys.executable, "-m", "sermo_fsm")

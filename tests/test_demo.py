@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sermo_fsm.diagram import render
-from sermo_fsm.drawing import machine_drawing
+from sermo_fsm.picture.drawing import machine_drawing
 from tests.test_cli_support import environment
 
 EXAMPLES = Path(__file__).parent.parent / "examples"

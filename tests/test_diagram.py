@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from sermo_fsm import drawing
 from sermo_fsm.cli.pictures import files_beside
 from sermo_fsm.core.machine import LIVE, RULES, TABLE, Guard, State
 from sermo_fsm.diagram import FILES, THEMES, render
-from sermo_fsm.drawing import direction_of, machine_drawing
 from sermo_fsm.errors import InvalidArgument
-from sermo_fsm.picture import marks
+from sermo_fsm.picture import drawing
+from sermo_fsm.picture.drawing import direction_of, machine_drawing
+from sermo_fsm.picture.formats import palette
 from sermo_fsm.protocol.events import KINDS, Direction, Trigger
 
 CHECKOUT = Path(__file__).parent.parent
@@ -169,7 +169,7 @@ def test_dot_names_no_font_that_not_everyone_has() -> None:
 
 def test_marks_are_in_the_oldest_code_pages() -> None:
     # WGL4, which every common font covers: these three are among its geometric shapes.
-    assert set(marks.MARKS.values()) == {"\u25ba", "\u25c4", "\u25cb"}
+    assert set(palette.MARKS.values()) == {"\u25ba", "\u25c4", "\u25cb"}
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -199,7 +199,7 @@ def loops_of(lines: list[str]) -> dict[str, set[str]]:
         mark, sign, names = line.split(" ", 2)
         triggers = set(names.split(", "))
         for trigger in triggers - {"unknown"}:
-            assert mark == marks.MARKS[direction_of(Trigger(trigger))]
+            assert mark == palette.MARKS[direction_of(Trigger(trigger))]
         assert not triggers & found[sign] or triggers & found[sign] == {"unknown"}
         found[sign] |= triggers
     return found
@@ -209,7 +209,7 @@ def test_loops_are_drawn_where_they_are_asked_for() -> None:
     arrows = [arrow for arrow in machine_drawing(loops=True).arrows if arrow.loop]
     assert [arrow.id for arrow in arrows] == [f"{state}-{state}" for state in LIVE]
     for arrow, wanted in zip(arrows, wanted_loops().values(), strict=True):
-        lines = [f"{marks.MARKS[line.direction]} {line.text}" for line in arrow.lines]
+        lines = [f"{palette.MARKS[line.direction]} {line.text}" for line in arrow.lines]
         assert loops_of(lines) == wanted
         assert {trigger for line in arrow.lines for trigger in line.triggers} == set.union(
             *wanted.values()

@@ -18,9 +18,9 @@ from r4pm import bindings
 
 from sermo_fsm import ChatEngine, row_view
 from sermo_fsm.cli import export, main
-from sermo_fsm.ocel import write_ocel
+from sermo_fsm.export.ocel import write_ocel
+from sermo_fsm.export.xes import write_xes
 from sermo_fsm.stories import Told
-from sermo_fsm.xes import write_xes
 from tests.support import ANDERS, START, USER, at, envelope, event, text
 from tests.test_cli_support import sermo, traffic, url_of
 from tests.test_cli_terminal import Terminal

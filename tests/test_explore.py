@@ -26,25 +26,25 @@ from sermo_fsm import (
 from sermo_fsm.core import ownership
 from sermo_fsm.core.advance import expire
 from sermo_fsm.core.machine import LIVE, RULES, TABLE, compile_rules
-from sermo_fsm.proof import space as space_module
-from sermo_fsm.proof.edges import REASONS, Edge
-from sermo_fsm.proof.explore import (
+from sermo_fsm.proof.report import Report
+from sermo_fsm.proof.situation_classes import MESSAGES
+from sermo_fsm.protocol.events import QUIET, Direction
+from sermo_fsm.protocol.wire import Message
+from sermo_fsm.storage.store import Pending, Store
+from tests.support import ANDERS, BOT, at, envelope, event, text
+from tools.explore import space as space_module
+from tools.explore.edges import REASONS, Edge
+from tools.explore.graph import Graph
+from tools.explore.run import (
     explore,
     in_words,
     interleavings,
     real_engine,
     schedules,
 )
-from sermo_fsm.proof.graph import Graph
-from sermo_fsm.proof.places import MESSAGES
-from sermo_fsm.proof.report import Report
-from sermo_fsm.proof.scratch import Door, Scratch
-from sermo_fsm.proof.space import Space
-from sermo_fsm.proof.streams import MOST_MESSAGES, Delivery, Stream, read_stream, short_streams
-from sermo_fsm.protocol.events import QUIET, Direction
-from sermo_fsm.protocol.wire import Message
-from sermo_fsm.storage.store import Pending, Store
-from tests.support import ANDERS, BOT, at, envelope, event, text
+from tools.explore.sandbox import Door, Scratch
+from tools.explore.space import Space
+from tools.explore.streams import MOST_MESSAGES, Delivery, Stream, read_stream, short_streams
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -183,7 +183,7 @@ def test_every_edge_that_is_declared_is_one(
 def test_an_edge_that_is_not_declared_is_a_problem(
     stream: StreamOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sermo_fsm.proof.explore.REASONS", {})
+    monkeypatch.setattr("tools.explore.run.REASONS", {})
     (left,) = explore("left", [stream(ANSWER, inbound(1, event("client_left")))]).problems
     assert left == (
         "stream.jsonl: then inbound client_left of 12:00:01.000: ends in with_agent; "

@@ -9,7 +9,7 @@ import pytest
 from statemachine.io import load
 
 from sermo_fsm.core.machine import LIVE, NO_GUARD, TABLE, Effect, Guard, State
-from sermo_fsm.exports import EXPORTS, scxml, xstate
+from sermo_fsm.export.statechart import EXPORTS, scxml, xstate
 from sermo_fsm.protocol.events import Trigger
 from tests.npm import run_node
 from tests.test_cli_support import COMMAND, environment, sermo

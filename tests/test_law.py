@@ -15,20 +15,20 @@ from hypothesis import given
 from sermo_fsm.core.machine import State
 from sermo_fsm.core.ownership import RULES, Rule
 from sermo_fsm.core.policy import Durations
-from sermo_fsm.law import EDGES, Edge
-from sermo_fsm.pair import OPENS, RETURNS, Pair, inside
 from sermo_fsm.proof import orders, steps
 from sermo_fsm.proof.chats import Situation, situations
-from sermo_fsm.proof.edges import Edge as Kind
-from sermo_fsm.proof.edges import edge_of
+from sermo_fsm.proof.event_pair import OPENS, RETURNS, Pair, inside
+from sermo_fsm.proof.law import EDGES, Edge
 from sermo_fsm.proof.orders import law_and_edges
 from sermo_fsm.proof.pairs import Trial, trials
-from sermo_fsm.proof.places import INBOUND, OUTBOUND, Ground, Place
 from sermo_fsm.proof.report import Check
-from sermo_fsm.proof.scratch import Chat
-from sermo_fsm.proof.space import Node
+from sermo_fsm.proof.situation_classes import INBOUND, OUTBOUND, Ground, Place
 from sermo_fsm.protocol.events import Trigger
 from tests.naive_model import NaiveChats
+from tools.explore.edges import Edge as Kind
+from tools.explore.edges import edge_of
+from tools.explore.sandbox import Chat
+from tools.explore.space import Node
 
 
 def named(ground: Ground, *names: str) -> list[Situation]:

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 
 from sermo_fsm import ChatEngine, ChatSession, HistoryRow, Policy
-from sermo_fsm.views import row_view, session_view
+from sermo_fsm.views.json_views import row_view, session_view
 from tests.databases import empty
 from tests.doors import fewer, open_door
 from tests.naive_model import NaiveChats

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from sermo_fsm.core.machine import TABLE, State
 from sermo_fsm.core.session import ChatSession
 from sermo_fsm.diagram import render
-from sermo_fsm.drawing import Drawing, Mark, Node, machine_drawing
-from sermo_fsm.overlays import path_drawing, traffic_drawing
+from sermo_fsm.picture.drawing import Drawing, Mark, Node, machine_drawing
+from sermo_fsm.picture.path_overlay import path_drawing, traffic_drawing
 from sermo_fsm.protocol.events import Direction, Trigger
-from sermo_fsm.traffic import Traffic, Way
-from sermo_fsm.views import length_view
-from sermo_fsm.walk import Step, Walk, walk_of
+from sermo_fsm.views.chat_path import Step, Walk, walk_of
+from sermo_fsm.views.durations import length_view
+from sermo_fsm.views.traffic import Traffic, Way
 from tests.pictures import EXPECTED, START, counted, example_walks, random_chats, the_arrow
 
 WALKS = {(name, walk.session.ordinal): walk for name, walk in example_walks()}

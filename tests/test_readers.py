@@ -13,10 +13,9 @@ import pytest
 from attrs import evolve
 
 from sermo_fsm.diagram import THEMES, render
-from sermo_fsm.drawing import Arrow, Drawing, machine_drawing
-from sermo_fsm.overlays import path_drawing, traffic_drawing
-from sermo_fsm.picture.marks import MARKS
-from sermo_fsm.picture.palette import palette_of
+from sermo_fsm.picture.drawing import Arrow, Drawing, machine_drawing
+from sermo_fsm.picture.formats.palette import MARKS, palette_of
+from sermo_fsm.picture.path_overlay import path_drawing, traffic_drawing
 from tests.npm import packages
 from tests.pictures import NASTY, counted, example_walks, random_chats
 

@@ -12,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sermo_fsm import ChatSession, HistoryRow
-from sermo_fsm.sequence import MOST_CHARACTERS, mermaid
-from sermo_fsm.timeline import tell
+from sermo_fsm.picture.sequence import MOST_CHARACTERS, mermaid
+from sermo_fsm.views.timeline import tell
 from tests.npm import run_node
 from tests.support import ANDERS, BOT, event, text
 from tests.test_cli_terminal import EVIL

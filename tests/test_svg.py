@@ -18,23 +18,25 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sermo_fsm.core.machine import State
-from sermo_fsm.drawing import Arrow, Drawing, Key, Line, Mark, Node, machine_drawing
 from sermo_fsm.errors import InvalidArgument
-from sermo_fsm.picture import arrange, labels, metrics, raster
-from sermo_fsm.picture.arrange import Picture, arranged
-from sermo_fsm.picture.blocks import block_of, fitting, pill_of, printable
-from sermo_fsm.picture.geometry import Box
-from sermo_fsm.picture.legend import legend_rows
-from sermo_fsm.picture.metrics import knows, text_width
-from sermo_fsm.picture.palette import PALETTES, Palette
-from sermo_fsm.picture.raster import png
-from sermo_fsm.picture.routes import Route
-from sermo_fsm.picture.shapes import arrow_shape
-from sermo_fsm.picture.svg import FONTS, svg
+from sermo_fsm.picture.drawing import Arrow, Drawing, Key, Line, Mark, Node, machine_drawing
+from sermo_fsm.picture.formats import png as png_module
+from sermo_fsm.picture.formats.palette import PALETTES, Palette
+from sermo_fsm.picture.formats.png import png
+from sermo_fsm.picture.formats.svg import FONTS, svg
+from sermo_fsm.picture.formats.svg_legend import legend_rows
+from sermo_fsm.picture.formats.svg_shapes import arrow_shape
+from sermo_fsm.picture.layout import arrange, labels
+from sermo_fsm.picture.layout import font_metrics as metrics
+from sermo_fsm.picture.layout.arrange import Picture, arranged
+from sermo_fsm.picture.layout.font_metrics import knows, text_width
+from sermo_fsm.picture.layout.geometry import Box
+from sermo_fsm.picture.layout.routes import Route
+from sermo_fsm.picture.layout.text_blocks import block_of, fitting, pill_of, printable
 from sermo_fsm.protocol.events import Direction
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
-FOLDER = Path(raster.__file__).with_name("fonts")
+FOLDER = Path(png_module.__file__).parent.with_name("fonts")
 THEMES = pytest.mark.parametrize("theme", PALETTES)
 
 IN, OUT, CLOCK = Direction.INBOUND, Direction.OUTBOUND, Direction.TIMER
@@ -312,8 +314,8 @@ def test_another_theme_is_refused() -> None:
 _ASKING = """
 import sys
 from tests.test_svg import DRAWINGS
-from sermo_fsm.picture.svg import svg
-from sermo_fsm.picture.raster import png
+from sermo_fsm.picture.formats.svg import svg
+from sermo_fsm.picture.formats.png import png
 import zlib
 for made in DRAWINGS.values():
     for theme in ("light", "dark"):

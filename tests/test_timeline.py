@@ -11,12 +11,12 @@ import pytest
 from rich.cells import cell_len
 
 from sermo_fsm import ChatEngine, ChatSession, HistoryRow, Policy
-from sermo_fsm.cast import Role, Someone
 from sermo_fsm.cli import main
 from sermo_fsm.core.machine import State
 from sermo_fsm.core.session import Outcome
 from sermo_fsm.protocol.events import Trigger
-from sermo_fsm.timeline import Entry, move, tell
+from sermo_fsm.views.participants import Role, Someone
+from sermo_fsm.views.timeline import Entry, move, tell
 from tests.support import ANDERS, BEATA, BOT, USER, at, envelope, event, text
 from tests.test_cli_support import sermo, url_of
 from tests.test_cli_terminal import EVIL, Terminal

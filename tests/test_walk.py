@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from sermo_fsm import ChatEngine, ChatSession, Direction, State, Trigger
-from sermo_fsm.walk import Walk, walk_of
+from sermo_fsm.views.chat_path import Walk, walk_of
 from tests.another_table import hand_in, script
 from tests.support import ANDERS, PLATFORM, at
 

@@ -10,7 +10,7 @@ from sermo_fsm import Durations
 from sermo_fsm.core.advance import NO_VISITS, Visits, advance, expire
 from sermo_fsm.protocol.events import Direction
 from sermo_fsm.protocol.wire import decode
-from sermo_fsm.views import row_view, session_view, time_view
+from sermo_fsm.views.json_views import row_view, session_view, time_view
 from tests.naive_model import NaiveChats
 from tests.test_model import INBOUND, OUTBOUND
 

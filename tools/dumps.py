@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from sermo_fsm import ChatEngine, Envelope
 from sermo_fsm.migrate import VERSION_TABLE, head
-from sermo_fsm.views import row_view, session_view, stray_view
+from sermo_fsm.views.json_views import row_view, session_view, stray_view
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 STORY: Final = CHECKOUT / "tests" / "schemas" / "story.jsonl"

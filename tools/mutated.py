@@ -56,7 +56,7 @@ def killer_of(mutant: dict[str, Any]) -> str:
     """Who notices this one; nothing for nobody. Only in a process that imported nothing of ours."""
     sys.meta_path.insert(0, _Finder(mutant))
     try:
-        from sermo_fsm.check import run_checks  # noqa: PLC0415 - only now, with the mutant
+        from sermo_fsm.proof.run import run_checks  # noqa: PLC0415 - only now, with the mutant
     except Exception as error:  # noqa: BLE001 - a table that can't be read is noticed, too
         return f"{CHECK} ({type(error).__name__})"
     if not run_checks().ok:

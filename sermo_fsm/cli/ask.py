@@ -19,7 +19,7 @@ from sermo_fsm.cli.sheet import Sheet
 from sermo_fsm.cli.shell import Shell, print_json
 from sermo_fsm.cli.terminal import LIVE_STATES
 from sermo_fsm.core.machine import State
-from sermo_fsm.views import row_view, session_view, stray_view
+from sermo_fsm.views.json_views import row_view, session_view, stray_view
 
 __all__ = ["counts", "history", "sessions", "status", "strays"]
 

@@ -16,9 +16,9 @@ from sermo_fsm.cli.pictures import Picture, format_of, pictures_here
 from sermo_fsm.cli.shell import Shell, print_json
 from sermo_fsm.cli.watch import counting
 from sermo_fsm.diagram import FORMATS, THEMES, render
-from sermo_fsm.drawing import Drawing, machine_drawing
-from sermo_fsm.overlays import path_drawing, traffic_drawing
-from sermo_fsm.walk import walk_of
+from sermo_fsm.picture.drawing import Drawing, machine_drawing
+from sermo_fsm.picture.path_overlay import path_drawing, traffic_drawing
+from sermo_fsm.views.chat_path import walk_of
 
 __all__ = ["diagram"]
 

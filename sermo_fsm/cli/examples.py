@@ -10,11 +10,11 @@ from typing import Any, Final
 
 from sermo_fsm.core.session import ChatSession, HistoryRow
 from sermo_fsm.diagram import render
-from sermo_fsm.drawing import Drawing
 from sermo_fsm.engine import ChatEngine
-from sermo_fsm.overlays import path_drawing, traffic_drawing
-from sermo_fsm.sequence import mermaid
-from sermo_fsm.walk import walk_of
+from sermo_fsm.picture.drawing import Drawing
+from sermo_fsm.picture.path_overlay import path_drawing, traffic_drawing
+from sermo_fsm.picture.sequence import mermaid
+from sermo_fsm.views.chat_path import walk_of
 
 __all__ = ["example_files"]
 

@@ -17,10 +17,10 @@ from sermo_fsm.cli.options import a_moment, a_name, database_option, json_option
 from sermo_fsm.cli.shell import Shell, print_json
 from sermo_fsm.cli.terminal import counted
 from sermo_fsm.cli.watch import counting, unheard
-from sermo_fsm.eventlog import Stories
-from sermo_fsm.exports import EXPORTS
-from sermo_fsm.ocel import write_ocel
-from sermo_fsm.xes import write_xes
+from sermo_fsm.export.event_log import Stories
+from sermo_fsm.export.ocel import write_ocel
+from sermo_fsm.export.statechart import EXPORTS
+from sermo_fsm.export.xes import write_xes
 
 __all__ = ["export"]
 

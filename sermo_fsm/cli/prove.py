@@ -1,22 +1,19 @@
 """The command that says whether the machine is right."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import click
 
-from sermo_fsm.check import run_checks
 from sermo_fsm.cli.compare import against_options, compare
-from sermo_fsm.cli.explore import Named, explore_options, explored, streams_of
 from sermo_fsm.cli.options import json_option
 from sermo_fsm.cli.shell import Shell, print_json
 from sermo_fsm.cli.terminal import counted, word
 from sermo_fsm.cli.watch import counting
-from sermo_fsm.proof.report import Check, Report
+from sermo_fsm.proof.report import Check
+from sermo_fsm.proof.run import run_checks
 
-__all__ = ["check"]
+__all__ = ["check", "print_checks"]
 
 _MOST_PROBLEMS: Final = 10
 
@@ -26,24 +23,15 @@ _MOST_PROBLEMS: Final = 10
     \b
     Examples
       sermo-fsm check --json
-      sermo-fsm check --explore
-      sermo-fsm check --explore examples/4-one-more-question.jsonl
       sermo-fsm check --against postgresql+psycopg://me@db/chats
-
-    A FILE holds the chats of one user, as "ingest" reads them, with a messageId and a receivedAt in
-    every line. Without any, those of the examples are explored, where this is a checkout, and all
-    short streams that there are; that takes some minutes.
     """
 )
-@explore_options
 @against_options
 @json_option
 @click.pass_obj
 def check(
     shell: Shell,
     *,
-    explores: bool,
-    files: tuple[Path, ...],
     against: str | None,
     limit: int | None,
     as_json: bool,
@@ -58,32 +46,19 @@ def check(
     be told because a chat would have ended or begun at another event. Quiet events, such as
     heartbeats, left no row: a change to what they do does not show.
     """
-    if files and not explores:
-        raise click.UsageError("a FILE is for --explore")
-    if explores and against is not None:
-        raise click.UsageError("--explore is about the engine, --against about a database")
     if compare(shell, against, limit, as_json=as_json):
         return
-    streams = streams_of(files) if explores else []
-    if as_json:
-        report = Report(tuple(chain.from_iterable(_proved(streams))))
-        shell.verdict(ok=report.ok)
-        print_json(report.view())
-        return
-    for checks in _proved(streams):
-        _print(shell, checks)
-
-
-def _proved(streams: Sequence[Named]) -> Iterator[tuple[Check, ...]]:
-    """What takes seconds, and then what takes minutes."""
     with counting("situations") as tell:
         report = run_checks(tell)
-    yield report.checks
-    if report.ok:  # else every way through a stream would say it again
-        yield tuple(explored(streams))
+    if as_json:
+        shell.verdict(ok=report.ok)
+        print_json(report.view())
+    else:
+        print_checks(shell, report.checks)
 
 
-def _print(shell: Shell, checks: Iterable[Check]) -> None:
+def print_checks(shell: Shell, checks: Iterable[Check]) -> None:
+    """Print each check with its problems and its findings."""
     for one in checks:
         verdict = shell.verdict(ok=one.ok)
         shell.page.say(verdict, f"{one.name}: {one.summary} ({counted(one.count, one.unit)})")

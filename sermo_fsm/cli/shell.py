@@ -39,6 +39,7 @@ __all__ = [
     "USAGE",
     "Commands",
     "Failure",
+    "Program",
     "Shell",
     "print_json",
 ]
@@ -221,15 +222,15 @@ def _no_logs() -> Iterator[None]:
         root.removeHandler(nowhere)
 
 
-class Commands(click.Group):
-    """The whole command line: speaks UTF-8, and ends as the design says."""
+class Program(click.Command):
+    """A command that a process is started for: speaks UTF-8, and ends as the design says."""
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run, and exit."""
         _speak_utf8()
         return super().main(*args, **options)
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> None:
         """Run the command that was asked for."""
         shell = ctx.ensure_object(Shell)
         try:
@@ -248,6 +249,10 @@ class Commands(click.Group):
             _let_go_of_stdout()
             raise shell.trouble(error) from error
         ctx.exit(shell.status)
+
+
+class Commands(Program, click.Group):
+    """The whole command line."""
 
 
 def _speak_utf8() -> None:

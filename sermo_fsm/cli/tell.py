@@ -11,7 +11,6 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from sermo_fsm.cast import Role, Someone
 from sermo_fsm.cli.files import whole_file
 from sermo_fsm.cli.named import NamedChat, chat_options
 from sermo_fsm.cli.options import database_option, json_option, limit_option, output_option
@@ -21,9 +20,10 @@ from sermo_fsm.cli.shell import Shell, print_json_items
 from sermo_fsm.cli.terminal import Page, clean, console_on, outcome_word, state_word, word
 from sermo_fsm.core.machine import State
 from sermo_fsm.core.session import ChatSession, HistoryRow
-from sermo_fsm.sequence import mermaid
-from sermo_fsm.timeline import PAUSE, Entry, entry_view, move, tell
-from sermo_fsm.views import length_view
+from sermo_fsm.picture.sequence import mermaid
+from sermo_fsm.views.durations import length_view
+from sermo_fsm.views.participants import Role, Someone
+from sermo_fsm.views.timeline import PAUSE, Entry, entry_view, move, tell
 
 __all__ = ["timeline"]
 

@@ -18,7 +18,7 @@ from rich.text import Text
 from sermo_fsm.core.machine import State
 from sermo_fsm.core.session import ChatSession, HistoryRow, Outcome
 from sermo_fsm.protocol.events import Agent
-from sermo_fsm.views import time_view
+from sermo_fsm.views.json_views import time_view
 
 __all__ = [
     "COUNT_COLUMNS",

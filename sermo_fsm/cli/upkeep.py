@@ -10,7 +10,7 @@ from sermo_fsm.cli.terminal import counted
 from sermo_fsm.engine import ChatEngine
 from sermo_fsm.errors import SchemaNotReady
 from sermo_fsm.migrate import head
-from sermo_fsm.views import time_view
+from sermo_fsm.views.json_views import time_view
 
 __all__ = ["db", "sweep", "verify"]
 

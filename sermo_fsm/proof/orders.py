@@ -7,12 +7,12 @@ from itertools import product
 from attrs import define, field
 
 from sermo_fsm.core.machine import LIVE, State
-from sermo_fsm.law import EDGES, Edge
-from sermo_fsm.pair import Pair, inside
 from sermo_fsm.proof.chats import Situation
+from sermo_fsm.proof.event_pair import Pair, inside
+from sermo_fsm.proof.law import EDGES, Edge
 from sermo_fsm.proof.pairs import Trial, trials
-from sermo_fsm.proof.places import INBOUND, OUTBOUND, Ground
 from sermo_fsm.proof.report import Check, Finding, Progress, unheard
+from sermo_fsm.proof.situation_classes import INBOUND, OUTBOUND, Ground
 from sermo_fsm.protocol.events import Trigger
 
 __all__ = ["law_and_edges"]

@@ -14,9 +14,9 @@ from itertools import pairwise, product
 from attrs import define
 
 from sermo_fsm.core.machine import State
-from sermo_fsm.pair import Pair
 from sermo_fsm.proof.chats import Situation
-from sermo_fsm.proof.places import INBOUND, OUTBOUND, SECOND, Ground, Place, Reading
+from sermo_fsm.proof.event_pair import Pair
+from sermo_fsm.proof.situation_classes import INBOUND, OUTBOUND, SECOND, Ground, Place, Reading
 from sermo_fsm.protocol.events import Trigger
 from sermo_fsm.protocol.wire import Message
 

@@ -11,8 +11,8 @@ from sermo_fsm.core.advance import Visits, expire
 from sermo_fsm.core.machine import LIVE, NO_GUARD, TABLE, Effect, Guard, State
 from sermo_fsm.core.session import ChatSession, Outcome
 from sermo_fsm.proof.chats import Situation
-from sermo_fsm.proof.places import BEGIN, MESSAGES, Ground, Place, Reading
 from sermo_fsm.proof.report import Check, check_of
+from sermo_fsm.proof.situation_classes import BEGIN, MESSAGES, Ground, Place, Reading
 from sermo_fsm.protocol.events import Direction, Trigger, Who
 from sermo_fsm.protocol.wire import Message
 

@@ -1,0 +1,196 @@
+"""A drawing in DOT, the language of Graphviz."""
+
+import html
+from collections.abc import Iterator
+from typing import Final
+
+from attrs import frozen
+
+from sermo_fsm.core.machine import State
+from sermo_fsm.picture.drawing import Arrow, Drawing, Key, Line, Mark, Node
+from sermo_fsm.picture.formats.palette import MARKS, Palette, Theme, palette_of
+from sermo_fsm.protocol.events import Direction
+
+__all__ = ["dot"]
+
+_FONT: Final = 'fontname="Helvetica,Arial,sans-serif"'
+_SPACE: Final = "&#160;"
+_ORDER: Final = {state: place for place, state in enumerate(State)}
+_THIN, _WIDEST = 1.2, 7.0
+_SMALL: Final = 12
+_TABLE: Final = '<TABLE BORDER="0" CELLBORDER="0" CELLPADDING="2" CELLSPACING="1">'
+
+
+_TYPEFACES: Final = {
+    Direction.INBOUND: "<B>{}</B>",
+    Direction.OUTBOUND: "{}",
+    Direction.TIMER: "<I>{}</I>",
+}
+_DIRECTIONS: Final = {
+    Mark.INBOUND: Direction.INBOUND,
+    Mark.OUTBOUND: Direction.OUTBOUND,
+    Mark.TIMER: Direction.TIMER,
+}
+_SAMPLES: Final = {
+    Mark.BADGE: "<B>1</B>",
+    Mark.COUNT: "<B>12</B>",
+    Mark.CURRENT: "double frame:",
+    Mark.WIDTH: "wide:",
+    Mark.SHADE: "strong colour:",
+    Mark.FADED: "grey:",
+    Mark.EXTRA: "dashed:",
+}
+
+
+def dot(drawing: Drawing, theme: Theme) -> str:
+    """The text that Graphviz draws it from."""
+    return "\n".join(_Writer(drawing, palette_of(theme)).lines()) + "\n"
+
+
+def _text(words: str) -> str:
+    """*words* inside of a label, whatever they hold: on one line, and no mark-up."""
+    return html.escape(" ".join(words.split()))
+
+
+def _quoted(words: str) -> str:
+    escaped = " ".join(words.split()).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _coloured(colour: str, words: str, size: int | None = None) -> str:
+    of_size = "" if size is None else f' POINT-SIZE="{size}"'
+    return f'<FONT COLOR="{colour}"{of_size}>{words}</FONT>'
+
+
+@frozen
+class _Writer:
+    drawing: Drawing
+    palette: Palette
+
+    def lines(self) -> Iterator[str]:
+        drawing, palette = self.drawing, self.palette
+        yield f"// {drawing.origin}"
+        yield f"digraph {_quoted(drawing.name)} {{"
+        yield f"  graph [rankdir=LR, nodesep=0.3, ranksep=0.25, bgcolor={_quoted(palette.page)},"
+        yield f"         tooltip={_quoted(drawing.description)},"
+        yield f"         {_FONT}, fontsize=12, label=<{self.words()}>]"
+        yield f'  node [shape=box, style="rounded,filled", color="{palette.line}",'
+        yield f'        fontcolor="{palette.ink}", penwidth=1.4, margin="0.22,0.12",'
+        yield f"        {_FONT}, fontsize=16]"
+        yield f'  edge [color="{palette.line}", arrowsize=0.8, {_FONT}, fontsize=12]'
+        yield f'  start [id="start", shape=circle, width=0.2, {self.mark(start=True)}]'
+        for node in drawing.nodes:
+            yield f"  {node.state} [{', '.join(self.node(node))}]"
+        yield f'  end [id="end", shape=doublecircle, width=0.13, {self.mark(start=False)}]'
+        for arrow in sorted(drawing.arrows, key=_by_target):  # else those to and fro run together
+            way = f"{arrow.source or 'start'} -> {arrow.target or 'end'}"
+            yield f"  {way} [{', '.join(self.arrow(arrow))}]"
+        yield "}"
+
+    def mark(self, *, start: bool) -> str:
+        arrows = self.drawing.arrows
+        here = [one for one in arrows if (one.source if start else one.target) is None]
+        taken, faded = any(one.taken for one in here), all(one.faded for one in here)
+        palette = self.palette
+        colour = palette.accent if taken else palette.faded if faded else palette.line
+        return f'group=chat, label="", style=filled, color="{colour}", fillcolor="{colour}"'
+
+    def words(self) -> str:
+        """What stands under the picture."""
+        ink = self.palette.ink
+        lines = [self.key(key) for key in self.drawing.legend]
+        legend = (_SPACE * 3).join(lines)
+        if not self.drawing.caption:
+            return legend
+        title = _coloured(ink, f"<B>{_text(self.drawing.title)}</B>", 16)
+        caption = [_coloured(ink, _text(line)) for line in self.drawing.caption]
+        return "<BR/>".join([title, *caption, legend])
+
+    def key(self, key: Key) -> str:
+        if key.mark in _DIRECTIONS:
+            return self.line(Line(_DIRECTIONS[key.mark], key.text))
+        return _coloured(self.palette.ink, f"{_SAMPLES[key.mark]} {_text(key.text)}")
+
+    def node(self, node: Node) -> Iterator[str]:
+        palette = self.palette
+        yield f'id="{node.state}"'
+        yield "group=chat"  # in one group they stand in one line, as a chat runs
+        loops = [
+            arrow for arrow in self.drawing.arrows if arrow.loop and arrow.source is node.state
+        ]
+        if node.notes or loops:
+            ink = palette.faded_ink if node.faded else palette.ink
+            words = [node.state, *(_coloured(ink, _text(note), _SMALL) for note in node.notes)]
+            # What stands on a loop stands inside of its state: there no other arrow crosses it.
+            rows = [self.row("<BR/>".join(words), "CENTER"), *map(self.rows, loops)]
+            yield f"label=<{_TABLE}{''.join(rows)}</TABLE>>"
+        else:  # said outright: some readers take the empty label of the marks for everybody's
+            yield f'label="{node.state}"'
+        if node.current:
+            yield f'color="{palette.accent}", penwidth=2, peripheries=2'
+        if node.faded:
+            yield f'color="{palette.faded}", fontcolor="{palette.faded_ink}"'
+            yield f'fillcolor="{palette.page}"'
+        else:
+            fill = palette.state if node.shade is None else palette.shade(node.shade)
+            yield f'fillcolor="{fill}"'
+
+    def arrow(self, arrow: Arrow) -> Iterator[str]:
+        yield f'id="{arrow.id}"'
+        if not arrow.loop:
+            nearest = _place(arrow.target, len(State)) - _place(arrow.source, -1) == 1
+            yield f"weight={10 if nearest else 1}"
+        if arrow.faded:
+            yield f'color="{self.palette.faded}", penwidth=0.8'
+        elif arrow.weight is not None:
+            yield f"penwidth={_THIN + arrow.weight * (_WIDEST - _THIN):.1f}"
+        elif arrow.taken:
+            yield f'color="{self.palette.accent}", penwidth=2.5'
+        if arrow.extra:
+            yield "style=dashed"
+        if (arrow.lines or arrow.badges) and not arrow.loop:
+            # A table of one column keeps its lines to the left, and its distance from the arrow.
+            yield f"label=<{_TABLE}{self.rows(arrow)}</TABLE>>"
+
+    def rows(self, arrow: Arrow) -> str:
+        rows = [self.row(self.badges(arrow))] if arrow.badges else []
+        if arrow.lines:
+            rows.append(self.row("<BR/>".join(self.line(line, arrow) for line in arrow.lines)))
+        return "".join(rows)
+
+    def row(self, words: str, align: str = "LEFT") -> str:
+        return f'<TR><TD ALIGN="{align}" BALIGN="{align}">{words}</TD></TR>'
+
+    def badges(self, arrow: Arrow) -> str:
+        palette, counts = self.palette, arrow.weight is not None
+        fill, ink = (palette.page, palette.ink) if counts else (palette.accent, palette.on_accent)
+        edge = f'BORDER="1" STYLE="ROUNDED" COLOR="{palette.line if counts else fill}"'
+        cells, width = [], 2
+        for badge in arrow.badges:
+            words = _coloured(ink, f"<B>{_text(badge)}</B>", _SMALL)
+            of_cell = 8 * len(badge) + 10
+            width += of_cell + 2
+            size = f'FIXEDSIZE="TRUE" WIDTH="{of_cell}" HEIGHT="18"'
+            cells.append(f'<TD {size} {edge} BGCOLOR="{fill}">{words}</TD>')
+        # Of a fixed size: else it grows as wide as the lines below.
+        size = f'FIXEDSIZE="TRUE" WIDTH="{width}" HEIGHT="22" ALIGN="LEFT"'
+        borders = 'BORDER="0" CELLBORDER="0" CELLPADDING="0" CELLSPACING="2"'
+        return f"<TABLE {size} {borders}><TR>{''.join(cells)}</TR></TABLE>"
+
+    def line(self, line: Line, arrow: Arrow | None = None) -> str:
+        colour = self.palette.triggers[line.direction]
+        if line.faded or (arrow is not None and arrow.faded):
+            colour = self.palette.faded_ink
+        elif arrow is not None and arrow.loop:
+            colour = self.palette.ink  # no other is sure to stand out from every shade
+        words = _TYPEFACES[line.direction].format(f"{MARKS[line.direction]} {_text(line.text)}")
+        note = f"{_SPACE * 2}{_text(line.note)}" if line.note else ""
+        return _coloured(colour, words + note, _SMALL)
+
+
+def _by_target(arrow: Arrow) -> tuple[int, int, bool]:
+    return _place(arrow.target, len(State)), _place(arrow.source, -1), arrow.extra
+
+
+def _place(state: State | None, mark: int) -> int:
+    return mark if state is None else _ORDER[state]

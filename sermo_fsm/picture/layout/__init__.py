@@ -1,0 +1,1 @@
+"""Where does everything stand? States, arrows and labels, from measures of the font."""

@@ -1,0 +1,171 @@
+"""At which side of a state each arrow leaves or enters, and how much room it takes there."""
+
+import math
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Final
+
+from attrs import frozen
+
+from sermo_fsm.core.machine import State
+from sermo_fsm.picture.drawing import Arrow
+from sermo_fsm.picture.layout.geometry import Point
+from sermo_fsm.picture.layout.text_blocks import block_of, pill_of
+
+__all__ = [
+    "ENDS",
+    "LOOPS",
+    "OUT",
+    "STARTS",
+    "Pair",
+    "Port",
+    "Side",
+    "alike",
+    "least",
+    "rooms",
+    "width_of",
+]
+
+
+class Side(StrEnum):
+    """Of a state's box."""
+
+    LEFT = "left"
+    TOP = "top"
+    RIGHT = "right"
+    BOTTOM = "bottom"
+
+
+OUT: Final[Mapping[Side, Point]] = {
+    Side.LEFT: (-1.0, 0.0),
+    Side.TOP: (0.0, -1.0),
+    Side.RIGHT: (1.0, 0.0),
+    Side.BOTTOM: (0.0, 1.0),
+}
+"""The direction away from a state."""
+
+Pair = tuple[State, State]
+
+_O, _B, _Q, _A, _C = State.OPEN, State.BOT, State.QUEUED, State.WITH_AGENT, State.CLOSED
+# What leaves or enters where: from left to right, or from top to bottom. In this order none of
+# those that share a side cross each other.
+PORTS: Final[Mapping[tuple[State, Side], tuple[Pair, ...]]] = {
+    (_O, Side.LEFT): ((_O, _C), (_O, _B), (_B, _O)),
+    (_O, Side.RIGHT): ((_C, _O), (_O, _A), (_A, _O)),
+    (_O, Side.BOTTOM): ((_O, _Q), (_Q, _O)),
+    (_B, Side.TOP): ((_O, _B), (_B, _O), (_B, _A)),
+    (_B, Side.RIGHT): ((_B, _Q), (_Q, _B)),
+    (_B, Side.BOTTOM): ((_B, _C), (_C, _B), (_A, _B)),
+    (_Q, Side.TOP): ((_O, _Q), (_Q, _O)),
+    (_Q, Side.LEFT): ((_B, _Q), (_Q, _B)),
+    (_Q, Side.RIGHT): ((_Q, _A), (_A, _Q)),
+    (_Q, Side.BOTTOM): ((_Q, _C), (_C, _Q)),
+    (_A, Side.TOP): ((_B, _A), (_A, _O), (_O, _A)),
+    (_A, Side.LEFT): ((_Q, _A), (_A, _Q)),
+    (_A, Side.BOTTOM): ((_A, _B), (_C, _A), (_A, _C)),
+    (_C, Side.TOP): ((_Q, _C), (_C, _Q)),
+    (_C, Side.LEFT): ((_C, _B), (_B, _C), (_O, _C)),
+    (_C, Side.RIGHT): ((_C, _A), (_A, _C), (_C, _O)),
+}
+# Where that order is from the inside to the outside.
+_INWARDS: Final = frozenset({(_C, Side.LEFT), (_C, Side.RIGHT), (_A, Side.TOP), (_A, Side.BOTTOM)})
+# Where the marks of a beginning and of an end stand, and how far along that side.
+STARTS: Final = {
+    State.OPEN: (Side.TOP, 0.5),
+    State.BOT: (Side.TOP, 0.12),
+    State.QUEUED: (Side.TOP, 0.14),
+    State.WITH_AGENT: (Side.TOP, 0.88),
+    State.CLOSED: (Side.BOTTOM, 0.2),
+}
+ENDS: Final = {
+    State.OPEN: (Side.TOP, 0.8),
+    State.BOT: (Side.LEFT, 0.7),
+    State.QUEUED: (Side.BOTTOM, 0.86),
+    State.WITH_AGENT: (Side.RIGHT, 0.7),
+    State.CLOSED: (Side.BOTTOM, 0.5),
+}
+# Around which corner a state's arrow to itself goes.
+LOOPS: Final = {
+    State.OPEN: (1, -1),
+    State.BOT: (-1, 1),
+    State.QUEUED: (1, -1),
+    State.WITH_AGENT: (1, 1),
+    State.CLOSED: (1, 1),
+}
+
+# Between neighbours in a row, where the lines of both sides run straight and side by side.
+_LEVEL: Final = {(_B, Side.RIGHT), (_Q, Side.LEFT), (_Q, Side.RIGHT), (_A, Side.LEFT)}
+
+_BESIDE: Final = 18.0
+_ABOVE: Final = 30.0
+_AROUND_LABEL: Final = 14.0
+_THINNEST, _WIDEST = 1.2, 8.0
+_WIDEST_LOOP: Final = 3.0
+"""It is so short that a wide line would be all bend."""
+
+
+@frozen
+class Port:
+    """Where an arrow leaves or enters.
+
+    Attributes:
+        name: The arrow's id.
+        before: The room along the side that it takes up to its line.
+        after: And from there on.
+    """
+
+    name: str
+    before: float
+    after: float
+
+
+def width_of(arrow: Arrow) -> float:
+    """How wide an arrow's line is."""
+    if arrow.weight is not None:
+        widest = _WIDEST_LOOP if arrow.loop else _WIDEST
+        return _THINNEST + (widest - _THINNEST) * min(max(arrow.weight, 0.0), 1.0)
+    return 2.6 if arrow.taken else 1.2 if arrow.faded else 1.7
+
+
+def rooms(arrows: tuple[Arrow, ...]) -> Iterator[tuple[State, Side, list[Port]]]:
+    """For each side of each state what leaves or enters there, in order."""
+    for (state, side), pairs in PORTS.items():
+        upright = side in (Side.LEFT, Side.RIGHT)
+        order = -1 if (state, side) in _INWARDS else 1
+        here = [arrow for pair in pairs for arrow in alike(arrows, pair)[::order]]
+        # What the first and the last say stands outside of all.
+        between = here[1:-1] if (state, side) in _LEVEL else []
+        ports = [_port(arrow, upright=upright, between=arrow in between) for arrow in here]
+        yield state, side, ports
+
+
+def _port(arrow: Arrow, *, upright: bool, between: bool) -> Port:
+    half = _room(arrow, upright=upright) / 2
+    label = block_of(arrow.lines).height + _AROUND_LABEL if between and arrow.lines else 0.0
+    return Port(arrow.id, half + label, half)
+
+
+def alike(arrows: tuple[Arrow, ...], ends: tuple[State | None, State | None]) -> list[Arrow]:
+    """Those from there to there: one that the table has, and perhaps one that it has not."""
+    return [arrow for arrow in arrows if (arrow.source, arrow.target) == ends]
+
+
+def _room(arrow: Arrow, *, upright: bool) -> float:
+    """So much that a pill on one line does not touch the next."""
+    pill = pill_of(arrow.badges) if arrow.badges else None
+    if upright:
+        return max(_BESIDE, width_of(arrow) + 12.0, pill.height + 6.0 if pill else 0.0)
+    return max(_ABOVE, width_of(arrow) + 12.0, pill.width - 6.0 if pill else 0.0)
+
+
+def least(arrows: tuple[Arrow, ...], state: State) -> tuple[float, float]:
+    """How wide and how high a state has to be for all that leaves and enters."""
+    wide, high = 0.0, 0.0
+    for owner, side, ports in rooms(arrows):
+        if owner is state:
+            whole = math.fsum(port.before + port.after for port in ports)
+            if side in (Side.LEFT, Side.RIGHT):
+                high = max(high, whole + 14.0)
+            else:
+                wide = max(wide, whole + 24.0)
+    return wide, high
