@@ -55,6 +55,7 @@ layers: $(VENV)/.dev ## who imports whom (import-linter)
 
 diagrams: $(VENV)/.dev ## the drawn machine is the machine
 	$(VENV)/bin/sermo-fsm diagram --check
+	$(VENV)/bin/python tools/docs.py --check
 
 hello := {"direction": "inbound", "event": {"type": "text", "text": "Hej!", "userId": "u-1", "platformId": "web"}}
 is_png := import pathlib, sys; sys.exit(not pathlib.Path("machine.png").read_bytes().startswith(b"\x89PNG"))

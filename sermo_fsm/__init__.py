@@ -13,7 +13,8 @@
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-from sermo_fsm.comparison import Comparison
+from sermo_fsm.analysis.comparison import Comparison
+from sermo_fsm.analysis.verify import Problem, Verification
 from sermo_fsm.core.machine import State
 from sermo_fsm.core.policy import Durations, Policy
 from sermo_fsm.core.session import ChatSession, CloseReason, HistoryRow, Outcome, Receipt
@@ -56,12 +57,11 @@ from sermo_fsm.protocol.events import (
     Who,
 )
 from sermo_fsm.protocol.json_reader import Limits
-from sermo_fsm.verify import Problem, Verification
 from sermo_fsm.views.json_views import row_view, session_view
 from sermo_fsm.views.traffic import Traffic
 
 if TYPE_CHECKING:
-    from sermo_fsm.aio import AsyncChatEngine
+    from sermo_fsm.engine.aio import AsyncChatEngine
 
 __all__ = [
     "Agent",
@@ -124,7 +124,7 @@ def __getattr__(name: str) -> object:
     if name != "AsyncChatEngine":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        from sermo_fsm.aio import AsyncChatEngine  # noqa: PLC0415 - see above
+        from sermo_fsm.engine.aio import AsyncChatEngine  # noqa: PLC0415 - see above
     except ImportError as error:
         raise ImportError(
             f"AsyncChatEngine needs: pip install 'sermo-fsm[async]' ({error})"

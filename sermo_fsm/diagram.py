@@ -14,7 +14,7 @@ from sermo_fsm.picture.formats.palette import Theme
 from sermo_fsm.picture.formats.png import png
 from sermo_fsm.picture.formats.svg import svg
 
-__all__ = ["FILES", "FORMATS", "THEMES", "render"]
+__all__ = ["FILES", "FORMATS", "THEMES", "machine_drawing", "render"]
 
 FORMATS: Final = ("mermaid", "dot", "svg", "png")
 """What :func:`render` can write."""

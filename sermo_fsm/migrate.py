@@ -24,7 +24,7 @@ and the revision that wants them, one after each of our releases that has anothe
         pass  # our tables stay, with what is in them
 
 From then on a table of the host's may point to them (``ForeignKey(tables().session.c.id)``, with
-:func:`sermo_fsm.storage.schema.tables`). The two histories know nothing of each other: ours stands
+:func:`tables`). The two histories know nothing of each other: ours stands
 in ``sermo_alembic_version``. With ``upgrade --sql`` such a revision is refused, because ours look
 at what is there. :func:`upgrade` works in ``env.py`` as well, behind ``context.run_migrations()``
 and with a ``connection.commit()`` of its own; but that runs whatever Alembic is asked to do.
@@ -53,7 +53,7 @@ from alembic.util import CommandError
 
 from sermo_fsm.errors import InvalidArgument, LostRace, SchemaNotReady, StoreError
 from sermo_fsm.storage.backends import driver_of
-from sermo_fsm.storage.schema import TABLE_PREFIX
+from sermo_fsm.storage.schema import TABLE_PREFIX, tables
 from sermo_fsm.storage.store import Store
 from sermo_fsm.storage.transactions import join, translated
 
@@ -68,6 +68,7 @@ __all__ = [
     "is_ours",
     "migrating",
     "script_location",
+    "tables",
     "upgrade",
 ]
 

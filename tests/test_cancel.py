@@ -17,7 +17,9 @@ import sqlalchemy as sa
 from sqlalchemy import event as sa_event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
-from sermo_fsm import AsyncChatEngine, HistoryRow, scan, transact
+from sermo_fsm import AsyncChatEngine, HistoryRow
+from sermo_fsm.analysis import full_scan as scan
+from sermo_fsm.engine import unit_of_work as transact
 from tests.databases import DOORS, async_url
 from tests.faults import story
 from tests.support import PLATFORM

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 import sermo_fsm
-from sermo_fsm.cli import prove, shell
+from sermo_fsm.cli import check as prove
+from sermo_fsm.cli import shell
 from sermo_fsm.proof.law import EDGES
 from sermo_fsm.proof.report import Check, Finding, Report
 from tests.test_cli_support import event, line, sermo, url_of
@@ -655,7 +656,7 @@ def test_a_reader_that_goes_away_changes_no_exit_status(
     def gone(*_: object) -> Iterator[str]:
         raise BrokenPipeError
 
-    monkeypatch.setattr("sermo_fsm.cli.upkeep.print_json", gone)
+    monkeypatch.setattr("sermo_fsm.cli.maintenance.print_json", gone)
     execute(chats, "UPDATE sermo_session SET row_count = 9")
     result = sermo("verify", "--json", "--db", chats)
     assert (result.exit_code, result.output) == (1, "")

@@ -18,9 +18,9 @@ import sqlalchemy as sa
 from click.testing import Result
 
 from sermo_fsm import ChatEngine, Trigger
-from sermo_fsm.cli import watch
+from sermo_fsm.analysis.full_scan import Progress
+from sermo_fsm.cli import progress as watch
 from sermo_fsm.core.ownership import Rule
-from sermo_fsm.scan import Progress
 from tests.another_table import another_rule, another_table, hand_in, script
 from tests.databases import a_database
 from tests.support import ANDERS, at

@@ -4,7 +4,6 @@ import io
 import json
 import os
 import pty
-import shutil
 import stat
 import subprocess
 import sys
@@ -261,18 +260,6 @@ def test_the_script_is_installed_beside_python() -> None:
     script = Path(sys.executable).with_name("sermo-fsm")
     done = subprocess.run([script, "diagram"], capture_output=True, check=True, env=environment())
     assert done.stdout == drawn("mermaid")
-
-
-def test_in_a_checkout_the_pictures_of_the_examples_are_compared_too(here: Path) -> None:
-    fill(here)
-    shutil.copytree(CHECKOUT / "examples", here / "examples")
-    shutil.copy(CHECKOUT / "diagrams" / "1-standard.svg", here / "diagrams")
-    found = problems(status=1)
-    assert found["diagrams/1-standard.svg"] is None
-    assert found["diagrams/1-standard-dark.svg"] == "missing"
-    assert found["diagrams/machine.svg"] is None
-    line = next(one for one in sermo("diagram", "--check").stdout.splitlines() if "2-tran" in one)
-    assert line == "FAILED diagrams/2-transfer.svg: missing; make docs"
 
 
 def test_the_traffic_in_the_folder_is_that_of_all_examples(here: Path) -> None:

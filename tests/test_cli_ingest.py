@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sermo_fsm import ChatEngine, Limits, Outcome, Receipt, StoreBusy
-from sermo_fsm.cli import feed as feeding
+from sermo_fsm.cli import json_lines as feeding
 from tests.test_cli_support import (
     OUTCOMES,
     event,

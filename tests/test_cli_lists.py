@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from click.testing import Result
 
 from sermo_fsm import ChatEngine
-from sermo_fsm.cli.sheet import Sheet
+from sermo_fsm.cli.tables import Sheet
 from sermo_fsm.core.machine import State
 from tests.databases import KINDS, a_database, admin
 from tests.test_cli_support import event, line, sermo, sermo_process, url_of

@@ -14,9 +14,9 @@ from rich.cells import cell_len
 
 from sermo_fsm import ChatEngine, ChatSession, HistoryRow
 from sermo_fsm.cli import main
-from sermo_fsm.cli.sheet import Sheet
+from sermo_fsm.cli.progress import counting, watching
+from sermo_fsm.cli.tables import Sheet
 from sermo_fsm.cli.terminal import Page, clean, console_on
-from sermo_fsm.cli.watch import counting, watching
 from tests.test_cli_support import START, event, line, sermo, url_of
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")

@@ -20,7 +20,7 @@ from sermo_fsm import (
     State,
     Trigger,
 )
-from sermo_fsm.comparison import Why
+from sermo_fsm.analysis.comparison import Why
 from sermo_fsm.core.machine import LIVE
 from sermo_fsm.core.ownership import Rule
 from tests.another_table import (

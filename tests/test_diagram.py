@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from sermo_fsm.cli.pictures import files_beside
 from sermo_fsm.core.machine import LIVE, RULES, TABLE, Guard, State
 from sermo_fsm.diagram import FILES, THEMES, render
 from sermo_fsm.errors import InvalidArgument
@@ -16,6 +15,7 @@ from sermo_fsm.picture import drawing
 from sermo_fsm.picture.drawing import direction_of, machine_drawing
 from sermo_fsm.picture.formats import palette
 from sermo_fsm.protocol.events import KINDS, Direction, Trigger
+from tools import docs
 
 CHECKOUT = Path(__file__).parent.parent
 
@@ -316,7 +316,7 @@ def test_every_kind_of_picture_of_the_machine_has_its_file() -> None:
     assert set(FILES) == {"machine.mmd", "machine.dot", "machine.svg", "machine-dark.svg"}
 
 
-HERE = files_beside(CHECKOUT / "examples")
+HERE = {**FILES, **docs.example_files(CHECKOUT / "examples")}
 
 
 @pytest.mark.parametrize("name", HERE)
@@ -327,10 +327,6 @@ def test_the_files_in_the_checkout_are_in_step(name: str) -> None:
 def test_nothing_else_lies_beside_them() -> None:
     names = {path.name for path in (CHECKOUT / "diagrams").iterdir()}
     assert names == set(HERE)
-
-
-def test_outside_of_a_checkout_there_are_only_those_of_the_machine(tmp_path: Path) -> None:
-    assert files_beside(tmp_path / "examples") == FILES
 
 
 def test_each_example_has_a_picture_for_light_pages_and_for_dark_ones() -> None:

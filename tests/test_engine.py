@@ -372,7 +372,7 @@ class TestSweep:
     def test_more_than_one_transaction_holds(
         self, chats: ChatEngine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("sermo_fsm.handling._SWEPT_AT_ONCE", 2)
+        monkeypatch.setattr("sermo_fsm.engine.batch._SWEPT_AT_ONCE", 2)
         for number in range(5):
             chats.handle("inbound", text(user=f"u-{number}"), received_at=at(0))
 

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from r4pm import bindings
 
 from sermo_fsm import ChatEngine, row_view
+from sermo_fsm.analysis.histories import Told
 from sermo_fsm.cli import export, main
 from sermo_fsm.export.ocel import write_ocel
 from sermo_fsm.export.xes import write_xes
-from sermo_fsm.stories import Told
 from tests.support import ANDERS, START, USER, at, envelope, event, text
 from tests.test_cli_support import sermo, traffic, url_of
 from tests.test_cli_terminal import Terminal
@@ -449,7 +449,7 @@ def test_where_the_database_refuses_half_way_the_old_file_is_whole(
 ) -> None:
     path = tmp_path / name
     path.write_bytes(b"old")
-    monkeypatch.setattr("sermo_fsm.transact._AT_ONCE", 1)
+    monkeypatch.setattr("sermo_fsm.engine.unit_of_work._AT_ONCE", 1)
     with ChatEngine(db) as engine, engine._engine.begin() as connection:
         connection.exec_driver_sql("UPDATE sermo_history SET outcome = 'odd' WHERE id = 21")
     result = sermo("export", "history", "-o", path, "--db", db)

@@ -6,9 +6,11 @@ from typing import Any
 import attrs
 import pytest
 
-from sermo_fsm import ChatEngine, InvalidArgument, scan, transact
+from sermo_fsm import ChatEngine, InvalidArgument
+from sermo_fsm.analysis import full_scan as scan
+from sermo_fsm.analysis.histories import Told
 from sermo_fsm.core.session import ChatSession, HistoryRow
-from sermo_fsm.stories import Told
+from sermo_fsm.engine import unit_of_work as transact
 from tests.support import ANDERS, at, envelope, event, text
 
 

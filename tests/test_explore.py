@@ -21,11 +21,11 @@ from sermo_fsm import (
     Problem,
     Receipt,
     Verification,
-    handling,
 )
 from sermo_fsm.core import ownership
 from sermo_fsm.core.advance import expire
 from sermo_fsm.core.machine import LIVE, RULES, TABLE, compile_rules
+from sermo_fsm.engine import batch as handling
 from sermo_fsm.proof.report import Report
 from sermo_fsm.proof.situation_classes import MESSAGES
 from sermo_fsm.protocol.events import QUIET, Direction

@@ -9,7 +9,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event as sa_event
 
-from sermo_fsm import ChatEngine, CommitUnknown, HistoryRow, StoreUnavailable, scan, transact
+from sermo_fsm import ChatEngine, CommitUnknown, HistoryRow, StoreUnavailable
+from sermo_fsm.analysis import full_scan as scan
+from sermo_fsm.engine import unit_of_work as transact
 from tests.doors import open_door
 from tests.faults import (
     AGAIN,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sermo_fsm import median
-from sermo_fsm.median import Median
+from sermo_fsm.analysis import median
+from sermo_fsm.analysis.median import Median
 
 LENGTHS = st.lists(st.integers(0, 10**15), min_size=1, max_size=200)
 

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 
 from benchmarks.queries import START as FIRST
 from benchmarks.queries import fill
-from sermo_fsm import ChatEngine, scan
+from sermo_fsm import ChatEngine
+from sermo_fsm.analysis import full_scan as scan
 from tests.another_table import another_table, hand_in, random_traffic
 from tests.databases import KINDS, a_database
 from tests.support import PLATFORM, at

@@ -6,15 +6,15 @@ database refused; 4 where there is no such user; 130 after Ctrl-C.
 
 import click
 
-from sermo_fsm.cli.ask import counts, history, sessions, status, strays
-from sermo_fsm.cli.draw import diagram
+from sermo_fsm.cli.check import check
+from sermo_fsm.cli.diagram import diagram
 from sermo_fsm.cli.export import export
 from sermo_fsm.cli.ingest import ingest
+from sermo_fsm.cli.maintenance import db, sweep, verify
 from sermo_fsm.cli.options import main_database_option
-from sermo_fsm.cli.prove import check
+from sermo_fsm.cli.queries import counts, history, sessions, status, strays
 from sermo_fsm.cli.shell import Commands
-from sermo_fsm.cli.tell import timeline
-from sermo_fsm.cli.upkeep import db, sweep, verify
+from sermo_fsm.cli.timeline import timeline
 
 __all__ = ["main"]
 

@@ -12,11 +12,11 @@ from typing import BinaryIO, Final, cast
 import click
 from attrs import define
 
-from sermo_fsm.cli.files import whole_file
+from sermo_fsm.cli.atomic_file import whole_file
 from sermo_fsm.cli.options import a_moment, a_name, database_option, json_option, output_option
+from sermo_fsm.cli.progress import counting, unheard
 from sermo_fsm.cli.shell import Shell, print_json
 from sermo_fsm.cli.terminal import counted
-from sermo_fsm.cli.watch import counting, unheard
 from sermo_fsm.export.event_log import Stories
 from sermo_fsm.export.ocel import write_ocel
 from sermo_fsm.export.statechart import EXPORTS

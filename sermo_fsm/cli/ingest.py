@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from sermo_fsm.cli.feed import STDIN, Tally, feed
+from sermo_fsm.cli.json_lines import STDIN, Tally, feed
 from sermo_fsm.cli.options import a_platform, a_policy, database_option, json_option
 from sermo_fsm.cli.shell import FAILED, Shell, print_json
 from sermo_fsm.cli.terminal import counted

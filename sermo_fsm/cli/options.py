@@ -7,21 +7,26 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
+from attrs import frozen
 from click.core import ParameterSource
 
 from sermo_fsm.cli.shell import DEFAULT_DATABASE, Shell
 from sermo_fsm.core.policy import Policy
+from sermo_fsm.core.session import ChatSession
+from sermo_fsm.engine import ChatEngine
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
 from sermo_fsm.protocol.fields import AN_ID, BIGGEST_INTEGER, is_id
 from sermo_fsm.protocol.json_reader import parse_time
 
 __all__ = [
     "MOST_ROWS",
+    "NamedChat",
     "a_moment",
     "a_name",
     "a_platform",
     "a_policy",
     "after_option",
+    "chat_options",
     "database_option",
     "json_option",
     "limit_option",
@@ -151,3 +156,41 @@ def after_option(column: str, most: int = BIGGEST_INTEGER) -> Callable[[_Command
         type=click.IntRange(0, most),
         help=f"Only what comes behind the row with this {column}.",
     )
+
+
+def chat_options(command: _Command) -> _Command:
+    """``PLATFORM USER``, or ``--session ID``: the parameters *platform*, *user*, *session_id*."""
+    user = click.argument("user", type=a_name, required=False)
+    session = click.option(
+        "--session", "session_id", metavar="ID", type=a_name, help="Of this session."
+    )
+    return click.argument("platform", type=a_name, required=False)(user(session(command)))
+
+
+@frozen
+class NamedChat:
+    """A chat as it was named on the command line.
+
+    Raises:
+        click.UsageError: Nothing is named, half a user, or a user and a session.
+    """
+
+    platform: str | None
+    user: str | None
+    session_id: str | None
+
+    def __attrs_post_init__(self) -> None:
+        whole = (self.platform is None) is (self.user is None)
+        if not whole or (self.session_id is None) is (self.user is None):
+            raise click.UsageError("name a PLATFORM and a USER, or a --session")
+
+    def find(self, engine: ChatEngine) -> ChatSession | None:
+        """Where it stands."""
+        if self.platform is not None and self.user is not None:
+            return engine.status(self.platform, self.user)
+        return engine.session(self.session_id or "")
+
+    def __str__(self) -> str:
+        if self.user is None:
+            return f"session: {self.session_id or repr('')}"
+        return f"user: {self.user} on {self.platform}"

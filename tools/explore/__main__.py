@@ -11,11 +11,11 @@ from typing import Final
 import click
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
+from sermo_fsm.cli.check import print_checks
 from sermo_fsm.cli.options import json_option
-from sermo_fsm.cli.prove import print_checks
+from sermo_fsm.cli.progress import counting
 from sermo_fsm.cli.shell import Program, Shell, print_json
 from sermo_fsm.cli.terminal import clean, console_on, counted
-from sermo_fsm.cli.watch import counting
 from sermo_fsm.proof.report import Check, Report
 from sermo_fsm.proof.run import run_checks
 from tools.explore.edges import REASONS

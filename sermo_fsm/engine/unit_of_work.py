@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError, UnboundExecutionError
 from sqlalchemy.orm import Session, scoped_session
 
-from sermo_fsm._hooks import Hooks
-from sermo_fsm.calls import Read, Write
 from sermo_fsm.core.session import HistoryRow
+from sermo_fsm.engine.hooks import Hooks
+from sermo_fsm.engine.operations import Read, Write
 from sermo_fsm.errors import InvalidArgument, StoreError
 from sermo_fsm.storage.transactions import (
     committing,

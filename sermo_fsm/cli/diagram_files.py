@@ -6,13 +6,11 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from sermo_fsm.cli.examples import example_files
 from sermo_fsm.diagram import FILES
 
-__all__ = ["Picture", "files_beside", "format_of", "pictures_here"]
+__all__ = ["Picture", "format_of", "pictures_here"]
 
 _FOLDER: Final = Path("diagrams")
-_EXAMPLES: Final = Path("examples")
 _FORMATS: Final = {
     ".mmd": "mermaid",
     ".mermaid": "mermaid",
@@ -57,20 +55,12 @@ class Picture:
         return {"file": str(self.path), "format": self.format, "problem": self.problem}
 
 
-def files_beside(examples: Path) -> dict[str, Callable[[], bytes]]:
-    """Every file of a ``diagrams/`` that stands beside these examples, and what makes it."""
-    return {**FILES, **example_files(examples)}
-
-
 def pictures_here(only: str | None = None) -> Iterator[Picture]:
-    """The files of ``diagrams/`` in the current directory; perhaps of one format only.
-
-    Those of the machine; in a checkout also those of the examples.
-    """
-    for name, draw in files_beside(_EXAMPLES).items():
+    """The pictures of the machine in ``./diagrams``; perhaps of one format only."""
+    for name, draw in FILES.items():
         path = _FOLDER / name
         kind = format_of(path) or ""
         if only in (None, kind):
             dark = " --theme dark" if path.stem.endswith("-dark") else ""
-            of_machine = f"sermo-fsm diagram --format {kind}{dark} -o {path}"
-            yield Picture(path, kind, draw, of_machine if name in FILES else "make docs")
+            remedy = f"sermo-fsm diagram --format {kind}{dark} -o {path}"
+            yield Picture(path, kind, draw, remedy)

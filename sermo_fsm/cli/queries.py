@@ -6,17 +6,18 @@ from datetime import datetime
 
 import click
 
-from sermo_fsm.cli.named import NamedChat, chat_options
 from sermo_fsm.cli.options import (
+    NamedChat,
     a_moment,
     a_name,
     after_option,
+    chat_options,
     database_option,
     json_option,
     limit_option,
 )
-from sermo_fsm.cli.sheet import Sheet
 from sermo_fsm.cli.shell import Shell, print_json
+from sermo_fsm.cli.tables import Sheet
 from sermo_fsm.cli.terminal import LIVE_STATES
 from sermo_fsm.core.machine import State
 from sermo_fsm.views.json_views import row_view, session_view, stray_view

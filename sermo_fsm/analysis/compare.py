@@ -22,12 +22,12 @@ from typing import Any, Final
 import sqlalchemy as sa
 from attrs import define, field
 
-from sermo_fsm.comparison import Cell, Chat, Comparison, Doubt, Kept, Parting
+from sermo_fsm.analysis.chat_replay import SAID, Carried, Known, Retrace
+from sermo_fsm.analysis.comparison import Cell, Chat, Comparison, Doubt, Kept, Parting
+from sermo_fsm.analysis.full_scan import Progress, Scan, by_key
+from sermo_fsm.analysis.table_replay import Done, opened
 from sermo_fsm.core.machine import State
 from sermo_fsm.core.ownership import Ending
-from sermo_fsm.replay import Done, opened
-from sermo_fsm.retrace import SAID, Carried, Known, Retrace
-from sermo_fsm.scan import Progress, Scan, by_key
 from sermo_fsm.storage.schema import Tables
 
 __all__ = ["compare"]

@@ -5,11 +5,11 @@ from typing import Final
 
 import click
 
-from sermo_fsm.cli.compare import against_options, compare
+from sermo_fsm.cli.check_against import against_options, compare
 from sermo_fsm.cli.options import json_option
+from sermo_fsm.cli.progress import counting
 from sermo_fsm.cli.shell import Shell, print_json
 from sermo_fsm.cli.terminal import counted, word
-from sermo_fsm.cli.watch import counting
 from sermo_fsm.proof.report import Check
 from sermo_fsm.proof.run import run_checks
 

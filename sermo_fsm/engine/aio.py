@@ -22,22 +22,16 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
-from sermo_fsm._hooks import AfterCommit, Hooks, guarded
-from sermo_fsm.calls import Calls, Line, Read, Write
-from sermo_fsm.comparison import Comparison
+from sermo_fsm.analysis.comparison import Comparison
+from sermo_fsm.analysis.full_scan import Progress
+from sermo_fsm.analysis.histories import Stories, Told
+from sermo_fsm.analysis.verify import Verification
 from sermo_fsm.core.machine import State
 from sermo_fsm.core.policy import Policy
 from sermo_fsm.core.session import ChatSession, HistoryRow, Receipt
-from sermo_fsm.errors import InvalidArgument
-from sermo_fsm.protocol.envelope import Envelope
-from sermo_fsm.protocol.json_reader import Limits
-from sermo_fsm.protocol.wire import Raw
-from sermo_fsm.scan import Progress
-from sermo_fsm.storage.queries import Pages
-from sermo_fsm.storage.store import Store
-from sermo_fsm.storage.transactions import adopt_engine, open_by, translated
-from sermo_fsm.stories import Stories, Told
-from sermo_fsm.transact import (
+from sermo_fsm.engine.hooks import AfterCommit, Hooks, guarded
+from sermo_fsm.engine.operations import Calls, Line, Read, Write
+from sermo_fsm.engine.unit_of_work import (
     again,
     ask,
     ask_for_long,
@@ -50,7 +44,13 @@ from sermo_fsm.transact import (
     write_joined,
     write_own,
 )
-from sermo_fsm.verify import Verification
+from sermo_fsm.errors import InvalidArgument
+from sermo_fsm.protocol.envelope import Envelope
+from sermo_fsm.protocol.json_reader import Limits
+from sermo_fsm.protocol.wire import Raw
+from sermo_fsm.storage.queries import Pages
+from sermo_fsm.storage.store import Store
+from sermo_fsm.storage.transactions import adopt_engine, open_by, translated
 from sermo_fsm.views.traffic import Traffic
 
 __all__ = ["AsyncChatEngine"]

@@ -12,12 +12,12 @@ from typing import Any, Final
 import sqlalchemy as sa
 from attrs import define, field, frozen
 
-from sermo_fsm.comparison import Departure, Parting, Why
+from sermo_fsm.analysis.comparison import Departure, Parting, Why
+from sermo_fsm.analysis.table_replay import Course, Done, judged, opened, opened_late, start_of
 from sermo_fsm.core.machine import LIVE, NO_GUARD, Guard, State
 from sermo_fsm.core.ownership import Ending
 from sermo_fsm.core.session import CloseReason
 from sermo_fsm.protocol.events import Trigger
-from sermo_fsm.replay import Course, Done, judged, opened, opened_late, start_of
 
 __all__ = ["SAID", "Carried", "Known", "Retrace"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
-from sermo_fsm.replay import Done
+from sermo_fsm.analysis.table_replay import Done
 
 __all__ = ["Cell", "Chat", "Comparison", "Departure", "Doubt", "Kept", "Parting", "Why"]
 

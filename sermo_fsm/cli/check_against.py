@@ -8,13 +8,13 @@ from urllib.parse import unquote
 import click
 import sqlalchemy as sa
 
+from sermo_fsm.analysis.comparison import Cell, Chat, Comparison, Doubt, Kept, Parting, Why
+from sermo_fsm.analysis.table_replay import Done
 from sermo_fsm.cli.options import MOST_ROWS, schema_option
+from sermo_fsm.cli.progress import counting
 from sermo_fsm.cli.shell import Shell, print_json
 from sermo_fsm.cli.terminal import Page, counted
-from sermo_fsm.cli.watch import counting
-from sermo_fsm.comparison import Cell, Chat, Comparison, Doubt, Kept, Parting, Why
 from sermo_fsm.engine import ChatEngine
-from sermo_fsm.replay import Done
 from sermo_fsm.storage.transactions import open_to_read
 
 __all__ = ["against_options", "compare"]

@@ -7,10 +7,10 @@ from typing import Any
 import sqlalchemy as sa
 from attrs import define, field, frozen
 
+from sermo_fsm.analysis.full_scan import Progress, Scan, by_key, by_opening
+from sermo_fsm.analysis.median import Median
 from sermo_fsm.core.machine import State
-from sermo_fsm.median import Median
 from sermo_fsm.protocol.events import Trigger
-from sermo_fsm.scan import Progress, Scan, by_key, by_opening
 from sermo_fsm.storage.rows import word_of
 from sermo_fsm.storage.schema import Tables
 from sermo_fsm.views.traffic import Traffic, Way

@@ -9,12 +9,19 @@ from typing import Final
 import click
 from attrs import frozen
 
-from sermo_fsm.cli.files import whole_file
-from sermo_fsm.cli.named import NamedChat, chat_options
-from sermo_fsm.cli.options import a_moment, a_name, database_option, json_option, output_option
-from sermo_fsm.cli.pictures import Picture, format_of, pictures_here
+from sermo_fsm.cli.atomic_file import whole_file
+from sermo_fsm.cli.diagram_files import Picture, format_of, pictures_here
+from sermo_fsm.cli.options import (
+    NamedChat,
+    a_moment,
+    a_name,
+    chat_options,
+    database_option,
+    json_option,
+    output_option,
+)
+from sermo_fsm.cli.progress import counting
 from sermo_fsm.cli.shell import Shell, print_json
-from sermo_fsm.cli.watch import counting
 from sermo_fsm.diagram import FORMATS, THEMES, render
 from sermo_fsm.picture.drawing import Drawing, machine_drawing
 from sermo_fsm.picture.path_overlay import path_drawing, traffic_drawing

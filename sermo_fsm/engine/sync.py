@@ -1,8 +1,8 @@
 """The door for plain code: ``ChatEngine`` owns transactions, and nothing else.
 
-What it does on a connection is in :mod:`sermo_fsm.calls`; :mod:`sermo_fsm.aio` is the same door
-for asyncio. Inside a transaction of the host's (``connection=``) it never begins, commits or rolls
-back. Long, because every method says what it takes, gives and raises.
+What it does on a connection is in :mod:`sermo_fsm.engine.operations`; :mod:`sermo_fsm.engine.aio`
+is the same door for asyncio. Inside a transaction of the host's (``connection=``) it never begins,
+commits or rolls back. Long, because every method says what it takes, gives and raises.
 """
 
 import inspect
@@ -13,22 +13,16 @@ from typing import Self, TypeVar
 import sqlalchemy as sa
 import stamina
 
-from sermo_fsm._hooks import AfterCommit, Hooks, WithinTransaction, run
-from sermo_fsm.calls import Calls, Line, Read, Write
-from sermo_fsm.comparison import Comparison
+from sermo_fsm.analysis.comparison import Comparison
+from sermo_fsm.analysis.full_scan import Progress
+from sermo_fsm.analysis.histories import Stories
+from sermo_fsm.analysis.verify import Verification
 from sermo_fsm.core.machine import State
 from sermo_fsm.core.policy import Policy
 from sermo_fsm.core.session import ChatSession, HistoryRow, Receipt
-from sermo_fsm.errors import InvalidArgument
-from sermo_fsm.protocol.envelope import Envelope
-from sermo_fsm.protocol.json_reader import Limits
-from sermo_fsm.protocol.wire import Raw
-from sermo_fsm.scan import Progress
-from sermo_fsm.storage.queries import Pages
-from sermo_fsm.storage.store import Store
-from sermo_fsm.storage.transactions import adopt_engine, open_engine, translated
-from sermo_fsm.stories import Stories
-from sermo_fsm.transact import (
+from sermo_fsm.engine.hooks import AfterCommit, Hooks, WithinTransaction, run
+from sermo_fsm.engine.operations import Calls, Line, Read, Write
+from sermo_fsm.engine.unit_of_work import (
     HostConnection,
     again,
     ask,
@@ -41,7 +35,13 @@ from sermo_fsm.transact import (
     write_joined,
     write_own,
 )
-from sermo_fsm.verify import Verification
+from sermo_fsm.errors import InvalidArgument
+from sermo_fsm.protocol.envelope import Envelope
+from sermo_fsm.protocol.json_reader import Limits
+from sermo_fsm.protocol.wire import Raw
+from sermo_fsm.storage.queries import Pages
+from sermo_fsm.storage.store import Store
+from sermo_fsm.storage.transactions import adopt_engine, open_engine, translated
 from sermo_fsm.views.traffic import Traffic
 
 __all__ = ["ChatEngine"]

@@ -17,8 +17,8 @@ from typing import Any, Final, Protocol, Self
 
 from attrs import define, field, frozen
 
+from sermo_fsm.cli.progress import Watch, watching
 from sermo_fsm.cli.shell import USAGE, Failure
-from sermo_fsm.cli.watch import Watch, watching
 from sermo_fsm.core.session import Outcome, Receipt
 from sermo_fsm.engine import ChatEngine
 from sermo_fsm.protocol.json_reader import Limits

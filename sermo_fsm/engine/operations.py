@@ -1,7 +1,8 @@
 """What can be asked of an engine, as values: a call knows what to do on a connection.
 
-Both doors, :mod:`sermo_fsm.engine` and :mod:`sermo_fsm.aio`, make their calls here and run them,
-each in its own way. Arguments are checked where a call is made, before any connection is needed.
+Both doors, :mod:`sermo_fsm.engine.sync` and :mod:`sermo_fsm.engine.aio`, make their calls here and
+run them, each in its own way. Arguments are checked where a call is made, before any connection is
+needed.
 """
 
 import uuid
@@ -13,24 +14,26 @@ from typing import Any, Final, TypeVar
 import sqlalchemy as sa
 from attrs import frozen
 
-from sermo_fsm import handling, migrate, verify
-from sermo_fsm.compare import compare
-from sermo_fsm.comparison import Comparison
+from sermo_fsm import migrate
+from sermo_fsm.analysis import verify
+from sermo_fsm.analysis.compare import compare
+from sermo_fsm.analysis.comparison import Comparison
+from sermo_fsm.analysis.full_scan import Progress
+from sermo_fsm.analysis.histories import Stories, read_stories
+from sermo_fsm.analysis.traffic_count import Asked, read_traffic
 from sermo_fsm.core.machine import State
 from sermo_fsm.core.policy import Policy
 from sermo_fsm.core.session import ChatSession, HistoryRow, Receipt
+from sermo_fsm.engine import batch as handling
+from sermo_fsm.engine.batch import Arrival, Rejected, arrive
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
-from sermo_fsm.handling import Arrival, Rejected, arrive
 from sermo_fsm.protocol.envelope import Envelope, as_direction, as_moment, read_envelope
 from sermo_fsm.protocol.events import Direction, Event
 from sermo_fsm.protocol.fields import AN_ID, BIGGEST_INTEGER, is_id
 from sermo_fsm.protocol.json_reader import Limits
-from sermo_fsm.scan import Progress
 from sermo_fsm.storage import queries
 from sermo_fsm.storage.queries import Filter, Pages
 from sermo_fsm.storage.store import Store
-from sermo_fsm.stories import Stories, read_stories
-from sermo_fsm.traffic import Asked, read_traffic
 from sermo_fsm.views.traffic import Traffic
 
 __all__ = ["Calls", "Line", "Read", "Write"]

@@ -1,7 +1,7 @@
 """Every row of many sessions, session by session, without what people wrote.
 
-For who wants all of it, of one moment: read as :mod:`sermo_fsm.scan` reads, so that however much
-there is, a portion is kept.
+For who wants all of it, of one moment: read as :mod:`sermo_fsm.analysis.full_scan` reads, so that
+however much there is, a portion is kept.
 """
 
 from collections.abc import Generator
@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from sermo_fsm.analysis.full_scan import Scan, by_key, by_opening
 from sermo_fsm.core.session import ChatSession, HistoryRow
-from sermo_fsm.scan import Scan, by_key, by_opening
 from sermo_fsm.storage.queries import Filter
 from sermo_fsm.storage.rows import row_of, session_of
 from sermo_fsm.storage.schema import Tables

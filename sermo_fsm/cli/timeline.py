@@ -11,12 +11,18 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from sermo_fsm.cli.files import whole_file
-from sermo_fsm.cli.named import NamedChat, chat_options
-from sermo_fsm.cli.options import database_option, json_option, limit_option, output_option
-from sermo_fsm.cli.pictures import format_of
-from sermo_fsm.cli.sheet import cropped
+from sermo_fsm.cli.atomic_file import whole_file
+from sermo_fsm.cli.diagram_files import format_of
+from sermo_fsm.cli.options import (
+    NamedChat,
+    chat_options,
+    database_option,
+    json_option,
+    limit_option,
+    output_option,
+)
 from sermo_fsm.cli.shell import Shell, print_json_items
+from sermo_fsm.cli.tables import cropped
 from sermo_fsm.cli.terminal import Page, clean, console_on, outcome_word, state_word, word
 from sermo_fsm.core.machine import State
 from sermo_fsm.core.session import ChatSession, HistoryRow

@@ -1,0 +1,1 @@
+"""Questions that read everything: verify, compare, traffic, histories."""
