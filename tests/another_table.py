@@ -12,8 +12,8 @@ from sermo_fsm import ChatEngine, State, Trigger
 from sermo_fsm.core.machine import RULES as TODAY
 from sermo_fsm.core.machine import TABLE, compile_rules
 from sermo_fsm.core.ownership import RULES, Rule
+from tests.storage.test_model import INBOUND, OUTBOUND
 from tests.support import PLATFORM, START, at
-from tests.test_model import INBOUND, OUTBOUND
 
 Change = tuple[str, str, str]
 """A trigger, a live state, and what the table says of it then."""

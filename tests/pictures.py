@@ -5,7 +5,6 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from sermo_fsm import ChatEngine, ChatSession, Durations, HistoryRow
@@ -15,9 +14,9 @@ from sermo_fsm.protocol.events import Direction
 from sermo_fsm.protocol.wire import decode
 from sermo_fsm.views.chat_path import Walk, walk_of
 from sermo_fsm.views.traffic import Traffic, Way
-from tests.test_model import INBOUND, OUTBOUND
+from tests.storage.test_model import INBOUND, OUTBOUND
+from tests.support import EXAMPLES
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
 EXPECTED: dict[str, dict[str, Any]] = json.loads((EXAMPLES / "expected.json").read_text("utf-8"))
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NASTY = (

@@ -1,9 +1,13 @@
 """What several tests need: events in one line, times, and a database of one's own."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from sermo_fsm import ChatEngine
+
+CHECKOUT: Final = Path(__file__).parent.parent
+EXAMPLES: Final = CHECKOUT / "examples"
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PLATFORM = "web"

@@ -23,13 +23,15 @@ from typing import IO, Any, Final, cast
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 TESTS: Final[tuple[tuple[str, ...], ...]] = (
-    ("tests/test_machine.py",),
-    ("tests/test_ownership.py",),
-    ("tests/test_stories.py", "-k", "sqlite and not async"),
+    ("tests/unit/test_machine.py",),
+    ("tests/unit/test_ownership.py",),
+    ("tests/storage/test_stories.py", "-k", "sqlite and not async"),
 )
 """Who is asked after ``check``, the quickest first."""
 
-LONG: Final[tuple[tuple[str, ...], ...]] = (("tests/test_model.py", "-k", "sqlite and not async"),)
+LONG: Final[tuple[tuple[str, ...], ...]] = (
+    ("tests/storage/test_model.py", "-k", "sqlite and not async"),
+)
 """Who is asked about a mutant that survives all of these and is not explained."""
 
 Mutant = dict[str, str]

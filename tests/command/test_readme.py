@@ -1,0 +1,208 @@
+"""What the README shows is what happens, and what is generated in it is what would be now."""
+
+import json
+import re
+import subprocess
+import sys
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from sermo_fsm import ChatEngine, Outcome, Policy
+from sermo_fsm.core.machine import LIVE, TABLE
+from sermo_fsm.diagram import FILES
+from sermo_fsm.protocol.events import Trigger
+from tests.support import CHECKOUT
+from tools import docs
+
+README = CHECKOUT / "README.md"
+TEXT = README.read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def expected_output(code: str) -> list[str]:
+    """What comments say is printed: behind a ``print``, or below a loop that prints."""
+    return re.findall(r"(?:print\(.*\)  |^)# (.+)$", code, re.MULTILINE)
+
+
+def test_every_block_is_of_a_kind_that_is_tried_here() -> None:
+    languages = set(re.findall(r"^```(\w+)$", TEXT, re.MULTILINE))
+    assert languages == {"sh", "python", "json", "toml", "console"}
+    assert TEXT.count("\n```") % 2 == 0
+
+
+def test_the_python_blocks_run_one_after_the_other(tmp_path: Path) -> None:
+    code = "\n".join(blocks("python"))
+    expected = expected_output(code)
+    assert len(expected) > 5
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", "-X", "utf8", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == expected
+
+
+def test_the_first_block_is_what_embedding_takes() -> None:
+    lines = [line for line in blocks("python")[0].splitlines() if line]
+    assert len(lines) <= 10
+
+
+def test_the_make_targets_are_there() -> None:
+    commands = [
+        line.partition("#")[0].split() for line in chain(*map(str.splitlines, blocks("sh")))
+    ]
+    assert ["make", "demo"] in commands
+    assert ["make", "test"] in commands
+    for command in commands:
+        assert command[0] == "make"
+        done = subprocess.run(
+            ["make", "--dry-run", *command[1:]],  # noqa: S607 - whichever make there is
+            cwd=CHECKOUT,
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_json_is_what_ingest_takes() -> None:
+    lines = [line for block in blocks("json") for line in block.splitlines()]
+    assert lines
+    assert all(json.loads(line) for line in lines)
+    with ChatEngine("sqlite://") as engine:
+        engine.migrate()
+        outcomes = {receipt.outcome for receipt in engine.handle_many(lines)}
+    assert outcomes == {Outcome.MOVED}
+
+
+def test_the_policy_in_toml_is_the_one_in_python() -> None:
+    (toml,) = blocks("toml")
+    (python,) = (block for block in blocks("python") if "Policy(" in block)
+    names: dict[str, object] = {"ChatEngine": lambda *_, policy: policy}
+    exec(python, names)  # noqa: S102 - our own README
+    assert Policy.from_toml(toml).of("messenger").idle_timeout is None
+    for platform in ("messenger", "web"):
+        of_toml, of_python = (
+            {name: getattr(policy, name) for name in ("idle_timeout", "unload_grace", "linger")}
+            for policy in (Policy.from_toml(toml).of(platform), _policy(names).of(platform))
+        )
+        assert of_toml == of_python
+
+
+def _policy(names: dict[str, object]) -> Policy:
+    policy = names["policy"]
+    assert isinstance(policy, Policy)
+    return policy
+
+
+def test_what_is_generated_is_in_step_and_the_console_shows_what_commands_print() -> None:
+    assert docs.written(TEXT) == TEXT, "run 'make docs'"
+
+
+def test_the_parts_that_are_generated_are_there() -> None:
+    for name in docs.PARTS:
+        assert TEXT.count(f"<!-- {name} -->") == TEXT.count(f"<!-- /{name} -->") == 1
+
+
+def test_the_table_in_the_readme_is_the_machine() -> None:
+    """Read back by itself, not by what wrote it."""
+    found = {}
+    for line in TEXT.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 2 + len(LIVE) and cells[0] in ("inbound", "outbound", "timer", "any"):
+            for trigger in re.findall(r"`(\w+)`", cells[1]):
+                found.update(
+                    {(state, trigger): cell for state, cell in zip(LIVE, cells[2:], strict=True)}
+                )
+    assert len(found) == len(TABLE) == len(LIVE) * len(Trigger)
+    for (state, trigger), cell in TABLE.items():
+        sign, *where = found[state, trigger].split()
+        assert sign == cell.effect
+        target = [] if sign in "=×" else [cell.to]
+        assert where == ([*target, "¹"] if cell.guard else target)
+    assert "¹ → bot, if a `customer_text`" in TEXT
+
+
+def test_links_lead_somewhere() -> None:
+    headings = {
+        re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-")
+        for title in re.findall(r"^#+ (.+)$", TEXT, re.MULTILINE)
+    }
+    links = re.findall(r"\]\(([^)]+)\)", TEXT)
+    assert links
+    for link in links:
+        there = link[1:] in headings if link.startswith("#") else (CHECKOUT / link).exists()
+        assert there, link
+
+
+def test_pictures_are_there_for_light_pages_and_for_dark_ones_and_say_what_they_show() -> None:
+    pictures = re.findall(r"<picture>(.*?)</picture>", TEXT, re.DOTALL)
+    assert len(pictures) == 3
+    for picture in pictures:
+        (dark,), (light,) = (re.findall(rf' {name}="(.*?)"', picture) for name in ("srcset", "src"))
+        assert dark == light.replace(".svg", "-dark.svg")
+        assert (CHECKOUT / light).exists()
+        assert (CHECKOUT / dark).exists()
+        assert len(*re.findall(' alt="(.*?)"', picture)) > 20
+    for link in re.findall('<a href="(.*?)"', TEXT):
+        assert (CHECKOUT / link).exists()
+
+
+def test_contributing_knows_every_module_and_no_other() -> None:
+    text = (CHECKOUT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"^\| You want to change .*?\n\n", text, re.MULTILINE | re.DOTALL)
+    named = set(re.findall(r"`((?:\w+/)*(?:\w+\.py)?)`", table))
+    package = CHECKOUT / "sermo_fsm"
+    for path in named:
+        assert (package / path).exists() or (CHECKOUT / path).exists(), path
+    unnamed = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if f"{path.relative_to(package).parent}/" not in named and path.stem not in ("__init__", "__main__")
+    }
+    assert unnamed - named == set()
+    for path in re.findall(r"`((?:tests|tools|migrations|examples)/[\w/.]+)`", text):
+        assert (CHECKOUT / path).exists(), path
+
+
+def test_what_is_out_of_step_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readme = tmp_path / "README.md"
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples" / "expected.json").write_text("{}", encoding="utf-8")
+    monkeypatch.setattr(docs, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(docs, "README", readme)
+    stale = "# One\n<!-- table -->\n<!-- /table -->\n```console\n$ echo two\nthree\n```\n"
+    readme.write_text(stale, encoding="utf-8")
+
+    assert docs.main(["--check"]) == 1
+    assert readme.read_text(encoding="utf-8") == stale
+    assert "README.md: out of step" in capsys.readouterr().out
+
+    assert docs.main([]) == 0
+    written = readme.read_text(encoding="utf-8")
+    assert docs.table() in written
+    assert written.endswith("```console\n$ echo two\ntwo\n```\n")
+    for name, draw in FILES.items():
+        assert (tmp_path / "diagrams" / name).read_bytes() == draw()
+    assert docs.main(["--check"]) == 0
+
+
+@pytest.mark.parametrize("command", ["exit 3", "echo oh >&2"])
+def test_a_command_that_fails_is_not_documented(command: str) -> None:
+    with pytest.raises(SystemExit, match=re.escape(command)):
+        docs.written(f"```console\n$ {command}\n```")
+
+
+def test_docs_says_how_it_is_called() -> None:
+    with pytest.raises(SystemExit, match="usage"):
+        docs.main(["--chekc"])
