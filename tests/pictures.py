@@ -77,8 +77,8 @@ def random_chats(seed: int, events: int = 30) -> list[tuple[ChatSession, list[Hi
         else:
             queue = dice.choice((Direction.INBOUND, Direction.OUTBOUND))
             wire = dice.choice(INBOUND if queue is Direction.INBOUND else OUTBOUND)
-            message = decode(queue, {**wire, "platformId": "web", "userId": "anna"})
-            step = advance(visits, message, now, durations)
+            event = {**wire, "platformId": "web", "userId": "anna"}
+            step = advance(visits, decode(queue, event, received_at=now), durations)
             visits, new = step.visits, [*step.rows]
         for session in (visits.closed, visits.live):
             if session is not None:

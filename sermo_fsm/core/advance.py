@@ -1,8 +1,8 @@
-"""One event, one step: what becomes of a user's sessions, and what is to be written. No IO.
+"""One message, one step: what becomes of a user's sessions, and which rows are to be written.
 
-``advance`` is the heart of this library, and it is a function: the user's sessions, an event and
-its receive time in; the user's sessions, an outcome and the rows to write out. Which session it is
-about is decided in :mod:`sermo_fsm.core.ownership`, where the session goes in
+:func:`advance` is the heart of this library, and a pure function: the user's sessions, a message
+and the durations in; the user's sessions, an outcome and rows out. Which session the message is
+about is decided in :mod:`sermo_fsm.core.ownership`, where that session goes in
 :mod:`sermo_fsm.core.machine`, what else changes in it in :mod:`sermo_fsm.core.session_update`.
 """
 
@@ -14,10 +14,17 @@ from attrs import evolve, frozen
 from sermo_fsm.core.machine import NO_GUARD, TABLE, Effect, Guard, State
 from sermo_fsm.core.ownership import Owner, overdue, owner_of
 from sermo_fsm.core.policy import Durations
-from sermo_fsm.core.session import ChatSession, CloseReason, HistoryRow, Outcome
-from sermo_fsm.core.session_update import Change, deadline
+from sermo_fsm.core.session import (
+    OUTCOME_OF,
+    ChatSession,
+    CloseReason,
+    HistoryRow,
+    Outcome,
+    unless_unknown,
+)
+from sermo_fsm.core.session_update import SessionUpdate, deadline
 from sermo_fsm.protocol.events import QUIET, Direction, Trigger
-from sermo_fsm.protocol.wire import Message
+from sermo_fsm.protocol.message import Message
 
 __all__ = ["NO_VISITS", "Step", "Visits", "advance", "expire"]
 
@@ -41,205 +48,199 @@ NO_VISITS: Final = Visits()
 
 @frozen
 class Step:
-    """What one event did."""
+    """What one message did.
+
+    Attributes:
+        outcome: What became of it.
+        visits: The user's sessions after it.
+        before: The session it belongs to, before it; None if it opened one or belongs to none.
+        after: The same session after it; None if it belongs to none.
+        rows: What is to be written, in this order: none, one, or two if a deadline came first.
+    """
 
     outcome: Outcome
     visits: Visits
     before: ChatSession | None = None
-    """The owner before the event; None where there was none."""
     after: ChatSession | None = None
-    """The owner after it; None where there is none."""
     rows: tuple[HistoryRow, ...] = ()
-    """What is to be written, in this order: none, one, or two where a deadline came first."""
 
 
-def advance(
-    visits: Visits,
-    message: Message,
-    received_at: datetime,
-    durations: Durations,
-    message_id: str | None = None,
-) -> Step:
-    """Apply one event, received at *received_at* (UTC), to its user's sessions."""
+def advance(visits: Visits, message: Message, durations: Durations) -> Step:
+    """Apply one message to its user's sessions."""
+    live, closed = visits.live, visits.closed
     expired: tuple[HistoryRow, ...] = ()
-    if visits.live is not None and overdue(visits.live, message.direction, received_at):
-        closed, row = expire(visits.live)
-        visits, expired = Visits(None, closed), (row,)
-    live, closed_last = visits.live, visits.closed
-    owner = owner_of(message.trigger, received_at, live, closed_last, durations)
-    arrival = _Arrival(message, received_at, durations, message_id)
+    if live is not None and overdue(live, message.direction, message.received_at):
+        closed, row = expire(live)
+        live, expired = None, (row,)
+    owner = owner_of(message.trigger, message.received_at, live, closed, durations)
     match owner:
         case Owner.LIVE if live is not None:
-            step = arrival.to_live(live, closed_last)
-        case Owner.CLOSED if closed_last is not None:
-            step = arrival.to_closed(closed_last, live)
+            step = _to_live(message, live, closed, durations)
+        case Owner.CLOSED if closed is not None:
+            step = _to_closed(message, closed, live, durations)
         case Owner.NOBODY:
-            step = arrival.to_nobody(visits)
+            step = _to_nobody(message, Visits(live, closed))
         case _:
-            step = arrival.to_new(closed_last, resumes=owner is Owner.RESUMED)
+            step = _to_new(message, closed, durations, resumes=owner is Owner.RESUMED)
     return evolve(step, rows=expired + step.rows) if expired else step
 
 
 def expire(live: ChatSession) -> tuple[ChatSession, HistoryRow]:
-    """Close *live* at its deadline, by the clock; whoever noticed it, and whenever."""
+    """Close *live* at its deadline, however late that was noticed."""
     moment = live.expires_at
     if moment is None:
         raise ValueError("this session has no deadline")  # a fault of ours, not of the caller
-    change = Change(live, {"kept_state": live.state, "close_reason": live.expiry_reason})
+    update = SessionUpdate(live, {"kept_state": live.state, "close_reason": live.expiry_reason})
     effective_at = max(moment, live.effective_at)
-    change.move(State.CLOSED, moment, effective_at)
+    update.move(State.CLOSED, moment, effective_at)
     row = _row(
-        change,
+        update,
         effective_at,
         direction=Direction.TIMER,
         trigger=Trigger.EXPIRE,
         outcome=Outcome.MOVED,
         received_at=None,
     )
-    return change.result(), row
+    return update.result(), row
 
 
-@frozen
-class _Arrival:
-    """A message with all that is known of how it came."""
+def _to_live(
+    message: Message, live: ChatSession, closed: ChatSession | None, durations: Durations
+) -> Step:
+    """The common case: the machine decides."""
+    trigger = message.trigger
+    update = SessionUpdate(live)
+    update.note_times(message)
+    update.set_deadline(message, durations)
+    if trigger in QUIET:
+        after = update.result()
+        return Step(Outcome.STAYED, Visits(after, closed), live, after)
+    effective_at = max(message.received_at, live.effective_at)
+    effect, to = _decide(message, live, live.state)
+    if effect is Effect.MOVE:
+        update.move(to, message.received_at, effective_at)
+    if to is State.CLOSED:
+        left = trigger is Trigger.CLIENT_LEFT
+        update.values["close_reason"] = CloseReason.CLIENT_LEFT if left else CloseReason.AGENT_DONE
+    update.take_facts(message, to)
+    outcome = unless_unknown(trigger, OUTCOME_OF[effect])
+    row = _row_of(message, update, effective_at, outcome)
+    after = update.result()
+    visits = Visits(None, after) if to is State.CLOSED else Visits(after, closed)
+    return Step(outcome, visits, live, after, (row,))
 
-    message: Message
-    received_at: datetime
-    durations: Durations
-    message_id: str | None
 
-    def to_live(self, live: ChatSession, closed_last: ChatSession | None) -> Step:
-        """The common case: the machine decides."""
-        change = Change(live)
-        change.observe(self.message, self.received_at)
-        change.set_deadline(self.message, self.received_at, self.durations)
-        if self.message.trigger in QUIET:
-            after = change.result()
-            return Step(Outcome.STAYED, Visits(after, closed_last), live, after)
-        effective_at = max(self.received_at, live.effective_at)
-        effect, to = self._resolve(live, live.state)
-        if effect is Effect.MOVE:
-            change.move(to, self.received_at, effective_at)
-        if to is State.CLOSED:
-            left = self.message.trigger is Trigger.CLIENT_LEFT
-            reason = CloseReason.CLIENT_LEFT if left else CloseReason.AGENT_DONE
-            change.values["close_reason"] = reason
-        change.take_facts(self.message, to)
-        outcome = self._unless_unknown(_OUTCOMES[effect])
-        row = self._row_of(change, effective_at, outcome)
-        after = change.result()
-        visits = Visits(after, closed_last) if after.live else Visits(None, after)
-        return Step(outcome, visits, live, after, (row,))
+def _to_closed(
+    message: Message, closed: ChatSession, live: ChatSession | None, durations: Durations
+) -> Step:
+    """A late event: recorded, and only a kept state may move, since the clock only guessed."""
+    update = SessionUpdate(closed)
+    update.note_times(message)
+    if closed.kept_state is None:
+        update.set_echo(message, durations, superseded=live is not None)
+    elif live is None and closed.kept_state is not State.CLOSED:
+        update.values["kept_state"] = _decide(message, closed, closed.kept_state)[1]
+        update.take_facts(message, None)
+    outcome = unless_unknown(message.trigger, Outcome.LATE)
+    rows: tuple[HistoryRow, ...] = ()
+    if message.trigger not in QUIET:
+        effective_at = max(message.received_at, closed.effective_at)
+        rows = (_row_of(message, update, effective_at, outcome),)
+    after = update.result()
+    return Step(outcome, Visits(live, after), closed, after, rows)
 
-    def to_closed(self, closed: ChatSession, live: ChatSession | None) -> Step:
-        """A late event: recorded, and nothing moves but what the clock only guessed."""
-        change = Change(closed)
-        change.observe(self.message, self.received_at)
-        if closed.kept_state is None:
-            superseded = live is not None
-            change.set_echo(self.message, self.received_at, self.durations, superseded=superseded)
-        elif live is None and closed.kept_state is not State.CLOSED:
-            change.values["kept_state"] = self._resolve(closed, closed.kept_state)[1]
-            change.take_facts(self.message, None)
-        outcome = self._unless_unknown(Outcome.LATE)
-        rows: tuple[HistoryRow, ...] = ()
-        if self.message.trigger not in QUIET:
-            effective_at = max(self.received_at, closed.effective_at)
-            rows = (self._row_of(change, effective_at, outcome),)
-        after = change.result()
-        return Step(outcome, Visits(live, after), closed, after, rows)
 
-    def to_new(self, closed: ChatSession | None, *, resumes: bool) -> Step:
-        """Open a session, and apply the trigger at once."""
-        at, event = self.received_at, self.message.event
-        blank = ChatSession(
-            platform_id=str(event.platform_id),
-            user_id=str(event.user_id),
-            ordinal=closed.ordinal + 1 if closed else 1,
-            previous_close_reason=closed.close_reason if closed else None,
-            resumed=resumes,
-            state=State.OPEN,
-            since=at,
-            opened_at=at,
-            expiry_set_at=at,
-            effective_at=at,
-            expires_at=deadline(at, self.durations.idle_timeout),
-        )
-        change, start = Change(blank), State.OPEN
-        if resumes and closed is not None and closed.kept_state is not None:
-            start, change.values["agent"] = closed.kept_state, closed.agent
-        _, to = self._resolve(blank, start)
-        change.observe(self.message, at)
-        change.set_deadline(self.message, at, self.durations)
-        change.move(to, at, at)
-        change.take_facts(self.message, to)
-        row = self._row_of(change, at, Outcome.MOVED)
-        after = change.result()
-        return Step(Outcome.MOVED, Visits(after, closed), None, after, (row,))
+def _to_new(
+    message: Message, closed: ChatSession | None, durations: Durations, *, resumes: bool
+) -> Step:
+    """Open a session, and apply the trigger at once."""
+    at, event = message.received_at, message.event
+    blank = ChatSession(
+        platform_id=str(event.platform_id),
+        user_id=str(event.user_id),
+        ordinal=closed.ordinal + 1 if closed else 1,
+        previous_close_reason=closed.close_reason if closed else None,
+        resumed=resumes,
+        state=State.OPEN,
+        since=at,
+        opened_at=at,
+        expiry_set_at=at,
+        effective_at=at,
+        expires_at=deadline(at, durations.idle_timeout),
+    )
+    update, start = SessionUpdate(blank), State.OPEN
+    if resumes and closed is not None and closed.kept_state is not None:
+        start, update.values["agent"] = closed.kept_state, closed.agent
+    _, to = _decide(message, blank, start)
+    update.note_times(message)
+    update.set_deadline(message, durations)
+    update.move(to, at, at)
+    update.take_facts(message, to)
+    row = _row_of(message, update, at, Outcome.MOVED)
+    after = update.result()
+    return Step(Outcome.MOVED, Visits(after, closed), None, after, (row,))
 
-    def to_nobody(self, visits: Visits) -> Step:
-        """A stray: recorded without a session, where it is not quiet."""
-        message, event = self.message, self.message.event
-        outcome = self._unless_unknown(Outcome.STRAY)
-        if message.trigger in QUIET:
-            return Step(outcome, visits)
-        row = HistoryRow(
-            direction=message.direction,
-            type=event.type,
-            trigger=message.trigger,
-            outcome=outcome,
-            received_at=self.received_at,
-            effective_at=self.received_at,
-            at=event.at,
-            message_id=self.message_id,
-            platform_id=event.platform_id,
-            user_id=event.user_id,
-            reason=_why_stray(message),
-            event=message.stored[0],
-        )
-        return Step(outcome, visits, rows=(row,))
 
-    def _unless_unknown(self, outcome: Outcome) -> Outcome:
-        return Outcome.UNKNOWN if self.message.trigger is Trigger.UNKNOWN else outcome
-
-    def _resolve(self, session: ChatSession, state: State) -> tuple[Effect, State]:
-        cell = TABLE[state, self.message.trigger]
-        wrote_at = session.customer_text_at
-        wrote_later = wrote_at is not None and wrote_at > self.received_at
-        return cell.effect, cell.target(_WROTE_LATER if wrote_later else NO_GUARD)
-
-    def _row_of(self, change: Change, effective_at: datetime, outcome: Outcome) -> HistoryRow:
-        event = self.message.event
-        return _row(
-            change,
-            effective_at,
-            direction=self.message.direction,
-            type=event.type,
-            trigger=self.message.trigger,
-            outcome=outcome,
-            received_at=self.received_at,
-            at=event.at,
-            message_id=self.message_id,
-            event=self.message.stored[0],
-        )
+def _to_nobody(message: Message, visits: Visits) -> Step:
+    """A stray: recorded without a session, unless it is quiet."""
+    outcome = unless_unknown(message.trigger, Outcome.STRAY)
+    if message.trigger in QUIET:
+        return Step(outcome, visits)
+    event = message.event
+    row = HistoryRow(
+        direction=message.direction,
+        type=event.type,
+        trigger=message.trigger,
+        outcome=outcome,
+        received_at=message.received_at,
+        effective_at=message.received_at,
+        at=event.at,
+        message_id=message.message_id,
+        platform_id=event.platform_id,
+        user_id=event.user_id,
+        reason=_why_stray(message),
+        event=message.body,
+    )
+    return Step(outcome, visits, rows=(row,))
 
 
 _WROTE_LATER: Final = frozenset({Guard.CUSTOMER_WROTE_LATER})
 
-_OUTCOMES: Final = {
-    Effect.MOVE: Outcome.MOVED,
-    Effect.STAY: Outcome.STAYED,
-    Effect.IGNORE: Outcome.IGNORED,
-}
+
+def _decide(message: Message, session: ChatSession, state: State) -> tuple[Effect, State]:
+    """What the table says of this message in *state*, and where that leads."""
+    cell = TABLE[state, message.trigger]
+    wrote_at = session.customer_text_at
+    wrote_later = wrote_at is not None and wrote_at > message.received_at
+    return cell.effect, cell.target(_WROTE_LATER if wrote_later else NO_GUARD)
 
 
-def _row(change: Change, effective_at: datetime, **facts: Any) -> HistoryRow:
-    """The session's next row; the change notes that it has one more."""
-    session, seq = change.session, change.session.rows + 1
-    change.values.update({"rows": seq, "effective_at": effective_at})
-    to = change.now("state")
-    closes = to is State.CLOSED and session.live
-    agent = change.now("agent")
+def _row_of(
+    message: Message, update: SessionUpdate, effective_at: datetime, outcome: Outcome
+) -> HistoryRow:
+    """The row of a message in the session that is updated."""
+    return _row(
+        update,
+        effective_at,
+        direction=message.direction,
+        type=message.event.type,
+        trigger=message.trigger,
+        outcome=outcome,
+        received_at=message.received_at,
+        at=message.event.at,
+        message_id=message.message_id,
+        event=message.body,
+    )
+
+
+def _row(update: SessionUpdate, effective_at: datetime, **facts: Any) -> HistoryRow:
+    """The session's next row; the update counts it."""
+    session, values = update.session, update.values
+    seq = values["rows"] = session.rows + 1
+    values["effective_at"] = effective_at
+    to = values.get("state", session.state)
+    agent = values.get("agent", session.agent)
+    closes = to is State.CLOSED and session.state is not State.CLOSED
     return HistoryRow(
         **facts,
         effective_at=effective_at,
@@ -250,14 +251,14 @@ def _row(change: Change, effective_at: datetime, **facts: Any) -> HistoryRow:
         from_state=session.state if session.rows else None,
         to_state=to,
         agent_id=agent.id if agent is not None and to is State.WITH_AGENT else None,
-        reason=change.now("close_reason") if closes else None,
-        last_seen_at=change.now("last_seen_at") if closes else None,
+        reason=update.now("close_reason") if closes else None,
+        last_seen_at=update.now("last_seen_at") if closes else None,
     )
 
 
 def _why_stray(message: Message) -> str:
     if message.trigger is not Trigger.UNKNOWN:
         return "this user has no session yet, and this event opens none"
-    if message.event.user_id is None or message.event.platform_id is None:
+    if message.user is None:
         return f"type not in the protocol on {message.direction}, and no usable user"
     return f"type not in the protocol on {message.direction}, and the user has no session yet"

@@ -25,12 +25,12 @@ from sermo_fsm.core.machine import State
 from sermo_fsm.core.policy import Policy
 from sermo_fsm.core.session import ChatSession, HistoryRow, Receipt
 from sermo_fsm.engine import batch as handling
-from sermo_fsm.engine.batch import Arrival, Rejected, arrive
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
-from sermo_fsm.protocol.envelope import Envelope, as_direction, as_moment, read_envelope
+from sermo_fsm.protocol.envelope import Envelope, arrive, as_direction, as_moment, read_envelope
 from sermo_fsm.protocol.events import Direction, Event
 from sermo_fsm.protocol.fields import AN_ID, BIGGEST_INTEGER, is_id
 from sermo_fsm.protocol.json_reader import Limits
+from sermo_fsm.protocol.message import Message, Rejected
 from sermo_fsm.storage import queries
 from sermo_fsm.storage.queries import Filter, Pages
 from sermo_fsm.storage.store import Store
@@ -82,10 +82,10 @@ class Calls:
 
     def handle(self, envelope: Envelope) -> Write[Receipt]:
         """Hand in one event."""
-        arrival = arrive(envelope, self.limits, datetime.now(UTC))
+        message = arrive(envelope, self.limits, datetime.now(UTC))
 
         def work(connection: sa.Connection) -> tuple[Receipt, Sequence[HistoryRow]]:
-            (receipt,) = handling.handle(self.store, connection, [arrival], self.policy)
+            (receipt,) = handling.handle(self.store, connection, [message], self.policy)
             if receipt.error is not None and not isinstance(receipt.error, InvalidEvent):
                 raise receipt.error
             return receipt, receipt.rows
@@ -98,17 +98,17 @@ class Calls:
         """Hand in many."""
         queue = None if direction is None else as_direction(direction)
         _check_id("platform_id", platform_id)
-        arrivals = [self._open(item, queue, platform_id) for item in envelopes]
+        messages = [self._open(item, queue, platform_id) for item in envelopes]
 
         def work(connection: sa.Connection) -> tuple[list[Receipt], Sequence[HistoryRow]]:
-            receipts = handling.handle(self.store, connection, arrivals, self.policy)
+            receipts = handling.handle(self.store, connection, messages, self.policy)
             return receipts, [row for receipt in receipts for row in receipt.rows]
 
         return work
 
     def _open(
         self, item: Line, direction: Direction | None, platform_id: str | None
-    ) -> Arrival | Rejected:
+    ) -> Message | Rejected:
         now = datetime.now(UTC)
         if isinstance(item, Event):
             item = Envelope(direction, item, platform_id=platform_id)

@@ -15,7 +15,7 @@ from sermo_fsm.core.ownership import ending_of
 from sermo_fsm.core.policy import Durations
 from sermo_fsm.core.session import ChatSession, CloseReason
 from sermo_fsm.proof.situation_classes import BEGIN, MESSAGES, SECOND, Ground, Place
-from sermo_fsm.protocol.wire import Message
+from sermo_fsm.protocol.message import Message
 
 __all__ = ["Situation", "situations"]
 

@@ -18,7 +18,7 @@ from sermo_fsm.proof.chats import Situation
 from sermo_fsm.proof.event_pair import Pair
 from sermo_fsm.proof.situation_classes import INBOUND, OUTBOUND, SECOND, Ground, Place, Reading
 from sermo_fsm.protocol.events import Trigger
-from sermo_fsm.protocol.wire import Message
+from sermo_fsm.protocol.message import Message
 
 __all__ = ["Trial", "trials"]
 

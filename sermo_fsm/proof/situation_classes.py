@@ -10,14 +10,15 @@ from itertools import product
 from operator import attrgetter
 from typing import Any, Final
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from sermo_fsm.core.advance import Visits, advance
 from sermo_fsm.core.machine import State
 from sermo_fsm.core.policy import Durations
 from sermo_fsm.core.session import Outcome
 from sermo_fsm.protocol.events import KINDS, Direction
-from sermo_fsm.protocol.wire import Message, decode
+from sermo_fsm.protocol.message import Message
+from sermo_fsm.protocol.wire import decode
 
 __all__ = ["BEGIN", "FACTS", "INBOUND", "MESSAGES", "OUTBOUND", "SECOND", "Ground", "Place"]
 
@@ -50,7 +51,7 @@ def _messages(direction: Direction) -> tuple[Message, ...]:
     types = [name for inbound, name in KINDS if inbound is (direction is Direction.INBOUND)]
     found: dict[Any, Message] = {}
     for name, agent in product([*types, "unheard of"], ({"id": "bot"}, {"id": "anan01"}, None)):
-        message = decode(direction, {"type": name, "agent": agent, **_FIELDS})
+        message = decode(direction, {"type": name, "agent": agent, **_FIELDS}, received_at=BEGIN)
         found.setdefault(message.trigger, message)
     return tuple(found.values())
 
@@ -105,7 +106,7 @@ class Ground:
         key = (id(message), at)  # the messages live as long as this module
         found = place.steps.get(key)
         if found is None:
-            step = advance(place.visits, message, at, self.durations)
+            step = advance(place.visits, evolve(message, received_at=at), self.durations)
             owner = step.after.ordinal if step.after else None
             found = Reading(self.place(step.visits), owner, step.outcome)
             place.steps[key] = found

@@ -14,7 +14,7 @@ from sermo_fsm.proof.chats import Situation
 from sermo_fsm.proof.report import Check, check_of
 from sermo_fsm.proof.situation_classes import BEGIN, MESSAGES, Ground, Place, Reading
 from sermo_fsm.protocol.events import Direction, Trigger, Who
-from sermo_fsm.protocol.wire import Message
+from sermo_fsm.protocol.message import Message
 
 __all__ = ["BESIDE", "facts", "final", "step"]
 

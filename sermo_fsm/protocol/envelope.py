@@ -10,9 +10,10 @@ from sermo_fsm.errors import InvalidArgument, InvalidEvent
 from sermo_fsm.protocol.events import Direction
 from sermo_fsm.protocol.fields import AN_ID, is_id, kind_of_value
 from sermo_fsm.protocol.json_reader import Limits, Parsed, check_depth, parse, parse_time, read_id
-from sermo_fsm.protocol.wire import Raw
+from sermo_fsm.protocol.message import Message, Rejected
+from sermo_fsm.protocol.wire import Raw, decode
 
-__all__ = ["Envelope", "as_direction", "as_moment", "read_envelope"]
+__all__ = ["Envelope", "arrive", "as_direction", "as_moment", "read_envelope"]
 
 _SLACK: Final = 16 * 1024  # bytes that may stand around an event
 _QUEUES: Final = (Direction.INBOUND, Direction.OUTBOUND, Direction.INTERNAL)
@@ -80,6 +81,22 @@ class Envelope:
     message_id: str | None = field(default=None, kw_only=True, validator=_check_id)
     received_at: datetime | None = field(default=None, kw_only=True, converter=_optional_time)
     platform_id: str | None = field(default=None, kw_only=True, validator=_check_id)
+
+
+def arrive(envelope: Envelope, limits: Limits, now: datetime) -> Message | Rejected:
+    """Open an envelope; without a receive time its event was received *now*."""
+    received_at = envelope.received_at or now
+    try:
+        return decode(
+            envelope.direction,
+            envelope.event,
+            received_at=received_at,
+            message_id=envelope.message_id,
+            platform_id=envelope.platform_id,
+            limits=limits,
+        )
+    except InvalidEvent as error:
+        return Rejected(error, envelope.event, received_at, envelope.direction)
 
 
 def read_envelope(

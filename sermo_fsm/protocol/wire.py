@@ -1,16 +1,15 @@
 """JSON ⇄ events.
 
-What goes on from here is an event that is valid down to the last field, or an
+Out comes a message whose event is valid down to the last field, or an
 :class:`~sermo_fsm.errors.InvalidEvent` that says where, what was wanted and what was there.
 """
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any, Final
 
 import cattrs
-from attrs import field, fields, frozen
+from attrs import fields
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
@@ -20,7 +19,6 @@ from sermo_fsm.protocol.events import (
     Direction,
     Event,
     KnownEvent,
-    Trigger,
     Unknown,
     trigger_of,
 )
@@ -34,9 +32,10 @@ from sermo_fsm.protocol.json_reader import (
     parse_time,
     read_id,
 )
-from sermo_fsm.protocol.stored_form import Image, stored_form
+from sermo_fsm.protocol.message import Message
+from sermo_fsm.protocol.stored_form import stored_form
 
-__all__ = ["Message", "Raw", "decode", "encode"]
+__all__ = ["Raw", "decode", "encode"]
 
 Raw = Json | Event
 """What can be handed in."""
@@ -44,20 +43,8 @@ Raw = Json | Event
 _LIMITS: Final = Limits()
 
 
-@frozen
-class Message:
-    """One event as it came: the typed event, and the JSON object that it was read from."""
-
-    direction: Direction
-    event: Event
-    trigger: Trigger
-    json: Mapping[str, Any] = field(factory=dict, repr=False)
-
-    @cached_property
-    def stored(self) -> tuple[dict[str, Any], Image | None]:
-        """What the history keeps of it: without unsent text, and its image apart."""
-        return stored_form(self.json)
-
+_EXTRA: Final = "\0extra"
+"""Under this key the reader hands on the fields that an event does not name."""
 
 _CONVERTER: Final = cattrs.Converter(detailed_validation=False)
 
@@ -107,7 +94,7 @@ def _structure_of(kind: type[Any]) -> Callable[[Mapping[str, Any], Any], Any]:
         name: override(rename=wire) for name, wire in _wire_names(kind).items()
     }
     if kind is not Agent:
-        renames["extra"] = override(omit=True)
+        renames["extra"] = override(rename=_EXTRA, struct_hook=_as_it_came)
     return make_dict_structure_fn(kind, _CONVERTER, _cattrs_detailed_validation=False, **renames)
 
 
@@ -119,13 +106,16 @@ def decode(
     direction: Direction,
     raw: Raw,
     *,
+    received_at: datetime,
+    message_id: str | None = None,
     platform_id: str | None = None,
     limits: Limits = _LIMITS,
 ) -> Message:
-    """The event in *raw*; *platform_id* stands in where it has none of its own.
+    """The message that *raw* is; *platform_id* stands in if the event has none of its own.
 
     Raises:
         InvalidEvent: It breaks the protocol.
+        InvalidArgument: It is an :class:`~sermo_fsm.Event` of the other direction.
     """
     if isinstance(raw, Event):
         if raw.inbound not in (None, direction is Direction.INBOUND):
@@ -135,24 +125,22 @@ def decode(
     parsed = parse(raw, limits)
     try:
         check_size(parsed, limits)
-        return _decode(direction, parsed, platform_id, limits)
+        event, value = _decode(direction, parsed, platform_id, limits)
     except InvalidEvent as error:
         raise (error if parsed.path == "$" else error.under(parsed.path)) from None
+    body, image = stored_form(value)
+    return Message(direction, event, trigger_of(event), received_at, message_id, body, image)
 
 
 def _decode(
     direction: Direction, parsed: Parsed, platform_id: str | None, limits: Limits
-) -> Message:
+) -> tuple[Event, Mapping[str, Any]]:
     value = parsed.value
     if platform_id is not None and "platformId" not in value:
         value = {**value, "platformId": platform_id}
     kind = KINDS.get((direction is Direction.INBOUND, _type_of(value, limits)))
     _check_direction(direction, value)
-    if kind is None:
-        event: Event = _unknown(value, limits)
-    else:
-        event = _known(kind, value, limits)
-    return Message(direction, event, trigger_of(event), value)
+    return (_unknown(value, limits) if kind is None else _known(kind, value, limits)), value
 
 
 def _type_of(value: Mapping[str, Any], limits: Limits) -> str:
@@ -170,13 +158,13 @@ def _check_direction(direction: Direction, value: Mapping[str, Any]) -> None:
 def _known(kind: type[KnownEvent], value: Mapping[str, Any], limits: Limits) -> KnownEvent:
     if None in value.values():
         _check_no_null(kind, value)
+    if not value.keys() <= _NAMED[kind]:
+        extra = {name: item for name, item in value.items() if name not in _NAMED[kind]}
+        value = {**value, _EXTRA: extra}
     try:
         event: KnownEvent = _STRUCTURE[kind](value, kind)
     except KeyError as missing:
         raise _missing(missing) from None
-    if len(value) > len(_NAMED[kind]) or not value.keys() <= _NAMED[kind]:
-        extra = {name: item for name, item in value.items() if name not in _NAMED[kind]}
-        object.__setattr__(event, "extra", extra)  # just made, nobody else holds it yet
     if limits.id_characters < ID_CHARACTERS:
         _check_ids(event, limits.id_characters)
     return event

@@ -12,9 +12,10 @@ import sqlalchemy as sa
 from attrs import define, field, frozen
 
 from sermo_fsm.core.advance import NO_VISITS, Visits
-from sermo_fsm.core.session import ChatSession, HistoryRow, UserKey
+from sermo_fsm.core.session import ChatSession, HistoryRow
 from sermo_fsm.errors import InvalidArgument
 from sermo_fsm.protocol.events import Direction
+from sermo_fsm.protocol.message import MessageKey, UserKey
 from sermo_fsm.protocol.stored_form import Image
 from sermo_fsm.storage.backends import Sql, sql_of
 from sermo_fsm.storage.rows import (
@@ -34,13 +35,19 @@ from sermo_fsm.storage.rows import (
 )
 from sermo_fsm.storage.schema import Tables, tables
 
-__all__ = ["Keys", "MessageKey", "Pending", "Store"]
-
-MessageKey = tuple[Direction, str]
-"""A message id on its queue."""
+__all__ = ["Keys", "Pending", "PendingRow", "Store"]
 
 Keys = dict[SessionKey, int]
 """Which sessions have a row in the database, and its key."""
+
+
+@frozen
+class PendingRow:
+    """A row of the history that is to be written, with what is stored beside it."""
+
+    row: HistoryRow
+    image: Image | None
+    fingerprint: bytes | None
 
 
 @define
@@ -50,7 +57,7 @@ class Pending:
     sessions: dict[SessionKey, ChatSession] = field(factory=dict)
     seen: dict[SessionKey, ChatSession] = field(factory=dict)
     """Those of which only the presence changed: most of the traffic, and a quarter of a row."""
-    rows: list[tuple[HistoryRow, Image | None, bytes | None]] = field(factory=list)
+    rows: list[PendingRow] = field(factory=list)
 
     def keep(self, session: ChatSession, *, only_seen: bool = False) -> None:
         """*session* is to be written as it is now; *only_seen* after a quiet event."""
@@ -63,10 +70,9 @@ class Pending:
 
     def add(
         self, row: HistoryRow, image: Image | None = None, fingerprint: bytes | None = None
-    ) -> HistoryRow:
-        """*row* is to be written; then it gets its id."""
-        self.rows.append((row, image, fingerprint))
-        return row
+    ) -> None:
+        """*row* is to be written, after those that were added before."""
+        self.rows.append(PendingRow(row, image, fingerprint))
 
 
 _IDENTITY: Final = ("id", "session_id", "platform_id", "user_id", "ordinal")
@@ -156,8 +162,8 @@ class Store:
 
     # --- writing ---------------------------------------------------------------------------------
 
-    def write(self, connection: sa.Connection, pending: Pending, keys: Keys) -> None:
-        """Write all that is pending.
+    def write(self, connection: sa.Connection, pending: Pending, keys: Keys) -> Sequence[int]:
+        """Write all that is pending, and return the ids of the rows of the history, in order.
 
         Sessions first, what closes before what opens: a user has one live session at every moment.
         """
@@ -177,30 +183,20 @@ class Store:
             keys.update(
                 zip(new, sql.insert_new(connection, self.tables.session, rows), strict=True)
             )
-        self._write_history(connection, pending.rows, keys)
-
-    def _write_history(
-        self,
-        connection: sa.Connection,
-        pending: Sequence[tuple[HistoryRow, Image | None, bytes | None]],
-        keys: Keys,
-    ) -> None:
-        if not pending:
-            return
-        images = {image.sha256: image for _, image, _ in pending if image is not None}
+        if not pending.rows:
+            return ()
+        images = {one.image.sha256: one.image for one in pending.rows if one.image is not None}
         if images:
             pictures = [image_values(images[sha256]) for sha256 in sorted(images)]
-            self.sql.insert_missing(connection, self.tables.image, pictures)
+            sql.insert_missing(connection, self.tables.image, pictures)
         rows = [
-            history_values(row, fingerprint, None if key is None else keys[key])
-            for row, _, fingerprint in pending
-            for key in (session_key_of(row),)
+            history_values(one.row, one.fingerprint, None if key is None else keys[key])
+            for one in pending.rows
+            for key in (session_key_of(one.row),)
         ]
         bodies = [
-            (place, body_values(row, image))
-            for place, (row, image, _) in enumerate(pending)
-            if row.event is not None or row.raw is not None
+            (place, body_values(one.row, one.image))
+            for place, one in enumerate(pending.rows)
+            if one.row.event is not None or one.row.raw is not None
         ]
-        given = self.sql.insert_history(connection, rows, bodies)
-        for (row, _, _), key in zip(pending, given, strict=True):
-            object.__setattr__(row, "id", key)  # just made: nobody has seen it without
+        return sql.insert_history(connection, rows, bodies)

@@ -166,7 +166,8 @@ def test_contributing_knows_every_module_and_no_other() -> None:
     unnamed = {
         str(path.relative_to(package))
         for path in package.rglob("*.py")
-        if f"{path.relative_to(package).parent}/" not in named and path.stem not in ("__init__", "__main__")
+        if f"{path.relative_to(package).parent}/" not in named
+        and path.stem not in ("__init__", "__main__")
     }
     assert unnamed - named == set()
     for path in re.findall(r"`((?:tests|tools|migrations|examples)/[\w/.]+)`", text):

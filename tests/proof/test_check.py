@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
 from itertools import permutations
 from typing import Any
 
@@ -33,7 +32,8 @@ from sermo_fsm.proof.report import Check, Finding, Report
 from sermo_fsm.proof.run import run_checks
 from sermo_fsm.proof.situation_classes import FACTS, INBOUND, OUTBOUND, Ground, Place
 from sermo_fsm.protocol.events import Direction, Trigger
-from sermo_fsm.protocol.wire import Message, decode
+from sermo_fsm.protocol.message import Message
+from sermo_fsm.protocol.wire import decode
 from tests.support import ANDERS, at, event, text
 
 Rules = list[tuple[str, ...]]
@@ -154,7 +154,8 @@ def test_every_situation_was_brought_there_by_the_events_it_names() -> None:
     for one in situations(ground):
         visits = Visits()
         for message, moment in one.path:
-            visits = advance(visits, message, moment, ground.durations).visits
+            received = evolve(message, received_at=moment)
+            visits = advance(visits, received, ground.durations).visits
         assert ground.place(visits) is one.place
 
 
@@ -211,7 +212,8 @@ def state_after(*read: tuple[Direction, dict[str, Any], float]) -> State | None:
     """Where the user's current chat is, once these were read in this order."""
     visits = Visits()
     for direction, value, seconds in read:
-        visits = advance(visits, decode(direction, value), at(seconds), Durations()).visits
+        message = decode(direction, value, received_at=at(seconds))
+        visits = advance(visits, message, Durations()).visits
     return None if visits.current is None else visits.current.state
 
 
@@ -458,10 +460,8 @@ def test_a_step_that_leaves_the_table_fails(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_step_that_reopens_a_chat_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    def reopening(
-        visits: Visits, message: Message, received_at: datetime, durations: Durations
-    ) -> Step:
-        step = advance(visits, message, received_at, durations)
+    def reopening(visits: Visits, message: Message, durations: Durations) -> Step:
+        step = advance(visits, message, durations)
         closed = step.visits.closed
         if visits.closed is None or closed is None or message.trigger is not Trigger.AGENT_TEXT:
             return step
@@ -536,12 +536,10 @@ def test_a_proof_of_no_case_proves_nothing() -> None:
 
 
 def test_a_step_that_goes_by_something_else_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    def forgetful(
-        visits: Visits, message: Message, received_at: datetime, durations: Durations
-    ) -> Step:
+    def forgetful(visits: Visits, message: Message, durations: Durations) -> Step:
         if visits.live is not None and visits.live.queue_number is not None:
             visits = Visits(None, visits.closed)
-        return advance(visits, message, received_at, durations)
+        return advance(visits, message, durations)
 
     ground = Ground()
     among = few_situations(ground)
@@ -557,14 +555,12 @@ def test_a_step_that_goes_by_something_else_fails(monkeypatch: pytest.MonkeyPatc
 def test_what_else_the_rules_go_by_has_to_be_the_same_inside(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def lengthening(
-        visits: Visits, message: Message, received_at: datetime, durations: Durations
-    ) -> Step:
-        step = advance(visits, message, received_at, durations)
+    def lengthening(visits: Visits, message: Message, durations: Durations) -> Step:
+        step = advance(visits, message, durations)
         live = step.visits.live
         if live is None or message.trigger is not Trigger.BOT_TEXT:
             return step
-        longer = evolve(live, expires_at=received_at + durations.linger)
+        longer = evolve(live, expires_at=message.received_at + durations.linger)
         return evolve(step, visits=Visits(longer, step.visits.closed))
 
     monkeypatch.setattr("sermo_fsm.proof.situation_classes.advance", lengthening)

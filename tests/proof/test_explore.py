@@ -29,7 +29,7 @@ from sermo_fsm.engine import batch as handling
 from sermo_fsm.proof.report import Report
 from sermo_fsm.proof.situation_classes import MESSAGES
 from sermo_fsm.protocol.events import QUIET, Direction
-from sermo_fsm.protocol.wire import Message
+from sermo_fsm.protocol.message import Message
 from sermo_fsm.storage.store import Pending, Store
 from tests.support import ANDERS, BOT, EXAMPLES, at, envelope, event, text
 from tools.explore import space as space_module

@@ -156,7 +156,7 @@ def replayed(ground: Ground, situation: Situation) -> NaiveChats:
         linger=durations.linger,
     )
     for message, at in situation.path:
-        chats.handle(message.direction, dict(message.json), at)
+        chats.handle(message.direction, dict(message.body), at)
     return chats
 
 
@@ -172,7 +172,7 @@ def ends_in(chats: NaiveChats, trial: Trial) -> tuple[str | None, str | None]:
     for order in ((inbound, outbound), (outbound, inbound)):
         copied = copy.deepcopy(chats)
         for message, at in order:
-            copied.handle(message.direction, dict(message.json), at)
+            copied.handle(message.direction, dict(message.body), at)
         ends.append(state_in(copied))
     return ends[0], ends[1]
 

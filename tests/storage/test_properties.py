@@ -144,8 +144,8 @@ STARTS: dict[State, list[tuple[str, dict[str, Any]]]] = {
 
 def feed(visits: Visits, direction: str, wire: dict[str, Any], seconds: int) -> Visits:
     queue = Direction(direction)
-    message = decode(queue, {**wire, "platformId": PLATFORM, "userId": USER})
-    return advance(visits, message, at(seconds), POLICY).visits
+    value = {**wire, "platformId": PLATFORM, "userId": USER}
+    return advance(visits, decode(queue, value, received_at=at(seconds)), POLICY).visits
 
 
 @given(
@@ -184,9 +184,13 @@ def test_every_interleaving_ends_in_the_same_state(
     assert as_read.live.state is as_received.live.state
 
 
+def trigger_of(direction: str, value: dict[str, Any]) -> Trigger:
+    return decode(Direction(direction), value, received_at=at(0)).trigger
+
+
 def test_the_streams_of_this_file_say_everything_there_is_to_say() -> None:
     said = {
-        decode(Direction(direction), {**wire, "platformId": PLATFORM, "userId": USER}).trigger
+        trigger_of(direction, {**wire, "platformId": PLATFORM, "userId": USER})
         for direction, kinds in (("inbound", INBOUND), ("outbound", OUTBOUND))
         for wire in kinds
     }

@@ -25,7 +25,8 @@ def after(*read: tuple[int, str]) -> Visits:
         value = {"text": text(), "agent": text(agent=ANDERS)}.get(kind, event(kind))
         served = kind in ("agent", "agent_done")
         direction = Direction.OUTBOUND if served else Direction.INBOUND
-        visits = advance(visits, decode(direction, value), at(seconds), DURATIONS).visits
+        message = decode(direction, value, received_at=at(seconds))
+        visits = advance(visits, message, DURATIONS).visits
     return visits
 
 

@@ -10,11 +10,12 @@ from attrs import evolve
 from hypothesis import given
 
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
-from sermo_fsm.protocol.envelope import Envelope, as_direction, as_moment, read_envelope
+from sermo_fsm.protocol.envelope import Envelope, arrive, as_direction, as_moment, read_envelope
 from sermo_fsm.protocol.events import Direction, Heartbeat
 from sermo_fsm.protocol.json_reader import Limits
+from sermo_fsm.protocol.message import Message, Rejected
 from sermo_fsm.protocol.stored_form import excerpt
-from sermo_fsm.protocol.wire import Message, decode
+from tests.support import START
 
 IN, OUT, INTERNAL = Direction.INBOUND, Direction.OUTBOUND, Direction.INTERNAL
 KIB, MIB = 1024, 1024 * 1024
@@ -40,9 +41,9 @@ IN_REACH = "a time with a zone, from 1970 to 9699"
 def read(raw: Any, limits: Limits = LIMITS, **options: Any) -> tuple[Envelope, Message]:
     """A line all the way to its event, as `ingest` reads it."""
     envelope = read_envelope(raw, limits, **options)
-    message = decode(
-        envelope.direction, envelope.event, platform_id=envelope.platform_id, limits=limits
-    )
+    message = arrive(envelope, limits, START)
+    if isinstance(message, Rejected):
+        raise message.error
     return envelope, message
 
 
@@ -72,7 +73,7 @@ def test_an_envelope_says_all_there_is() -> None:
         assert envelope.received_at == AT
         assert envelope.platform_id == "web"
         assert message.event == Heartbeat(platform_id="web", user_id="u-1")
-        assert message.json == EVENT
+        assert message.body == EVENT
 
 
 def test_the_last_three_are_optional() -> None:
@@ -274,7 +275,7 @@ def test_a_bare_event_has_its_direction_from_outside() -> None:
     for direction in (IN, OUT, INTERNAL):
         envelope, message = read(EVENT, direction=direction)
         assert envelope.direction is direction
-        assert message.json == EVENT
+        assert message.body == EVENT
         assert (envelope.message_id, envelope.received_at) == (None, None)
 
 
@@ -283,7 +284,7 @@ def test_or_from_a_field_of_its_own() -> None:
     for option in (None, IN):
         envelope, message = read(value, direction=option)
         assert envelope.direction is IN
-        assert message.stored == (value, None)
+        assert (message.body, message.image) == (value, None)
 
 
 @pytest.mark.parametrize(
@@ -322,7 +323,7 @@ def test_what_has_a_type_is_an_event_whatever_else_it_has() -> None:
     envelope, message = read(value, direction=IN)
     assert message.event.type == "heartbeat"
     assert (envelope.message_id, envelope.received_at) == (None, None)
-    assert message.stored == (value, None)
+    assert (message.body, message.image) == (value, None)
 
 
 # --- whose platform ------------------------------------------------------------------------------

@@ -58,12 +58,14 @@ def closed_by(ending: str, durations: Durations = DURATIONS) -> ChatSession | No
         (Direction.INBOUND, text()),
         (Direction.OUTBOUND, text(agent=ANDERS)),
     ):
-        visits = advance(visits, decode(direction, value), at(0), durations).visits
+        message = decode(direction, value, received_at=at(0))
+        visits = advance(visits, message, durations).visits
     assert visits.live is not None
     if ending == "expire":
         return expire(visits.live)[0]
     direction = Direction.INBOUND if ending == "client_left" else Direction.OUTBOUND
-    return advance(visits, decode(direction, event(ending)), at(1), durations).visits.closed
+    message = decode(direction, event(ending), received_at=at(1))
+    return advance(visits, message, durations).visits.closed
 
 
 def wanted(words: str, closed: ChatSession | None, seconds: int) -> Owner:
@@ -112,7 +114,7 @@ def test_where_nobody_is_ever_idle_an_ended_chat_echoes_for_good(trigger: Trigge
 
 def test_after_agent_done_a_goodbye_of_the_customer_counts() -> None:
     done = closed_by("agent_done")
-    left = decode(Direction.INBOUND, event("client_left"))
-    closed = advance(Visits(None, done), left, at(2), DURATIONS).visits.closed
+    left = decode(Direction.INBOUND, event("client_left"), received_at=at(2))
+    closed = advance(Visits(None, done), left, DURATIONS).visits.closed
     assert owner_of(Trigger.AGENT_TEXT, at(3), None, done, DURATIONS) is Owner.NEW
     assert owner_of(Trigger.AGENT_TEXT, at(3), None, closed, DURATIONS) is Owner.CLOSED

@@ -45,7 +45,7 @@ def one_walk(seed: int) -> None:
         event = {**wire, "platformId": "web", "userId": "anna"}
         log.append((direction.value, wire, at))
         expected = model.handle(direction, event, at)
-        step = advance(visits, decode(direction, event), at, policy)
+        step = advance(visits, decode(direction, event, received_at=at), policy)
         visits = step.visits
         rows += len(step.rows)
         owner = step.after.ordinal if step.after else None

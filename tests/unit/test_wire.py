@@ -18,6 +18,7 @@ import pytest
 from hypothesis import example, given
 
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
+from sermo_fsm.protocol import wire
 from sermo_fsm.protocol.events import (
     KINDS,
     Agent,
@@ -43,9 +44,17 @@ from sermo_fsm.protocol.events import (
     Unknown,
 )
 from sermo_fsm.protocol.json_reader import Limits, Parsed, dump, parse_time
-from sermo_fsm.protocol.stored_form import EXCERPT_BYTES, Image, excerpt, fingerprint, image_of
-from sermo_fsm.protocol.wire import Message, decode, encode
-from tests.support import CHECKOUT
+from sermo_fsm.protocol.message import Message
+from sermo_fsm.protocol.stored_form import (
+    EXCERPT_BYTES,
+    Image,
+    excerpt,
+    fingerprint,
+    image_of,
+    stored_form,
+)
+from sermo_fsm.protocol.wire import encode
+from tests.support import CHECKOUT, START
 
 IN, OUT, INTERNAL = Direction.INBOUND, Direction.OUTBOUND, Direction.INTERNAL
 QUEUES = (IN, OUT, INTERNAL)
@@ -56,6 +65,16 @@ HEARTBEAT: dict[str, Any] = {"type": "heartbeat", **WHOSE}
 TEXT: dict[str, Any] = {"type": "text", **WHOSE, "text": "Hej"}
 AT = "2020-02-18T12:14:11.386Z"
 PICTURE = "data:image/png;base64,aGVq"
+
+
+def decode(direction: Direction, raw: Any, **options: Any) -> Message:
+    """The message, received at the start."""
+    return wire.decode(direction, raw, received_at=START, **options)
+
+
+def stored(message: Message) -> tuple[Any, Image | None]:
+    """What is stored of it."""
+    return message.body, message.image
 
 
 def complaint_of(direction: Direction, raw: Any, **options: Any) -> InvalidEvent:
@@ -210,7 +229,7 @@ def test_the_examples_of_the_specification_are_accepted_as_they_stand(
         assert message.event == event
         assert type(message.event) is type(event)
         assert message.trigger == trigger
-        assert message.json == json.loads(block)
+        assert stored(message) == stored_form(json.loads(block))
     assert decode(Direction(direction), json.loads(block)).event == event
     if direction == "outbound":
         assert decode(INTERNAL, block).event == event
@@ -296,7 +315,7 @@ def test_an_agent_may_be_null_which_is_nobody() -> None:
     message = decode(OUT, {**TEXT, "agent": None})
     assert message.trigger == "unattributed_text"
     assert message.event == decode(OUT, TEXT).event
-    assert message.json["agent"] is None
+    assert message.body["agent"] is None
 
 
 def test_inbound_typing_on_carries_the_unsent_text() -> None:
@@ -309,7 +328,7 @@ def test_extra_fields_are_kept_as_they_came() -> None:
     message = decode(IN, {**HEARTBEAT, **extra})
     assert message.event.extra == extra
     assert type(message.event) is Heartbeat
-    assert message.stored == ({**HEARTBEAT, **extra}, None)
+    assert stored(message) == ({**HEARTBEAT, **extra}, None)
     assert encode(message.event) == {**HEARTBEAT, **extra}
 
 
@@ -319,7 +338,7 @@ def test_extra_fields_of_an_agent_are_stored() -> None:
     assert message.event == Reply(
         platform_id="web", user_id="u-1", text="Hej", agent=Agent(id="bot")
     )
-    assert message.stored == (value, None)
+    assert stored(message) == (value, None)
 
 
 UNREADABLE: dict[str, Any] = {"platformId": 5, "userId": "", "at": "yesterday"}
@@ -333,7 +352,7 @@ def test_an_unknown_event_survives_whatever_it_holds(direction: Direction) -> No
     assert message.event == Unknown(
         type="weather", extra={"agent": "me", "queueNumber": -1, "text": None}
     )
-    assert message.stored == (value, None)
+    assert stored(message) == (value, None)
 
 
 def test_an_unknown_event_belongs_to_the_user_that_it_names() -> None:
@@ -535,9 +554,9 @@ class TestFields:
                 event = decode(direction, raw).event
                 assert getattr(event, name) == item
                 if name == "text":
-                    stored, _ = decode(direction, raw).stored
-                    assert stored.get("text", item) == item
-                    assert json.loads(dump(stored)) == stored
+                    body = decode(direction, raw).body
+                    assert body.get("text", item) == item
+                    assert json.loads(dump(body)) == body
 
 
 # --- timestamps ----------------------------------------------------------------------------------
@@ -720,7 +739,7 @@ def test_32_levels_are_read() -> None:
     deepest = json.loads("[" * 31 + "]" * 31)
     message = decode(IN, {"type": "weather", "deep": deepest})
     assert message.event.extra == {"deep": deepest}
-    fingerprint(message.stored[0])
+    fingerprint(message.body)
 
 
 CIRCLE: dict[str, Any] = {"type": "a"}
@@ -762,13 +781,13 @@ def test_what_is_no_raw_event_gets_an_answer(raw: object) -> None:
 
 
 def test_any_mapping_will_do() -> None:
-    assert decode(IN, MappingProxyType(HEARTBEAT)).json == HEARTBEAT
-    assert decode(IN, {"type": "weather", "b": (1, 2)}).json["b"] == [1, 2]
+    assert decode(IN, MappingProxyType(HEARTBEAT)).body == HEARTBEAT
+    assert decode(IN, {"type": "weather", "b": (1, 2)}).body["b"] == [1, 2]
 
 
 def test_any_view_of_memory_will_do() -> None:
     raw = compact(HEARTBEAT)
-    assert decode(IN, memoryview(raw)[::1]).json == HEARTBEAT
+    assert decode(IN, memoryview(raw)[::1]).body == HEARTBEAT
     assert complaint_of(IN, memoryview(ctypes.c_int(5))).wanted == JSON_  # has no length
     wide = memoryview(b"    " * 100).cast("i")
     assert complaint_of(IN, wide, limits=Limits(event_bytes=399)).got == "400 or more"
@@ -778,8 +797,8 @@ def test_a_mapping_may_hold_lone_surrogates() -> None:
     message = decode(IN, {**TEXT, "text": "a\ud800", "b\udfff": 1})
     assert cast("CustomerText", message.event).text == "a\ud800"
     assert message.event.extra == {"b\udfff": 1}
-    assert dump(message.stored[0]).encode()  # as the escapes that they came as
-    fingerprint(message.stored[0])
+    assert dump(message.body).encode()  # as the escapes that they came as
+    fingerprint(message.body)
 
 
 # --- sizes ---------------------------------------------------------------------------------------
@@ -831,7 +850,7 @@ def test_only_a_text_is_an_image() -> None:
 @pytest.mark.parametrize("filler", ["x", "å"])
 def test_an_event_with_an_image_takes_16_mib(filler: str) -> None:
     raw = padded(TEXT, 16 * MIB, name="image", filler=filler)
-    assert decode(IN, raw).stored[1] is not None
+    assert decode(IN, raw).image is not None
     raw = padded(TEXT, 16 * MIB + 1, name="image", filler=filler)
     most = f"wanted at most {16 * MIB} bytes, got {16 * MIB + 1} or more"
     assert too_large(raw) == most
@@ -1062,7 +1081,7 @@ def test_wherever_an_event_breaks_off_the_complaint_does_not_tell(
 def test_nothing_around_an_event_shows_it() -> None:
     message = decode(IN, {**TEXT, "text": SECRET, "image": SECRET, SECRET: SECRET})
     assert SECRET not in repr(message)
-    assert SECRET not in repr(message.stored[1])
+    assert SECRET not in repr(message.image)
     assert SECRET not in repr(Parsed({SECRET: SECRET}, 10))
 
 
@@ -1076,10 +1095,11 @@ def answer(direction: Direction, raw: Any) -> Message | None:
         assert message.path.startswith("$")
         assert str(message).encode()
     else:
-        stored, image = message.stored
-        assert dump(stored).encode()
-        assert len(fingerprint(stored)) == 32
-        assert (image is None) is not isinstance(message.json.get("image"), str)
+        body, image = stored(message)
+        assert dump(body).encode()
+        assert len(fingerprint(body)) == 32
+        assert not isinstance(body.get("image"), str)
+        assert image is None or body["image"] == image.description
         assert decode(direction, encode(message.event)).event == message.event
     kept = excerpt(raw)
     if kept is not None:
@@ -1167,24 +1187,23 @@ def test_the_image_is_stored_apart() -> None:
     value = {**TEXT, "image": PICTURE}
     message = decode(IN, value)
     sha256 = hashlib.sha256(b"hej").hexdigest()
-    assert message.stored == (
+    assert stored(message) == (
         {**TEXT, "image": {"sha256": sha256, "bytes": 3, "mediaType": "image/png"}},
         Image(sha256, "image/png", b"hej"),
     )
-    assert message.json == value
     assert cast("CustomerText", message.event).image == PICTURE
 
 
 def test_the_image_of_an_unknown_event_is_stored_apart() -> None:
-    stored, image = decode(IN, {"type": "weather", "image": "☀"}).stored
+    body, image = stored(decode(IN, {"type": "weather", "image": "☀"}))
     assert image == Image(hashlib.sha256("☀".encode()).hexdigest(), None, "☀".encode())
-    assert stored["image"] == {"sha256": image.sha256, "bytes": 3, "mediaType": None}
+    assert body["image"] == {"sha256": image.sha256, "bytes": 3, "mediaType": None}
 
 
 @pytest.mark.parametrize("item", [None, 5, ["x"], {"sha256": "x"}], ids=str)
 def test_what_is_no_image_stays_where_it_is(item: object) -> None:
     value = {"type": "weather", "image": item}
-    assert decode(IN, value).stored == (value, None)
+    assert stored(decode(IN, value)) == (value, None)
 
 
 @pytest.mark.parametrize("direction", QUEUES)
@@ -1192,19 +1211,19 @@ def test_what_is_no_image_stays_where_it_is(item: object) -> None:
 def test_unsent_text_is_never_stored(direction: Direction, name: str) -> None:
     bare = {"type": name, **WHOSE, "at": AT, "extra": [1]}
     message = decode(direction, {**bare, "text": SECRET})
-    assert message.stored == (bare, None)
+    assert stored(message) == (bare, None)
     other = decode(direction, {**bare, "text": "something else"})
-    assert fingerprint(message.stored[0]) == fingerprint(other.stored[0])
-    assert fingerprint(message.stored[0]) == fingerprint(decode(direction, bare).stored[0])
+    assert fingerprint(message.body) == fingerprint(other.body)
+    assert fingerprint(message.body) == fingerprint(decode(direction, bare).body)
 
 
 def test_sent_text_is_stored() -> None:
     for value in (TEXT, {"type": "messages_read", **WHOSE, "text": "read"}):
-        assert decode(IN, value).stored == (value, None)
+        assert stored(decode(IN, value)) == (value, None)
 
 
 def mark(value: dict[str, Any], direction: Direction = IN) -> bytes:
-    return fingerprint(decode(direction, json.dumps(value)).stored[0])
+    return fingerprint(decode(direction, json.dumps(value)).body)
 
 
 SAME: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -1265,7 +1284,7 @@ def test_another_image_is_another_event(image: str) -> None:
 
 def test_a_number_is_compared_by_value_not_by_how_it_is_written() -> None:
     marks = {
-        fingerprint(decode(IN, b'{"type":"a","b":%s}' % number).stored[0])
+        fingerprint(decode(IN, b'{"type":"a","b":%s}' % number).body)
         for number in (b"100.0", b"1e2", b"1E+2", b"100.00")
     }
     assert len(marks) == 1
@@ -1485,7 +1504,7 @@ def test_unsent_text_is_never_stored_whatever_else_is_wrong(
     raw = json.dumps({key: broken[key] for key in order})
     message = answer(direction, raw)
     if message is not None:
-        assert SECRET not in dump(message.stored[0])
+        assert SECRET not in dump(message.body)
     assert excerpt(raw) is None
 
 

@@ -15,10 +15,10 @@ from typing import Any, ClassVar, Final
 from attrs import field, frozen
 
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
-from sermo_fsm.protocol.envelope import Envelope, read_envelope
+from sermo_fsm.protocol.envelope import Envelope, arrive, read_envelope
 from sermo_fsm.protocol.events import QUIET, Direction, Trigger
 from sermo_fsm.protocol.json_reader import Limits
-from sermo_fsm.protocol.wire import decode
+from sermo_fsm.protocol.message import Rejected
 
 __all__ = ["MOST_MESSAGES", "Delivery", "Step", "Stream", "Sweep", "read_stream", "short_streams"]
 
@@ -123,7 +123,9 @@ def read_stream(path: Path) -> Stream:
 def _read(line: bytes, where: str) -> Delivery:
     try:
         envelope = read_envelope(line, Limits())
-        message = decode(envelope.direction, envelope.event, platform_id=envelope.platform_id)
+        message = arrive(envelope, Limits(), datetime.now(UTC))
+        if isinstance(message, Rejected):
+            raise message.error
     except InvalidEvent as error:
         raise InvalidArgument(f"{where}: {error.path}", error.wanted, error.got) from None
     if envelope.message_id is None:
@@ -132,13 +134,12 @@ def _read(line: bytes, where: str) -> Delivery:
     if envelope.received_at is None:
         wanted = "a receivedAt: only the order of reading is to differ"
         raise InvalidArgument(where, wanted=wanted, got="none")
-    whose = message.event.platform_id, message.event.user_id
     return Delivery(
         direction=envelope.direction,
         message_id=envelope.message_id,
         received_at=envelope.received_at,
         trigger=message.trigger,
-        user=(whose[0], whose[1]) if whose[0] and whose[1] else None,
+        user=message.user,
         envelope=envelope,
     )
 

@@ -1,0 +1,76 @@
+"""One message: all that is known of an event from the moment it is accepted.
+
+``envelope.arrive()`` makes it, and everything after that only reads it: the machine, the storage
+and the receipt. What can't be accepted is a :class:`Rejected`, which the history keeps as a stray.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from attrs import field, frozen
+
+from sermo_fsm.errors import InvalidEvent
+from sermo_fsm.protocol.events import Direction, Event, Trigger
+from sermo_fsm.protocol.stored_form import Image
+
+__all__ = ["Message", "MessageKey", "Rejected", "UserKey"]
+
+UserKey = tuple[str, str]
+"""A user: platform id and user id."""
+
+MessageKey = tuple[Direction, str]
+"""A message id on its queue."""
+
+
+@frozen
+class Message:
+    """One valid event with the circumstances in which it came.
+
+    Attributes:
+        direction: The queue.
+        event: The event, typed and checked.
+        trigger: What it means to the machine.
+        received_at: When the broker received it, in UTC.
+        message_id: The broker's id of the message; None if there was none.
+        body: The event as the history keeps it: without unsent text, its image described.
+        image: The image, which is stored apart.
+    """
+
+    direction: Direction
+    event: Event
+    trigger: Trigger
+    received_at: datetime
+    message_id: str | None = None
+    body: Mapping[str, Any] = field(factory=dict, repr=False)
+    image: Image | None = field(default=None, repr=False)
+
+    @property
+    def user(self) -> UserKey | None:
+        """The user it is about; None if it does not say so in a usable way."""
+        event = self.event
+        if event.platform_id is None or event.user_id is None:
+            return None
+        return event.platform_id, event.user_id
+
+    @property
+    def key(self) -> MessageKey | None:
+        """Its message id on its queue; None if it has no id."""
+        return None if self.message_id is None else (self.direction, self.message_id)
+
+
+@frozen
+class Rejected:
+    """What is no event of the protocol. Its message id is not remembered.
+
+    Attributes:
+        error: What is wrong with it.
+        raw: What came, for an excerpt.
+        received_at: When it was received, in UTC.
+        direction: The queue; None if a broken envelope did not say.
+    """
+
+    error: InvalidEvent
+    raw: object = field(repr=False)
+    received_at: datetime
+    direction: Direction | None = None
