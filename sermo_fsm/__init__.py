@@ -124,7 +124,7 @@ def __getattr__(name: str) -> object:
     if name != "AsyncChatEngine":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        from sermo_fsm.engine.aio import AsyncChatEngine  # noqa: PLC0415 - see above
+        from sermo_fsm.engine.aio import AsyncChatEngine
     except ImportError as error:
         raise ImportError(
             f"AsyncChatEngine needs: pip install 'sermo-fsm[async]' ({error})"

@@ -72,7 +72,7 @@ def all_mutants() -> list[Mutant]:
 
 
 def _of_the_machine() -> Iterator[Mutant]:
-    from sermo_fsm.core import machine  # noqa: PLC0415 - not where the mutants are
+    from sermo_fsm.core import machine
 
     source = Path(machine.__file__).read_bytes()
     starts = [0]
@@ -118,7 +118,7 @@ def _meanings(was: str, state: str, states: Sequence[str]) -> list[str]:
 
 
 def _of_the_ownership() -> Iterator[Mutant]:
-    from sermo_fsm.core import ownership  # noqa: PLC0415 - not where the mutants are
+    from sermo_fsm.core import ownership
 
     source = Path(ownership.__file__).read_text("utf-8")
     for trigger, row in ownership.RULES.items():

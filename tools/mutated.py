@@ -56,7 +56,7 @@ def killer_of(mutant: dict[str, Any]) -> str:
     """Who notices this one; nothing for nobody. Only in a process that imported nothing of ours."""
     sys.meta_path.insert(0, _Finder(mutant))
     try:
-        from sermo_fsm.proof.run import run_checks  # noqa: PLC0415 - only now, with the mutant
+        from sermo_fsm.proof.run import run_checks
     except Exception as error:  # noqa: BLE001 - a table that can't be read is noticed, too
         return f"{CHECK} ({type(error).__name__})"
     if not run_checks().ok:
@@ -65,7 +65,7 @@ def killer_of(mutant: dict[str, Any]) -> str:
 
 
 def _fails(test: Sequence[str]) -> bool:
-    import pytest  # noqa: PLC0415 - imported before the fork
+    import pytest
 
     # Plain asserts: nobody asks for reasons, and rewriting them wants to come before any import.
     status = pytest.main([*test, "-x", "-q", "--assert=plain", "-p", "no:cacheprovider"])
@@ -76,10 +76,10 @@ def _fails(test: Sequence[str]) -> bool:
 
 def work() -> None:
     """Read mutants, a line each, and say who noticed; each in a fork of this process."""
-    import hypothesis.stateful  # noqa: F401, PLC0415 - what takes long is imported once
-    import pytest  # noqa: F401, PLC0415 - likewise
-    import sqlalchemy.orm  # noqa: F401, PLC0415 - likewise
-    import transitions  # noqa: F401, PLC0415 - likewise
+    import hypothesis.stateful  # noqa: F401 - what takes long is imported once
+    import pytest  # noqa: F401 - likewise
+    import sqlalchemy.orm  # noqa: F401 - likewise
+    import transitions  # noqa: F401 - likewise
 
     if any(name.startswith("sermo_fsm") for name in sys.modules):
         raise ImportError("the module is imported already: no mutant could take its place")

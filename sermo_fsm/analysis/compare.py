@@ -17,6 +17,7 @@ such a chat is live it is said that it can't be told, and so of all that come af
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -28,15 +29,22 @@ from sermo_fsm.analysis.full_scan import Progress, Scan, by_key
 from sermo_fsm.analysis.table_replay import Done, opened
 from sermo_fsm.core.machine import State
 from sermo_fsm.core.ownership import Ending
+from sermo_fsm.storage.arguments import as_count
+from sermo_fsm.storage.pages import Read
 from sermo_fsm.storage.schema import Tables
 
 __all__ = ["compare"]
 
 
-def compare(
-    connection: sa.Connection, tables: Tables, *, limit: int, progress: Progress | None = None
-) -> Comparison:
+def compare(tables: Tables, *, limit: int, progress: Progress | None = None) -> Read[Comparison]:
     """Hold all that is stored against the table; list at most *limit* live chats."""
+    most = as_count("limit", limit) or 0
+    return partial(_compare, tables=tables, limit=most, progress=progress)
+
+
+def _compare(
+    connection: sa.Connection, tables: Tables, limit: int, progress: Progress | None
+) -> Comparison:
     tally = _Tally(limit)
     with connection.execute(_strays(tables)) as strays:
         for stray in strays:

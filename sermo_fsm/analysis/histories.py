@@ -5,17 +5,19 @@ however much there is, a portion is kept.
 """
 
 from collections.abc import Generator
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, Unpack
 
 import sqlalchemy as sa
 
 from sermo_fsm.analysis.full_scan import Scan, by_key, by_opening
 from sermo_fsm.core.session import ChatSession, HistoryRow
-from sermo_fsm.storage.queries import Filter
+from sermo_fsm.storage.pages import Read
+from sermo_fsm.storage.queries import Filter, SessionFilter
 from sermo_fsm.storage.rows import row_of, session_of
 from sermo_fsm.storage.schema import Tables
 
-__all__ = ["Stories", "Told", "read_stories"]
+__all__ = ["Stories", "Told", "stories"]
 
 Told = tuple[ChatSession, HistoryRow]
 """A row, and whose it is."""
@@ -23,8 +25,12 @@ Told = tuple[ChatSession, HistoryRow]
 Stories = Generator[Told, None, None]
 
 
-def read_stories(connection: sa.Connection, tables: Tables, which: Filter) -> Stories:
+def stories(tables: Tables, **which: Unpack[SessionFilter]) -> Read[Stories]:
     """The rows of the sessions that are asked for, those of a user's earlier sessions earlier."""
+    return partial(_read, tables=tables, which=Filter.of(**which))
+
+
+def _read(connection: sa.Connection, tables: Tables, which: Filter) -> Stories:
     columns = [column for column in tables.history.c if column.name not in _OF_THE_SESSION]
     names = ["session_key", *(column.name for column in columns)]
     with _scan(tables, which, columns).read(connection) as sessions:

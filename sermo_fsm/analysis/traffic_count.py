@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,11 +12,13 @@ from sermo_fsm.analysis.full_scan import Progress, Scan, by_key, by_opening
 from sermo_fsm.analysis.median import Median
 from sermo_fsm.core.machine import State
 from sermo_fsm.protocol.events import Trigger
+from sermo_fsm.storage.arguments import as_optional_moment, check_id
+from sermo_fsm.storage.pages import Read
 from sermo_fsm.storage.rows import word_of
 from sermo_fsm.storage.schema import Tables
 from sermo_fsm.views.traffic import Traffic, Way
 
-__all__ = ["Asked", "read_traffic"]
+__all__ = ["Asked", "traffic"]
 
 
 @frozen(kw_only=True)
@@ -27,10 +30,27 @@ class Asked:
     platform: str | None = None
 
 
-def read_traffic(
-    connection: sa.Connection, tables: Tables, asked: Asked, progress: Progress | None = None
-) -> Traffic:
+def traffic(
+    tables: Tables,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    platform: str | None = None,
+    progress: Progress | None = None,
+) -> Read[Traffic]:
     """Count it, in one pass over the sessions that have rows in the time that is asked for."""
+    check_id("platform", platform)
+    asked = Asked(
+        since=as_optional_moment("since", since),
+        until=as_optional_moment("until", until),
+        platform=platform,
+    )
+    return partial(_read, tables=tables, asked=asked, progress=progress)
+
+
+def _read(
+    connection: sa.Connection, tables: Tables, asked: Asked, progress: Progress | None
+) -> Traffic:
     count = _Count(asked)
     with _scan(tables, asked).read(connection, progress) as sessions:
         for _, rows in sessions:

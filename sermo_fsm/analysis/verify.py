@@ -15,6 +15,7 @@ from attrs import field, frozen
 
 from sermo_fsm.core.machine import State
 from sermo_fsm.core.session import session_id_of
+from sermo_fsm.storage.pages import Read
 from sermo_fsm.storage.schema import Tables
 
 __all__ = ["Problem", "Verification", "verify"]
@@ -51,8 +52,12 @@ class Verification:
         return not self.problems
 
 
-def verify(connection: sa.Connection, tables: Tables) -> Verification:
+def verify(tables: Tables) -> Read[Verification]:
     """Replay every session's rows, one session at a time."""
+    return partial(_verify, tables=tables)
+
+
+def _verify(connection: sa.Connection, tables: Tables) -> Verification:
     sessions = rows = 0
     problems = list(islice(_orphans(connection, tables), _MOST_PROBLEMS))
     for _, group in groupby(_rows(connection, tables), key=itemgetter("key")):

@@ -10,10 +10,10 @@ import inspect
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import datetime
-from typing import Any, Self, TypeVar
+from functools import partial
+from typing import Any, Self, TypeVar, Unpack
 
 import sqlalchemy as sa
-import stamina
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
@@ -29,18 +29,18 @@ from sermo_fsm.analysis.verify import Verification
 from sermo_fsm.core.machine import State
 from sermo_fsm.core.policy import Policy
 from sermo_fsm.core.session import ChatSession, HistoryRow, Receipt
+from sermo_fsm.engine import operations
 from sermo_fsm.engine.hooks import AfterCommit, Hooks, guarded
-from sermo_fsm.engine.operations import Calls, Line, Read, Write
+from sermo_fsm.engine.operations import Intake, Item, Write
 from sermo_fsm.engine.unit_of_work import (
-    again,
+    Retries,
     ask,
-    ask_for_long,
+    ask_at_one_moment,
     begin_to_read,
     check_dialect,
-    end_of,
-    next_of,
+    end_reading,
+    next_items,
     of_a_session,
-    retries,
     write_joined,
     write_own,
 )
@@ -48,7 +48,9 @@ from sermo_fsm.errors import InvalidArgument
 from sermo_fsm.protocol.envelope import Envelope
 from sermo_fsm.protocol.json_reader import Limits
 from sermo_fsm.protocol.wire import Raw
-from sermo_fsm.storage.queries import Pages
+from sermo_fsm.storage import queries
+from sermo_fsm.storage.pages import Pages, Read
+from sermo_fsm.storage.queries import SessionFilter
 from sermo_fsm.storage.store import Store
 from sermo_fsm.storage.transactions import adopt_engine, open_by, translated
 from sermo_fsm.views.traffic import Traffic
@@ -100,9 +102,10 @@ class AsyncChatEngine:
             self._engine = open_by(create_async_engine, database, lambda engine: engine.sync_engine)
         self._dialect = self._engine.dialect
         store = Store.on(self._dialect, schema)
-        self._calls = Calls(store, policy or Policy(), limits or Limits())
+        self._tables = store.tables
+        self._intake = Intake(store, policy or Policy(), limits or Limits())
         self._hooks = Hooks()
-        self._retry = stamina.AsyncRetryingCaller(**retries(attempts)).on(again(self._dialect))
+        self._retries = Retries(self._dialect, attempts)
 
     async def close(self) -> None:
         """Close the connections of an engine that was made from a URL; the host's stay open."""
@@ -119,15 +122,17 @@ class AsyncChatEngine:
 
     async def migrate(self) -> str:
         """Create or upgrade our tables, like :meth:`ChatEngine.migrate`."""
-        return await self._write(None, self._calls.migrate())
+        return await self._write(None, operations.migrate(self._tables.schema))
 
     async def check_schema(self) -> None:
         """Raise where this release can't work with the tables of the database."""
-        await self._read(None, self._calls.check_schema())
+        await self._read(None, operations.check_schema(self._tables.schema))
 
     async def prepare(self) -> str:
         """Create our tables in a SQLite database that is empty; check them in any other."""
-        return await self._read(None, self._calls.prepare()) or await self.migrate()
+        return (
+            await self._read(None, operations.prepare(self._tables.schema)) or await self.migrate()
+        )
 
     # --- events in -------------------------------------------------------------------------------
 
@@ -149,23 +154,24 @@ class AsyncChatEngine:
             received_at=received_at,
             platform_id=platform_id,
         )
-        return await self._write(connection, self._calls.handle(envelope))
+        (receipt,) = await self._write(connection, self._intake.one(envelope))
+        return receipt
 
     async def handle_many(
         self,
-        envelopes: Iterable[Line],
+        envelopes: Iterable[Item],
         *,
         direction: str | None = None,
         platform_id: str | None = None,
         connection: HostConnection | None = None,
     ) -> list[Receipt]:
         """Hand in many events in one transaction, like :meth:`ChatEngine.handle_many`."""
-        call = self._calls.handle_many(envelopes, direction, platform_id)
+        call = self._intake.many(envelopes, direction, platform_id)
         return await self._write(connection, call)
 
     async def sweep(self, up_to: datetime | None = None) -> list[HistoryRow]:
         """Close every session that is past its deadline, like :meth:`ChatEngine.sweep`."""
-        call = self._calls.sweep(up_to)
+        call = self._intake.sweep(up_to)
         closed: list[HistoryRow] = []
         more = True
         while more:
@@ -179,45 +185,25 @@ class AsyncChatEngine:
         self, platform_id: str, user_id: str, *, connection: HostConnection | None = None
     ) -> ChatSession | None:
         """Where this user's chat is: the live session, else the last one; None for nobody."""
-        return await self._read(connection, self._calls.status(platform_id, user_id))
+        return await self._read(connection, queries.status(self._tables, platform_id, user_id))
 
     async def session(
         self, session_id: str, *, connection: HostConnection | None = None
     ) -> ChatSession | None:
         """The session with this id; None where there is none."""
-        return await self._read(connection, self._calls.session(session_id))
+        return await self._read(connection, queries.session_by_id(self._tables, session_id))
 
-    def sessions(  # noqa: PLR0913 - one for each thing to ask by
-        self,
-        *,
-        state: str | Iterable[str] | None = None,
-        platform: str | None = None,
-        user: str | None = None,
-        agent: str | None = None,
-        opened_from: datetime | None = None,
-        opened_before: datetime | None = None,
-        after: str | None = None,
-        limit: int | None = None,
-        connection: HostConnection | None = None,
+    def sessions(
+        self, *, connection: HostConnection | None = None, **which: Unpack[SessionFilter]
     ) -> AsyncGenerator[ChatSession, None]:
         """Sessions, those that opened last first, like :meth:`ChatEngine.sessions`."""
-        pages = self._calls.sessions(
-            state=state,
-            platform=platform,
-            user=user,
-            agent=agent,
-            opened_from=opened_from,
-            opened_before=opened_before,
-            after=after,
-            limit=limit,
-        )
-        return self._iterate(connection, pages)
+        return self._iterate(connection, queries.sessions(self._tables, **which))
 
     async def counts(
         self, *, connection: HostConnection | None = None
     ) -> dict[str, dict[State, int]]:
         """How many live sessions there are, by platform and state."""
-        return await self._read(connection, self._calls.counts())
+        return await self._read(connection, queries.counts(self._tables))
 
     def history(
         self,
@@ -228,7 +214,9 @@ class AsyncChatEngine:
         connection: HostConnection | None = None,
     ) -> AsyncGenerator[HistoryRow, None]:
         """The rows of a session, in order, like :meth:`ChatEngine.history`."""
-        return self._iterate(connection, self._calls.history(session_id, after, limit))
+        return self._iterate(
+            connection, queries.history(self._tables, session_id, after=after, limit=limit)
+        )
 
     def strays(
         self,
@@ -238,7 +226,7 @@ class AsyncChatEngine:
         connection: HostConnection | None = None,
     ) -> AsyncGenerator[HistoryRow, None]:
         """The rows without a session, the oldest first, like :meth:`ChatEngine.strays`."""
-        return self._iterate(connection, self._calls.strays(after, limit))
+        return self._iterate(connection, queries.strays(self._tables, after=after, limit=limit))
 
     def stories(
         self,
@@ -248,15 +236,28 @@ class AsyncChatEngine:
         opened_before: datetime | None = None,
     ) -> AsyncGenerator[Told, None]:
         """Every row of many sessions as of one moment, like :meth:`ChatEngine.stories`."""
-        return self._iterate_one_moment(self._calls.stories(platform, opened_from, opened_before))
+        from sermo_fsm.analysis.histories import stories
+
+        return self._iterate_at_one_moment(
+            stories(
+                self._tables,
+                platform=platform,
+                opened_from=opened_from,
+                opened_before=opened_before,
+            )
+        )
 
     async def verify(self) -> Verification:
         """Replay the whole stored history against guarantee 2; changes nothing."""
-        return await self._read_for_long(self._calls.verify())
+        from sermo_fsm.analysis.verify import verify
+
+        return await self._read_at_one_moment(verify(self._tables))
 
     async def compare(self, *, limit: int = 100, progress: Progress | None = None) -> Comparison:
         """Hold the whole stored history against the table, like :meth:`ChatEngine.compare`."""
-        return await self._read_for_long(self._calls.compare(limit, progress))
+        from sermo_fsm.analysis.compare import compare
+
+        return await self._read_at_one_moment(compare(self._tables, limit=limit, progress=progress))
 
     async def traffic(
         self,
@@ -267,7 +268,11 @@ class AsyncChatEngine:
         progress: Progress | None = None,
     ) -> Traffic:
         """Where chats go, and how long each state lasts, like :meth:`ChatEngine.traffic`."""
-        return await self._read_for_long(self._calls.traffic(since, until, platform, progress))
+        from sermo_fsm.analysis.traffic_count import traffic
+
+        return await self._read_at_one_moment(
+            traffic(self._tables, since=since, until=until, platform=platform, progress=progress)
+        )
 
     # --- hooks -----------------------------------------------------------------------------------
 
@@ -299,16 +304,14 @@ class AsyncChatEngine:
         return await shown.run_sync(write_joined, write, self._hooks, shown)
 
     async def _write_own(self, write: Write[_T], decided: asyncio.Event) -> _T:
-        async def once() -> tuple[_T, Sequence[HistoryRow]]:
+        def work(ours: sa.Connection, shown: AsyncConnection) -> tuple[_T, Sequence[HistoryRow]]:
             try:
-                return await self._on_a_connection(
-                    lambda ours, shown: write_own(ours, write, self._hooks, shown, decided.set)
-                )
+                return write_own(ours, write, self._hooks, shown, decided.set)
             except BaseException:
                 decided.clear()
                 raise
 
-        result, rows = await self._retry(once)
+        result, rows = await self._with_retries(work)
         for call in self._hooks.calls(rows):
             with guarded():
                 given = call()
@@ -318,13 +321,13 @@ class AsyncChatEngine:
 
     async def _read(self, host: HostConnection | None, read: Read[_T]) -> _T:
         if host is None:
-            return await self._retry(self._on_a_connection, lambda ours, _: ask(ours, read))
+            return await self._with_retries(lambda ours, _: ask(ours, read))
         connection = await self._connection_of(host)
         with translated(self._dialect):
             return await connection.run_sync(read)
 
-    async def _read_for_long(self, read: Read[_T]) -> _T:
-        return await self._retry(self._on_a_connection, lambda ours, _: ask_for_long(ours, read))
+    async def _read_at_one_moment(self, read: Read[_T]) -> _T:
+        return await self._with_retries(lambda ours, _: ask_at_one_moment(ours, read))
 
     async def _iterate(
         self, host: HostConnection | None, pages: Pages[_T]
@@ -335,21 +338,30 @@ class AsyncChatEngine:
             for item in items:
                 yield item
 
-    async def _iterate_one_moment(self, read: Read[Stories]) -> AsyncGenerator[Told, None]:
+    async def _iterate_at_one_moment(self, read: "Read[Stories]") -> AsyncGenerator["Told", None]:
         async with AsyncExitStack() as stack:
-            with translated(self._dialect, connecting=True):
-                shown = await stack.enter_async_context(self._engine.connect())
-            told = await shown.run_sync(begin_to_read, read)
-            stack.push_async_callback(shown.run_sync, end_of, told)
-            while some := await shown.run_sync(next_of, told):
-                for one in some:
-                    yield one
+            shown = await self._connect(stack)
+            items = await shown.run_sync(begin_to_read, read)
+            stack.push_async_callback(shown.run_sync, end_reading, items)
+            while portion := await shown.run_sync(next_items, items):
+                for item in portion:
+                    yield item
 
-    async def _on_a_connection(self, use: Callable[[sa.Connection, AsyncConnection], _T]) -> _T:
+    async def _with_retries(self, use: Callable[[sa.Connection, AsyncConnection], _T]) -> _T:
+        """Run on our own connection, and retry on a new one after a transient failure."""
+        try:
+            return await self._run(use)
+        except Exception as failure:  # noqa: BLE001 - raised again unless it is transient
+            return await self._retries.after_async(failure, partial(self._run, use))
+
+    async def _run(self, use: Callable[[sa.Connection, AsyncConnection], _T]) -> _T:
         async with AsyncExitStack() as stack:
-            with translated(self._dialect, connecting=True):
-                shown = await stack.enter_async_context(self._engine.connect())
+            shown = await self._connect(stack)
             return await shown.run_sync(use, shown)
+
+    async def _connect(self, stack: AsyncExitStack) -> AsyncConnection:
+        with translated(self._dialect, connecting=True):
+            return await stack.enter_async_context(self._engine.connect())
 
     async def _connection_of(self, host: HostConnection) -> AsyncConnection:
         shown = host

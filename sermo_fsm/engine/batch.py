@@ -19,31 +19,46 @@ from sermo_fsm.protocol.message import Message, MessageKey, Rejected, UserKey
 from sermo_fsm.protocol.stored_form import excerpt, fingerprint
 from sermo_fsm.storage.store import Keys, Pending, Store
 
-__all__ = ["handle", "sweep"]
+__all__ = ["Swept", "handle", "sweep"]
 
 _SWEPT_AT_ONCE = 1000
+
+Swept = tuple[Sequence[HistoryRow], bool]
+"""The rows of the sessions that were closed, and whether there may be more to close."""
 
 
 def handle(
     store: Store,
-    connection: sa.Connection,
-    messages: Sequence[Message | Rejected],
     policy: Policy,
-) -> list[Receipt]:
-    """Decide what becomes of each message, in order, and write it down. Never commits."""
+    messages: Sequence[Message | Rejected],
+    connection: sa.Connection,
+    *,
+    raise_conflict: bool = False,
+) -> tuple[list[Receipt], Sequence[HistoryRow]]:
+    """Decide what becomes of each message, in order, and write it down. Never commits.
+
+    Returns a receipt for each message, and all rows that were written.
+
+    Raises:
+        MessageConflict: *raise_conflict* asks for that, and a message id is in conflict.
+    """
     batch = _Batch.load(store, connection, messages, policy)
     decisions = [
         batch.decide(message) if isinstance(message, Message) else batch.reject(message)
         for message in messages
     ]
+    if raise_conflict:
+        for decision in decisions:
+            if isinstance(decision.error, MessageConflict):
+                raise decision.error
     written = _numbered(batch.pending, store.write(connection, batch.pending, batch.keys))
-    return [decision.receipt(written) for decision in decisions]
+    return [decision.receipt(written) for decision in decisions], written
 
 
 def sweep(
-    store: Store, connection: sa.Connection, up_to: datetime
-) -> tuple[list[HistoryRow], bool]:
-    """Close some of the sessions past their deadline at *up_to*; and whether there may be more."""
+    store: Store, up_to: datetime, connection: sa.Connection
+) -> tuple[Swept, Sequence[HistoryRow]]:
+    """Close some of the sessions that are past their deadline at *up_to*. Never commits."""
     users = store.overdue_users(connection, up_to, _SWEPT_AT_ONCE)
     keys: Keys = {}
     pending = Pending()
@@ -54,7 +69,7 @@ def sweep(
             pending.keep(closed)
             pending.add(row)
     rows = _numbered(pending, store.write(connection, pending, keys))
-    return rows, len(users) == _SWEPT_AT_ONCE
+    return (rows, len(users) == _SWEPT_AT_ONCE), rows
 
 
 def _numbered(pending: Pending, ids: Iterable[int]) -> list[HistoryRow]:

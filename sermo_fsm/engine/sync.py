@@ -8,30 +8,25 @@ commits or rolls back. Long, because every method says what it takes, gives and 
 import inspect
 from collections.abc import Callable, Generator, Iterable
 from datetime import datetime
-from typing import Self, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 import sqlalchemy as sa
-import stamina
 
-from sermo_fsm.analysis.comparison import Comparison
-from sermo_fsm.analysis.full_scan import Progress
-from sermo_fsm.analysis.histories import Stories
-from sermo_fsm.analysis.verify import Verification
 from sermo_fsm.core.machine import State
 from sermo_fsm.core.policy import Policy
 from sermo_fsm.core.session import ChatSession, HistoryRow, Receipt
+from sermo_fsm.engine import operations
 from sermo_fsm.engine.hooks import AfterCommit, Hooks, WithinTransaction, run
-from sermo_fsm.engine.operations import Calls, Line, Read, Write
+from sermo_fsm.engine.operations import Intake, Item, Write
 from sermo_fsm.engine.unit_of_work import (
-    HostConnection,
-    again,
+    Retries,
     ask,
-    ask_for_long,
+    ask_at_one_moment,
     begin_to_read,
-    end_of,
-    next_of,
+    end_reading,
+    next_items,
     plain_connection,
-    retries,
     write_joined,
     write_own,
 )
@@ -39,10 +34,19 @@ from sermo_fsm.errors import InvalidArgument
 from sermo_fsm.protocol.envelope import Envelope
 from sermo_fsm.protocol.json_reader import Limits
 from sermo_fsm.protocol.wire import Raw
-from sermo_fsm.storage.queries import Pages
+from sermo_fsm.storage import queries
+from sermo_fsm.storage.pages import Pages, Read
+from sermo_fsm.storage.queries import SessionFilter
 from sermo_fsm.storage.store import Store
 from sermo_fsm.storage.transactions import adopt_engine, open_engine, translated
 from sermo_fsm.views.traffic import Traffic
+
+if TYPE_CHECKING:
+    from sermo_fsm.analysis.comparison import Comparison
+    from sermo_fsm.analysis.full_scan import Progress
+    from sermo_fsm.analysis.histories import Stories
+    from sermo_fsm.analysis.verify import Verification
+    from sermo_fsm.engine.unit_of_work import HostConnection
 
 __all__ = ["ChatEngine"]
 
@@ -89,9 +93,10 @@ class ChatEngine:
             self._engine = open_engine(database)
         self._dialect = self._engine.dialect
         store = Store.on(self._dialect, schema)
-        self._calls = Calls(store, policy or Policy(), limits or Limits())
+        self._tables = store.tables
+        self._intake = Intake(store, policy or Policy(), limits or Limits())
         self._hooks = Hooks()
-        self._retry = stamina.RetryingCaller(**retries(attempts)).on(again(self._dialect))
+        self._retries = Retries(self._dialect, attempts)
 
     def close(self) -> None:
         """Close the connections of an engine that was made from a URL; the host's stay open."""
@@ -114,7 +119,7 @@ class ChatEngine:
         Returns:
             The revision that the database is at now.
         """
-        return self._write(None, self._calls.migrate())
+        return self._write(None, operations.migrate(self._tables.schema))
 
     def check_schema(self) -> None:
         """Raise where this release can't work with the tables of the database.
@@ -122,7 +127,7 @@ class ChatEngine:
         Raises:
             SchemaNotReady: They are missing, older or newer; says what to do.
         """
-        self._read(None, self._calls.check_schema())
+        self._read(None, operations.check_schema(self._tables.schema))
 
     def prepare(self) -> str:
         """Create our tables in a SQLite database that is empty; check them in any other.
@@ -133,7 +138,7 @@ class ChatEngine:
         Raises:
             SchemaNotReady: It is not empty, and our tables are missing, older or newer.
         """
-        return self._read(None, self._calls.prepare()) or self.migrate()
+        return self._read(None, operations.prepare(self._tables.schema)) or self.migrate()
 
     # --- events in -------------------------------------------------------------------------------
 
@@ -145,7 +150,7 @@ class ChatEngine:
         message_id: str | None = None,
         received_at: datetime | None = None,
         platform_id: str | None = None,
-        connection: HostConnection | None = None,
+        connection: "HostConnection | None" = None,
     ) -> Receipt:
         """Hand in one event.
 
@@ -168,15 +173,16 @@ class ChatEngine:
             received_at=received_at,
             platform_id=platform_id,
         )
-        return self._write(connection, self._calls.handle(envelope))
+        (receipt,) = self._write(connection, self._intake.one(envelope))
+        return receipt
 
     def handle_many(
         self,
-        envelopes: Iterable[Line],
+        envelopes: Iterable[Item],
         *,
         direction: str | None = None,
         platform_id: str | None = None,
-        connection: HostConnection | None = None,
+        connection: "HostConnection | None" = None,
     ) -> list[Receipt]:
         """Hand in many events, in order, in one transaction: all of them are in, or none.
 
@@ -189,7 +195,7 @@ class ChatEngine:
             platform_id: Stands in where neither event nor envelope has a ``platformId``.
             connection: The host's, in a transaction of the host's.
         """
-        return self._write(connection, self._calls.handle_many(envelopes, direction, platform_id))
+        return self._write(connection, self._intake.many(envelopes, direction, platform_id))
 
     def sweep(self, up_to: datetime | None = None) -> list[HistoryRow]:
         """Close every session whose deadline is reached at *up_to*.
@@ -204,7 +210,7 @@ class ChatEngine:
         Returns:
             The row of each session that was closed.
         """
-        call = self._calls.sweep(up_to)
+        call = self._intake.sweep(up_to)
         closed: list[HistoryRow] = []
         more = True
         while more:
@@ -219,32 +225,22 @@ class ChatEngine:
         platform_id: str,
         user_id: str,
         *,
-        connection: HostConnection | None = None,
+        connection: "HostConnection | None" = None,
     ) -> ChatSession | None:
         """Where this user's chat is: the live session, else the last one; None for nobody."""
-        return self._read(connection, self._calls.status(platform_id, user_id))
+        return self._read(connection, queries.status(self._tables, platform_id, user_id))
 
     def session(
         self,
         session_id: str,
         *,
-        connection: HostConnection | None = None,
+        connection: "HostConnection | None" = None,
     ) -> ChatSession | None:
         """The session with this id; None where there is none."""
-        return self._read(connection, self._calls.session(session_id))
+        return self._read(connection, queries.session_by_id(self._tables, session_id))
 
-    def sessions(  # noqa: PLR0913 - one for each thing to ask by
-        self,
-        *,
-        state: str | Iterable[str] | None = None,
-        platform: str | None = None,
-        user: str | None = None,
-        agent: str | None = None,
-        opened_from: datetime | None = None,
-        opened_before: datetime | None = None,
-        after: str | None = None,
-        limit: int | None = None,
-        connection: HostConnection | None = None,
+    def sessions(
+        self, *, connection: "HostConnection | None" = None, **which: Unpack[SessionFilter]
     ) -> Generator[ChatSession, None, None]:
         """Sessions, those that opened last first; read in pages while you iterate.
 
@@ -261,24 +257,14 @@ class ChatEngine:
             limit: At most so many.
             connection: The host's.
         """
-        pages = self._calls.sessions(
-            state=state,
-            platform=platform,
-            user=user,
-            agent=agent,
-            opened_from=opened_from,
-            opened_before=opened_before,
-            after=after,
-            limit=limit,
-        )
-        return self._iterate(connection, pages)
+        return self._iterate(connection, queries.sessions(self._tables, **which))
 
-    def counts(self, *, connection: HostConnection | None = None) -> dict[str, dict[State, int]]:
+    def counts(self, *, connection: "HostConnection | None" = None) -> dict[str, dict[State, int]]:
         """How many live sessions there are, by platform and state, where there are any.
 
         Closed ones are not counted: that would take time with every chat there ever was.
         """
-        return self._read(connection, self._calls.counts())
+        return self._read(connection, queries.counts(self._tables))
 
     def history(
         self,
@@ -286,7 +272,7 @@ class ChatEngine:
         *,
         after: int | None = None,
         limit: int | None = None,
-        connection: HostConnection | None = None,
+        connection: "HostConnection | None" = None,
     ) -> Generator[HistoryRow, None, None]:
         """The rows of a session, in order, in pages; nothing for no such session.
 
@@ -296,17 +282,19 @@ class ChatEngine:
             limit: At most so many.
             connection: The host's.
         """
-        return self._iterate(connection, self._calls.history(session_id, after, limit))
+        return self._iterate(
+            connection, queries.history(self._tables, session_id, after=after, limit=limit)
+        )
 
     def strays(
         self,
         *,
         after: int | None = None,
         limit: int | None = None,
-        connection: HostConnection | None = None,
+        connection: "HostConnection | None" = None,
     ) -> Generator[HistoryRow, None, None]:
         """The rows without a session, the oldest first, in pages; *after* is the ``id`` of one."""
-        return self._iterate(connection, self._calls.strays(after, limit))
+        return self._iterate(connection, queries.strays(self._tables, after=after, limit=limit))
 
     def stories(
         self,
@@ -314,7 +302,7 @@ class ChatEngine:
         platform: str | None = None,
         opened_from: datetime | None = None,
         opened_before: datetime | None = None,
-    ) -> Stories:
+    ) -> "Stories":
         """Every row of many sessions, each with its session, as of one moment.
 
         The rows of a session come together and in order, those of a user's earlier sessions earlier
@@ -327,13 +315,24 @@ class ChatEngine:
             opened_from: Only those that opened then or later (aware).
             opened_before: Only those that opened earlier (aware).
         """
-        return self._iterate_one_moment(self._calls.stories(platform, opened_from, opened_before))
+        from sermo_fsm.analysis.histories import stories
 
-    def verify(self) -> Verification:
+        return self._iterate_at_one_moment(
+            stories(
+                self._tables,
+                platform=platform,
+                opened_from=opened_from,
+                opened_before=opened_before,
+            )
+        )
+
+    def verify(self) -> "Verification":
         """Replay the whole stored history against guarantee 2; changes nothing."""
-        return self._read_for_long(self._calls.verify())
+        from sermo_fsm.analysis.verify import verify
 
-    def compare(self, *, limit: int = 100, progress: Progress | None = None) -> Comparison:
+        return self._read_at_one_moment(verify(self._tables))
+
+    def compare(self, *, limit: int = 100, progress: "Progress | None" = None) -> "Comparison":
         """Hold the whole stored history against the table of this release; changes nothing.
 
         What of it would go another way today, by cell of the table, and which live chats would be
@@ -345,7 +344,9 @@ class ChatEngine:
             limit: List at most so many live chats of each kind; all are counted.
             progress: Called with the rows read so far, and about how many there are.
         """
-        return self._read_for_long(self._calls.compare(limit, progress))
+        from sermo_fsm.analysis.compare import compare
+
+        return self._read_at_one_moment(compare(self._tables, limit=limit, progress=progress))
 
     def traffic(
         self,
@@ -353,7 +354,7 @@ class ChatEngine:
         since: datetime | None = None,
         until: datetime | None = None,
         platform: str | None = None,
-        progress: Progress | None = None,
+        progress: "Progress | None" = None,
     ) -> Traffic:
         """Where chats go, and how long each state lasts, counted in one pass over the history.
 
@@ -364,7 +365,11 @@ class ChatEngine:
             progress: Called with the rows read so far, and about how many there are; None where
                 nobody knows, because not all are read.
         """
-        return self._read_for_long(self._calls.traffic(since, until, platform, progress))
+        from sermo_fsm.analysis.traffic_count import traffic
+
+        return self._read_at_one_moment(
+            traffic(self._tables, since=since, until=until, platform=platform, progress=progress)
+        )
 
     # --- hooks -----------------------------------------------------------------------------------
 
@@ -387,52 +392,56 @@ class ChatEngine:
 
     # --- transactions ----------------------------------------------------------------------------
 
-    def _write(self, host: HostConnection | None, write: Write[_T]) -> _T:
+    def _write(self, host: "HostConnection | None", write: Write[_T]) -> _T:
         hooks = self._hooks
-        if host is None:
-            result, rows = self._again(
-                lambda ours: write_own(ours, write, hooks, ours, decided=lambda: None)
-            )
+        if host is not None:
+            connection = plain_connection(host, self._dialect)
+            return write_joined(connection, write, hooks, connection)
+        result, rows = self._with_retries(partial(write_own, write=write, hooks=hooks))
+        if hooks.after_commit:
             run(hooks.calls(rows))
-            return result
-        connection = plain_connection(host, self._dialect)
-        return write_joined(connection, write, hooks, connection)
+        return result
 
-    def _read(self, host: HostConnection | None, read: Read[_T]) -> _T:
+    def _read(self, host: "HostConnection | None", read: Read[_T]) -> _T:
         if host is None:
-            return self._again(lambda ours: ask(ours, read))
+            return self._with_retries(partial(ask, read=read))
         with translated(self._dialect):
             return read(plain_connection(host, self._dialect))
 
-    def _read_for_long(self, read: Read[_T]) -> _T:
-        return self._again(lambda ours: ask_for_long(ours, read))
+    def _read_at_one_moment(self, read: Read[_T]) -> _T:
+        return self._with_retries(partial(ask_at_one_moment, read=read))
 
-    def _iterate(self, host: HostConnection | None, pages: Pages[_T]) -> Generator[_T, None, None]:
+    def _iterate(
+        self, host: "HostConnection | None", pages: Pages[_T]
+    ) -> Generator[_T, None, None]:
         following: Pages[_T] | None = pages
         while following is not None:
             items, following = self._read(host, following.next)
             yield from items
 
-    def _iterate_one_moment(self, read: Read[Stories]) -> Stories:
-        with translated(self._dialect, connecting=True):
-            connection = self._engine.connect()
-        with connection:
-            told = begin_to_read(connection, read)
+    def _iterate_at_one_moment(self, read: "Read[Stories]") -> "Stories":
+        with self._connect() as connection:
+            items = begin_to_read(connection, read)
             try:
-                while some := next_of(connection, told):
-                    yield from some
+                while portion := next_items(connection, items):
+                    yield from portion
             finally:
-                end_of(connection, told)
+                end_reading(connection, items)
 
-    def _again(self, use: Callable[[sa.Connection], _T]) -> _T:
-        """On a connection of ours; on another one, where the first try may as well be repeated."""
-        return self._retry(self._on_a_connection, use)
+    def _with_retries(self, use: Callable[[sa.Connection], _T]) -> _T:
+        """Run on our own connection, and retry on a new one after a transient failure."""
+        try:
+            return self._run(use)
+        except Exception as failure:  # noqa: BLE001 - raised again unless it is transient
+            return self._retries.after(failure, partial(self._run, use))
 
-    def _on_a_connection(self, use: Callable[[sa.Connection], _T]) -> _T:
-        with translated(self._dialect, connecting=True):
-            connection = self._engine.connect()
-        with connection:
+    def _run(self, use: Callable[[sa.Connection], _T]) -> _T:
+        with self._connect() as connection:
             return use(connection)
+
+    def _connect(self) -> sa.Connection:
+        with translated(self._dialect, connecting=True):
+            return self._engine.connect()
 
 
 _Hook = TypeVar("_Hook", bound=Callable[..., object])

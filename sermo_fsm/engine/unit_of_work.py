@@ -1,22 +1,23 @@
-"""How a call is run on a connection: the same for plain code and, by SQLAlchemy's bridge, asyncio.
+"""How an operation or a question is run on a connection, and what is tried again.
 
-Both doors need a connection each in their own way; what happens on it is here.
+Both engines get a connection in their own way; what happens on it is here, the same for plain code
+and, by SQLAlchemy's bridge, for asyncio.
 """
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
 from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import sqlalchemy as sa
+from attrs import field, frozen
 from sqlalchemy.exc import SQLAlchemyError, UnboundExecutionError
-from sqlalchemy.orm import Session, scoped_session
 
 from sermo_fsm.core.session import HistoryRow
 from sermo_fsm.engine.hooks import Hooks
-from sermo_fsm.engine.operations import Read, Write
+from sermo_fsm.engine.operations import Write
 from sermo_fsm.errors import InvalidArgument, StoreError
+from sermo_fsm.storage.pages import Read
 from sermo_fsm.storage.transactions import (
     committing,
     join,
@@ -27,18 +28,22 @@ from sermo_fsm.storage.transactions import (
     worth_another_try,
 )
 
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session, scoped_session
+
+    HostConnection = sa.Connection | Session | scoped_session[Any]
+    """What a host hands in: its connection, or the ORM session that has one."""
+
 __all__ = [
-    "HostConnection",
-    "again",
+    "Retries",
     "ask",
-    "ask_for_long",
+    "ask_at_one_moment",
     "begin_to_read",
     "check_dialect",
-    "end_of",
-    "next_of",
+    "end_reading",
+    "next_items",
     "of_a_session",
     "plain_connection",
-    "retries",
     "write_joined",
     "write_own",
 ]
@@ -46,33 +51,36 @@ __all__ = [
 _T = TypeVar("_T")
 
 
-HostConnection = sa.Connection | Session | scoped_session[Any]
-"""What a host hands in: its connection, or the ORM session that has one."""
-
-
-def plain_connection(host: HostConnection, dialect: sa.Dialect) -> sa.Connection:
+def plain_connection(host: object, dialect: sa.Dialect) -> sa.Connection:
     """The connection behind what the host handed in.
 
     Raises:
         InvalidArgument: It has none, or one to another kind of database.
     """
-    connection = host
+    connection = host if isinstance(host, sa.Connection) else _connection_of(host, dialect)
+    check_dialect(connection.dialect, dialect)
+    return connection
+
+
+def _connection_of(host: object, dialect: sa.Dialect) -> sa.Connection:
+    from sqlalchemy.orm import Session, scoped_session  # a host without an ORM never comes here
+
+    connection: object = None
     if isinstance(host, Session | scoped_session):
         with of_a_session(dialect):
             connection = host.connection()
     if not isinstance(connection, sa.Connection):
         wanted = "a SQLAlchemy Connection or Session"
         raise InvalidArgument("connection", wanted=wanted, got=type(host).__name__)
-    check_dialect(connection.dialect, dialect)
     return connection
 
 
 @contextmanager
 def of_a_session(dialect: sa.Dialect) -> Iterator[None]:
-    """Where the host's ORM session is asked for its connection.
+    """Around asking the host's ORM session for its connection.
 
     Raises:
-        InvalidArgument: It has none of its own, or does not know which.
+        InvalidArgument: The session is bound to no engine, or to several.
     """
     try:
         with translated(dialect):
@@ -86,7 +94,7 @@ def of_a_session(dialect: sa.Dialect) -> Iterator[None]:
 
 
 def check_dialect(theirs: sa.Dialect, ours: sa.Dialect) -> None:
-    """Raise where the host's connection leads to another kind of database.
+    """Refuse a connection of the host's that leads to another kind of database.
 
     Raises:
         InvalidArgument: It does.
@@ -96,118 +104,162 @@ def check_dialect(theirs: sa.Dialect, ours: sa.Dialect) -> None:
         raise InvalidArgument("connection", wanted=wanted, got=theirs.name)
 
 
-def retries(attempts: int) -> dict[str, Any]:
-    """How a transaction of ours is tried again.
-
-    Raises:
-        InvalidArgument: Not a number of attempts.
-    """
-    if type(attempts) is not int or attempts < 1:
+def _check_attempts(_: object, __: object, attempts: Any) -> None:
+    if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
         raise InvalidArgument("attempts", wanted="an integer, 1 or more", got=attempts)
-    # Others who lost the same race wait for a while of their own: that is what the jitter is for.
-    waits = {"wait_initial": 0.005, "wait_max": 1.0, "wait_jitter": 0.02}
-    return {"attempts": attempts, "timeout": 30.0, **waits}
 
 
-def again(dialect: sa.Dialect) -> Callable[[Exception], bool]:
-    """Whether it is worth another try."""
-    return partial(worth_another_try, dialect=dialect)
+@frozen
+class Retries:
+    """How our own transactions are tried again; in the host's nothing is.
+
+    The first try is not ours to make: an engine makes it without any of this, and comes here only
+    with the error that it ended in.
+
+    Attributes:
+        dialect: The kind of database.
+        attempts: How many tries there are, the first included.
+    """
+
+    dialect: sa.Dialect
+    attempts: int = field(validator=_check_attempts)
+
+    def after(self, failure: Exception, work: Callable[[], _T]) -> _T:
+        """The answer of *work*, which has failed once; raises when trying again is no use."""
+        import stamina
+
+        first = [self._worth_it(failure)]
+
+        def once() -> _T:
+            if first:  # stamina counts, logs and waits as after its own try
+                raise first.pop()
+            return work()
+
+        return stamina.RetryingCaller(**self._options).on(self._is_transient)(once)
+
+    async def after_async(self, failure: Exception, work: Callable[[], Awaitable[_T]]) -> _T:
+        """The same for asyncio."""
+        import stamina
+
+        first = [self._worth_it(failure)]
+
+        async def once() -> _T:
+            if first:
+                raise first.pop()
+            return await work()
+
+        return await stamina.AsyncRetryingCaller(**self._options).on(self._is_transient)(once)
+
+    def _worth_it(self, failure: Exception) -> Exception:
+        if self._is_transient(failure):
+            return failure
+        raise failure
+
+    def _is_transient(self, error: Exception) -> bool:
+        return worth_another_try(error, self.dialect)
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        # Others who lost the same race wait for a time of their own: that is what jitter is for.
+        waits = {"wait_initial": 0.005, "wait_max": 1.0, "wait_jitter": 0.02}
+        return {"attempts": self.attempts, "timeout": 30.0, **waits}
 
 
 def write_own(
     connection: sa.Connection,
     write: Write[_T],
     hooks: Hooks,
-    shown: object,
-    decided: Callable[[], object],
+    shown: object = None,
+    decided: Callable[[], object] | None = None,
 ) -> tuple[_T, Sequence[HistoryRow]]:
-    """In a transaction of ours, on a connection of ours; hooks are *shown* a connection.
+    """Run *write* in a transaction of our own; the rows are durable when it returns.
 
-    Calls *decided* when nothing is left to do but to commit. Once it has come back the rows are
-    durable.
+    Hooks are *shown* this connection, or the asynchronous one around it. *decided* is called when
+    nothing is left to do but to commit.
     """
     with transaction(connection):
-        answer = _work(connection, write, hooks, shown)
-        decided()
-    return answer
+        with translated(connection.dialect):
+            result, rows = write(connection)
+        if hooks.within_transaction and rows:
+            _call_within(connection, rows, hooks, shown or connection)
+        if decided is not None:
+            decided()
+    return result, rows
 
 
 def write_joined(connection: sa.Connection, write: Write[_T], hooks: Hooks, shown: object) -> _T:
-    """In the host's transaction, in a savepoint of ours; the hooks wait for the host's commit."""
+    """Run *write* in the host's transaction, in a savepoint of ours.
+
+    ``after_commit`` hooks wait for the host's commit.
+    """
     with translated(connection.dialect):
         join(connection)
     with committing(connection, connection.begin_nested):
-        result, rows = _work(connection, write, hooks, shown)
+        with translated(connection.dialect):
+            result, rows = write(connection)
+        if hooks.within_transaction and rows:
+            _call_within(connection, rows, hooks, shown)
         hooks.wait(rows, connection)
     return result
 
 
-def _work(
-    connection: sa.Connection, write: Write[_T], hooks: Hooks, shown: object
-) -> tuple[_T, Sequence[HistoryRow]]:
-    with translated(connection.dialect):
-        result, rows = write(connection)
-    if hooks.within_transaction and rows:
-        with _witness(connection):
-            hooks.within(rows, connection, shown)
-    return result, rows
+def _call_within(
+    connection: sa.Connection, rows: Sequence[HistoryRow], hooks: Hooks, shown: object
+) -> None:
+    """Call the ``within_transaction`` hooks, and make sure that the transaction survived them.
 
-
-@contextmanager
-def _witness(connection: sa.Connection) -> Iterator[None]:
-    """A savepoint around code of the host's: it can be released only if all is still there.
-
-    That code may have caught an error after which the database has taken back everything, or is
-    going to; and a commit would say nothing.
+    The host's code may have caught an error after which the database has taken back everything, or
+    is going to, and a commit would not say so. A savepoint around it can be released only if all is
+    still there.
     """
     with translated(connection.dialect):
         savepoint = connection.begin_nested()
     try:
-        yield
+        hooks.within(rows, connection, shown)
         with translated(connection.dialect):
             savepoint.commit()
     except BaseException:
-        with suppress(SQLAlchemyError):  # what went wrong first counts, and more is undone next
+        with suppress(SQLAlchemyError):  # the first error counts, and more is undone next
             savepoint.rollback()
         raise
 
 
 def ask(connection: sa.Connection, read: Read[_T]) -> _T:
-    """One question, on a connection of ours."""
+    """Answer a question of one statement, on our own connection."""
     with translated(connection.dialect):
         reading(connection)
         return read(connection)
 
 
-def ask_for_long(connection: sa.Connection, read: Read[_T]) -> _T:
-    """A question of several statements about one moment, on a connection of ours."""
+def ask_at_one_moment(connection: sa.Connection, read: Read[_T]) -> _T:
+    """Answer a question of several statements about one moment, on our own connection."""
     answer = begin_to_read(connection, read)
-    _let_go(connection)
+    _end_read(connection)
     return answer
 
 
 def begin_to_read(connection: sa.Connection, read: Read[_T]) -> _T:
-    """The same where the answer goes on reading from that connection."""
-    with translated(connection.dialect), _left_to_nobody(connection):
+    """Begin to answer a question about one moment; the answer goes on reading."""
+    with translated(connection.dialect), _invalidate_on_cancel(connection):
         snapshot(connection)
         return read(connection)
 
 
-def next_of(connection: sa.Connection, items: Iterator[_T]) -> list[_T]:
-    """The next *items* of such an answer; none where there are no more."""
-    with translated(connection.dialect), _left_to_nobody(connection):
-        return list(islice(items, _AT_ONCE))
+def next_items(connection: sa.Connection, items: Iterator[_T]) -> list[_T]:
+    """The next portion of *items*, which are read from *connection*; empty at their end."""
+    with translated(connection.dialect), _invalidate_on_cancel(connection):
+        return list(islice(items, _PORTION))
 
 
-def end_of(connection: sa.Connection, items: Generator[_T, None, None]) -> None:
-    """Read no more of them."""
-    with _left_to_nobody(connection):
+def end_reading(connection: sa.Connection, items: Generator[_T, None, None]) -> None:
+    """Read no more of *items*."""
+    with _invalidate_on_cancel(connection):
         items.close()
-        _let_go(connection)
+        _end_read(connection)
 
 
-def _let_go(connection: sa.Connection) -> None:
-    """End what only read: whoever has the answer does not mind that the connection is lost."""
+def _end_read(connection: sa.Connection) -> None:
+    """Roll back a read-only transaction. A lost connection is discarded; the answer is here."""
     try:
         connection.rollback()
     except SQLAlchemyError:
@@ -215,8 +267,8 @@ def _let_go(connection: sa.Connection) -> None:
 
 
 @contextmanager
-def _left_to_nobody(connection: sa.Connection) -> Iterator[None]:
-    """Drop the connection where we are cancelled: a driver may have closed it in a cursor's end."""
+def _invalidate_on_cancel(connection: sa.Connection) -> Iterator[None]:
+    """Invalidate the connection if the block is cancelled: the driver may have stopped half-way."""
     try:
         yield
     except Exception:
@@ -226,4 +278,4 @@ def _left_to_nobody(connection: sa.Connection) -> Iterator[None]:
         raise
 
 
-_AT_ONCE: Final = 2000
+_PORTION: Final = 2000

@@ -1,16 +1,16 @@
-"""Read-only questions about sessions and their history.
+"""Questions about sessions and their history, each written once and called by both engines.
 
-A list is read in pages, each a statement of its own that goes on behind the last item of the one
-before (keyset): the millionth page is as fast as the first, and no connection is held in between.
+A function here checks its arguments and returns the question; nothing is read yet.
 """
 
-from collections.abc import Callable
+import uuid
+from collections.abc import Iterable
 from datetime import datetime
-from functools import cache
-from typing import Any, Final, Generic, TypeVar
+from functools import cache, partial
+from typing import Any, Final, Self, TypedDict, Unpack
 
 import sqlalchemy as sa
-from attrs import evolve, frozen
+from attrs import frozen
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -18,13 +18,21 @@ from sqlalchemy.sql.functions import FunctionElement
 from sermo_fsm.core.machine import State
 from sermo_fsm.core.session import ChatSession, HistoryRow
 from sermo_fsm.errors import InvalidArgument
+from sermo_fsm.storage.arguments import (
+    as_count,
+    as_optional_moment,
+    as_states,
+    check_id,
+    is_session_id,
+)
+from sermo_fsm.storage.pages import Pages, Read
 from sermo_fsm.storage.rows import history_columns, row_of, session_of
 from sermo_fsm.storage.schema import Tables
 
 __all__ = [
     "LIVE",
     "Filter",
-    "Pages",
+    "SessionFilter",
     "by_index",
     "counts",
     "history",
@@ -37,17 +45,23 @@ __all__ = [
 LIVE: Final[sa.ColumnElement[int]] = sa.literal_column("1", sa.SmallInteger)
 """What stands in ``live``. Not bound: PostgreSQL matches only a constant to a partial index."""
 
-_PAGE: Final = 500
-_T = TypeVar("_T")
+_NOBODY: Final = uuid.UUID(int=0)
+"""The id of no session."""
 
 
-def status(
-    connection: sa.Connection, tables: Tables, platform_id: str, user_id: str
-) -> ChatSession | None:
-    """The live session of a user; the last one where none is live."""
-    user = {"platform_id": platform_id, "user_id": user_id}
-    row = connection.execute(_last(tables), user).first()
-    return None if row is None else session_of(row)[1]
+def status(tables: Tables, platform_id: str, user_id: str) -> Read[ChatSession | None]:
+    """The live session of a user, or else the last one."""
+    check_id("platform_id", platform_id)
+    check_id("user_id", user_id)
+    return _one_session(_last(tables), {"platform_id": platform_id, "user_id": user_id})
+
+
+def _one_session(query: sa.Select[Any], values: dict[str, str]) -> Read[ChatSession | None]:
+    def read(connection: sa.Connection) -> ChatSession | None:
+        row = connection.execute(query, values).first()
+        return None if row is None else session_of(row)[1]
+
+    return read
 
 
 @cache  # building a query takes longer than running it
@@ -68,10 +82,11 @@ def by_index(query: sa.Select[Any], table: sa.Table, index: str) -> sa.Select[An
     return query
 
 
-def session_by_id(connection: sa.Connection, tables: Tables, session_id: str) -> ChatSession | None:
-    """The session with this id."""
-    row = connection.execute(_by_id(tables), {"session_id": session_id}).first()
-    return None if row is None else session_of(row)[1]
+def session_by_id(tables: Tables, session_id: str) -> Read[ChatSession | None]:
+    """The session with this id; None for any other text, too."""
+    if not is_session_id(session_id):
+        return lambda _: None
+    return _one_session(_by_id(tables), {"session_id": session_id})
 
 
 @cache
@@ -81,8 +96,12 @@ def _by_id(tables: Tables) -> sa.Select[Any]:
     )
 
 
-def counts(connection: sa.Connection, tables: Tables) -> dict[str, dict[State, int]]:
+def counts(tables: Tables) -> Read[dict[str, dict[State, int]]]:
     """How many live sessions are in each state, by platform."""
+    return partial(_count, tables=tables)
+
+
+def _count(connection: sa.Connection, tables: Tables) -> dict[str, dict[State, int]]:
     found = {
         (platform_id, State(state)): count
         for platform_id, state, count in connection.execute(_counts(tables))
@@ -107,35 +126,28 @@ def _counts(tables: Tables) -> sa.Select[Any]:
     )
 
 
-@frozen
-class Pages(Generic[_T]):
-    """A list, read page by page.
+class SessionFilter(TypedDict, total=False):
+    """Which sessions are asked for; what is left out or None does not matter.
 
     Attributes:
-        query: All of it, in order, without a limit.
-        read: A row as an item.
-        behind: What of the query lies behind a row.
-        limit: How many items are wanted; None for all.
-        start: Where to begin, where that is not at the top.
+        state: One state, or several.
+        platform: Only sessions of this platform.
+        user: Only sessions of this user.
+        agent: Only sessions whose ``agent`` has this id.
+        opened_from: Only sessions that opened then or later (aware).
+        opened_before: Only sessions that opened earlier (aware).
+        after: The id of a session: only what comes behind it in the list.
+        limit: At most this many.
     """
 
-    query: sa.Select[Any]
-    read: Callable[[sa.Row[Any]], _T]
-    behind: Callable[[Any], sa.ColumnElement[bool]]
-    limit: int | None = None
-    start: Callable[[sa.Connection], sa.ColumnElement[bool]] | None = None
-
-    def next(self, connection: sa.Connection) -> "tuple[list[_T], Pages[_T] | None]":
-        """The next items, and what comes after them; None where nothing does."""
-        size = _PAGE if self.limit is None else min(_PAGE, self.limit)
-        query = self.query if self.start is None else self.query.where(self.start(connection))
-        rows = connection.execute(query.limit(size)).all()
-        items = [self.read(row) for row in rows]
-        left = None if self.limit is None else self.limit - len(rows)
-        if len(rows) < size or left == 0:
-            return items, None
-        last = self.behind(rows[-1])
-        return items, evolve(self, start=lambda _: last, limit=left)
+    state: str | Iterable[str] | None
+    platform: str | None
+    user: str | None
+    agent: str | None
+    opened_from: datetime | None
+    opened_before: datetime | None
+    after: str | None
+    limit: int | None
 
 
 @frozen(kw_only=True)
@@ -148,6 +160,21 @@ class Filter:
     agent_id: str | None = None
     opened_from: datetime | None = None
     opened_before: datetime | None = None
+
+    @classmethod
+    def of(cls, **which: Unpack[SessionFilter]) -> Self:
+        """The filter that a caller asks for, checked."""
+        platform, user, agent = which.get("platform"), which.get("user"), which.get("agent")
+        for argument, value in (("platform", platform), ("user", user), ("agent", agent)):
+            check_id(argument, value)
+        return cls(
+            states=as_states(which.get("state")),
+            platform_id=platform,
+            user_id=user,
+            agent_id=agent,
+            opened_from=as_optional_moment("opened_from", which.get("opened_from")),
+            opened_before=as_optional_moment("opened_before", which.get("opened_before")),
+        )
 
     @property
     def live(self) -> bool:
@@ -185,11 +212,12 @@ class Filter:
         return "_".join(("ix", session.name, *leading, "opened_at", "id"))
 
 
-def sessions(
-    tables: Tables, which: Filter, *, after: str | None = None, limit: int | None = None
-) -> Pages[ChatSession]:
-    """Sessions, those that opened last first; *after* is the id of one to go on behind."""
-    session = tables.session.c
+def sessions(tables: Tables, **which: Unpack[SessionFilter]) -> Pages[ChatSession]:
+    """Sessions, those that opened last first."""
+    session, after = tables.session.c, which.get("after")
+    if after is not None and not is_session_id(after):
+        raise InvalidArgument("after", wanted="the id of a session", got=after)
+    wanted = Filter.of(**which)
 
     def behind(row: Any) -> sa.ColumnElement[bool]:
         # Not (a, b) < (x, y): for that MySQL would not use its index.
@@ -204,13 +232,13 @@ def sessions(
             raise InvalidArgument("after", wanted="the id of a session", got=after)
         return behind(row)
 
-    query = sa.select(tables.session).where(*which.conditions(session))
-    query = by_index(query, tables.session, which.index(tables.session))
+    query = sa.select(tables.session).where(*wanted.conditions(session))
+    query = by_index(query, tables.session, wanted.index(tables.session))
     return Pages(
         query.order_by(session.opened_at.desc(), session.id.desc()),
         read=lambda row: session_of(row)[1],
         behind=behind,
-        limit=limit,
+        limit=as_count("limit", which.get("limit")),
         start=None if after is None else start,
     )
 
@@ -220,15 +248,18 @@ def history(
 ) -> Pages[HistoryRow]:
     """The rows of a session, in order; *after* is the ``seq`` of one to go on behind."""
     session, history = tables.session.c, tables.history.c
+    first = as_count("after", after) or 0
+    if not is_session_id(session_id):
+        session_id = str(_NOBODY)
     # By the key, not by the join: PostgreSQL would read all of a long session for every page.
     key = sa.select(session.id).where(session.session_id == session_id).scalar_subquery()
     return Pages(
         _rows(tables).where(history.session_key == key).order_by(history.session_key, history.seq),
         read=lambda row: row_of(row._mapping),  # noqa: SLF001 - public in spite of its name
         behind=lambda row: history.seq > row.seq,
-        limit=limit,
+        limit=as_count("limit", limit),
         # As wide as what may be asked for: the column is not.
-        start=lambda _: history.seq > sa.literal(after or 0, sa.BigInteger),
+        start=lambda _: history.seq > sa.literal(first, sa.BigInteger),
     )
 
 
@@ -236,15 +267,15 @@ def strays(
     tables: Tables, *, after: int | None = None, limit: int | None = None
 ) -> Pages[HistoryRow]:
     """The rows without a session, the oldest first; *after* is the ``id`` of one."""
-    history = tables.history.c
+    history, first = tables.history.c, as_count("after", after) or 0
     return Pages(
         _rows(tables)
         .where(history.session_key.is_(None))
         .order_by(_Nothing(history.session_key), history.id),
         read=lambda row: row_of(row._mapping),  # noqa: SLF001 - public in spite of its name
         behind=lambda row: history.id > row.id,
-        limit=limit,
-        start=lambda _: history.id > (after or 0),
+        limit=as_count("limit", limit),
+        start=lambda _: history.id > first,
     )
 
 

@@ -25,7 +25,7 @@ from sermo_fsm import (
 from sermo_fsm.core import ownership
 from sermo_fsm.core.advance import expire
 from sermo_fsm.core.machine import LIVE, RULES, TABLE, compile_rules
-from sermo_fsm.engine import batch as handling
+from sermo_fsm.engine import batch
 from sermo_fsm.proof.report import Report
 from sermo_fsm.proof.situation_classes import MESSAGES
 from sermo_fsm.protocol.events import QUIET, Direction
@@ -520,7 +520,7 @@ class Sweeper(Scratched):
             return self.shut(connection, up_to)
 
     def shut(self, connection: sa.Connection, up_to: datetime) -> list[HistoryRow]:
-        return handling.sweep(self._calls.store, connection, up_to)[0]
+        return list(batch.sweep(self._intake.store, up_to, connection)[1])
 
 
 class Sleeping(Sweeper):
@@ -558,7 +558,7 @@ class Tardy(Sweeper):
             return expire(evolve(live, expires_at=up_to))
 
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(handling, "expire", late)
+            patched.setattr(batch, "expire", late)
             return super().shut(connection, up_to)
 
 

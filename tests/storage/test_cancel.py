@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, c
 
 from sermo_fsm import AsyncChatEngine, HistoryRow
 from sermo_fsm.analysis import full_scan as scan
-from sermo_fsm.engine import unit_of_work as transact
+from sermo_fsm.engine import unit_of_work
 from tests.databases import DOORS, async_url
 from tests.faults import story
 from tests.support import PLATFORM
@@ -323,7 +323,7 @@ def test_whoever_reads_all_and_is_cancelled_keeps_no_connection(
     door_url: sa.URL, way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scan, "_ROWS", 2)
-    monkeypatch.setattr(transact, "_AT_ONCE", 2)
+    monkeypatch.setattr(unit_of_work, "_PORTION", 2)
 
     async def test(bench: Bench) -> None:
         await bench.chats.handle_many(story("anna"))

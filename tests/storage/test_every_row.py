@@ -10,7 +10,7 @@ from sermo_fsm import ChatEngine, InvalidArgument
 from sermo_fsm.analysis import full_scan as scan
 from sermo_fsm.analysis.histories import Told
 from sermo_fsm.core.session import ChatSession, HistoryRow
-from sermo_fsm.engine import unit_of_work as transact
+from sermo_fsm.engine import unit_of_work
 from tests.support import ANDERS, at, envelope, event, text
 
 
@@ -42,7 +42,7 @@ def pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
     sessions, rows = request.param
     monkeypatch.setattr(scan, "_SESSIONS", sessions)
     monkeypatch.setattr(scan, "_ROWS", rows)
-    monkeypatch.setattr(transact, "_AT_ONCE", rows)
+    monkeypatch.setattr(unit_of_work, "_PORTION", rows)
 
 
 @pytest.mark.usefixtures("pages")
@@ -84,7 +84,7 @@ def test_it_is_of_one_moment_whoever_writes_meanwhile(
     chats: ChatEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scan, "_SESSIONS", 1)
-    monkeypatch.setattr(transact, "_AT_ONCE", 1)
+    monkeypatch.setattr(unit_of_work, "_PORTION", 1)
     play(chats)
     before = list(chats.stories())
     found = chats.stories()

@@ -11,7 +11,7 @@ from sqlalchemy import event as sa_event
 
 from sermo_fsm import ChatEngine, CommitUnknown, HistoryRow, StoreUnavailable
 from sermo_fsm.analysis import full_scan as scan
-from sermo_fsm.engine import unit_of_work as transact
+from sermo_fsm.engine import unit_of_work
 from tests.doors import open_door
 from tests.faults import (
     AGAIN,
@@ -205,7 +205,7 @@ def test_cut_off_while_all_is_read_it_is_asked_again_or_told(
 ) -> None:
     monkeypatch.setattr(scan, "_SESSIONS", 1)
     monkeypatch.setattr(scan, "_ROWS", 2)
-    monkeypatch.setattr(transact, "_AT_ONCE", 2)
+    monkeypatch.setattr(unit_of_work, "_PORTION", 2)
     for user in ("anna", "bert"):
         assert hand_in(far, "handle_many", story(user)) == WRITTEN
     told = list(far.stories())

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from benchmarks.queries import START as FIRST
 from benchmarks.queries import fill
 from sermo_fsm import ChatEngine, ChatSession, InvalidArgument, State
-from sermo_fsm.storage import queries
+from sermo_fsm.storage import pages
 from tests.databases import KINDS, a_database, empty
 from tests.doors import Blocking
 from tests.support import ANDERS, BEATA, at, envelope, event, text
@@ -120,7 +120,7 @@ def test_pages_joined_are_the_whole_list_in_order_and_nothing_comes_twice(
     assert len(strays) == len(visits)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(queries, "_PAGE", size)
+        patch.setattr(pages, "_PAGE", size)
         assert [*chats.sessions()] == whole
         assert [*chats.sessions(limit=size + 1)] == whole[: size + 1]
         assert [*chats.strays()] == strays
@@ -266,7 +266,7 @@ def test_no_connection_is_held_while_a_list_is_read(
     chats: ChatEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     play(chats, TWELVE)
-    monkeypatch.setattr(queries, "_PAGE", 2)
+    monkeypatch.setattr(pages, "_PAGE", 2)
     pool = cast("sa.QueuePool", plain_engine(chats).pool)
     for found in (chats.sessions(), chats.strays()):
         for _ in found:
@@ -277,7 +277,7 @@ def test_events_can_be_handed_in_while_a_list_is_read(
     chats: ChatEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     play(chats, TWELVE)
-    monkeypatch.setattr(queries, "_PAGE", 2)
+    monkeypatch.setattr(pages, "_PAGE", 2)
     before = [session.session_id for session in chats.sessions()]
     read = []
     for number, session in enumerate(chats.sessions()):
@@ -289,7 +289,7 @@ def test_events_can_be_handed_in_while_a_list_is_read(
 def test_events_can_be_handed_in_while_a_list_in_memory_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(queries, "_PAGE", 2)
+    monkeypatch.setattr(pages, "_PAGE", 2)
     with ChatEngine("sqlite://") as chats:
         chats.migrate()
         play(chats, TWELVE)
@@ -620,7 +620,7 @@ def test_who_takes_three_of_many_loads_one_page(many: ChatEngine) -> None:
             assert len([*islice(found, 3)]) == 3
             found.close()
         ((_, values),) = sent
-        assert queries._PAGE in (values.values() if isinstance(values, dict) else values)
+        assert pages._PAGE in (values.values() if isinstance(values, dict) else values)
 
 
 def test_a_page_that_is_asked_for_is_all_that_is_loaded(many: ChatEngine) -> None:
@@ -638,6 +638,6 @@ def test_the_whole_list_of_many_is_read_in_pages_without_doubles(many: ChatEngin
         found = [*many.sessions()]
     assert len(found) == live
     assert len({(one.platform_id, one.user_id, one.ordinal) for one in found}) == live
-    assert len(sent) == live // queries._PAGE + 1
+    assert len(sent) == live // pages._PAGE + 1
     history = [row.seq for row in many.history(middle(many, 1))]
     assert history == [*range(1, rows + 1)]

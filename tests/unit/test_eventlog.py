@@ -449,7 +449,7 @@ def test_where_the_database_refuses_half_way_the_old_file_is_whole(
 ) -> None:
     path = tmp_path / name
     path.write_bytes(b"old")
-    monkeypatch.setattr("sermo_fsm.engine.unit_of_work._AT_ONCE", 1)
+    monkeypatch.setattr("sermo_fsm.engine.unit_of_work._PORTION", 1)
     with ChatEngine(db) as engine, engine._engine.begin() as connection:
         connection.exec_driver_sql("UPDATE sermo_history SET outcome = 'odd' WHERE id = 21")
     result = sermo("export", "history", "-o", path, "--db", db)

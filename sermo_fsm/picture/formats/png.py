@@ -27,7 +27,7 @@ def png(drawing: Drawing, theme: str = "light", scale: float = 1.0) -> bytes:
     if not 0 < scale <= _LARGEST:
         raise InvalidArgument("scale", wanted=f"above 0 and at most {_LARGEST:g}", got=scale)
     try:
-        import resvg_py  # noqa: PLC0415 - what needs an extra is loaded only where it is asked for
+        import resvg_py
     except ImportError as error:
         raise ImportError(f"PNG needs: pip install 'sermo-fsm[diagrams]' ({error})") from error
     caption = tuple(map(_spelled, drawing.caption))
