@@ -6,15 +6,16 @@ backwards within a session (DESIGN, section 5).
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import Factory, field, fields, frozen
 
 from sermo_fsm.core.machine import Effect, State
-from sermo_fsm.errors import SermoError
+from sermo_fsm.errors import InvalidArgument, SermoError
 from sermo_fsm.protocol.events import Agent, Direction, Trigger, Who
 from sermo_fsm.protocol.message import UserKey
 
@@ -75,6 +76,9 @@ class CloseReason(StrEnum):
     IDLE = "idle"
 
 
+_OPENED_AT: Final = Factory(attrgetter("opened_at"), takes_self=True)
+
+
 @frozen(kw_only=True)
 class ChatSession:
     """One visit of one user, as it stands: a snapshot that does not change.
@@ -86,7 +90,7 @@ class ChatSession:
     # whose, and which
     platform_id: str
     user_id: str
-    ordinal: int
+    ordinal: int = 1
     """The n-th session of this user, from 1."""
     previous_close_reason: CloseReason | None = None
     resumed: bool = False
@@ -94,8 +98,8 @@ class ChatSession:
 
     # where it is
     state: State
-    since: datetime
     opened_at: datetime
+    since: datetime = field(default=_OPENED_AT)
     closed_at: datetime | None = None
     close_reason: CloseReason | None = None
     agent: Agent | None = None
@@ -118,18 +122,21 @@ class ChatSession:
     """The rows of its history."""
 
     # what the rules need
-    expiry_set_at: datetime
+    expiry_set_at: datetime = field(default=_OPENED_AT, repr=False)
     """The receive time of what set ``expires_at``."""
-    expiry_reason: CloseReason = CloseReason.IDLE
+    expiry_reason: CloseReason = field(default=CloseReason.IDLE, repr=False)
     """What set it. After ``client_left`` nothing moves it any more."""
-    effective_at: datetime
+    effective_at: datetime = field(default=_OPENED_AT, repr=False)
     """The latest effective time of a row."""
-    kept_state: State | None = None
+    kept_state: State | None = field(default=None, repr=False)
     """What the clock took the session from; late events go on moving it."""
-    customer_text_at: datetime | None = None
+    customer_text_at: datetime | None = field(default=None, repr=False)
     """The latest customer_text, also one from before the session opened."""
-    typing_on_at: datetime | None = None
-    typing_ended_at: datetime | None = None
+    typing_on_at: datetime | None = field(default=None, repr=False)
+    typing_ended_at: datetime | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        return _concise("ChatSession", _visible(self))
 
     @property
     def key(self) -> UserKey:
@@ -173,6 +180,13 @@ class ChatSession:
         return began
 
 
+def _received_at(row: "HistoryRow") -> datetime:
+    if row.received_at is None:
+        wanted = "a time, because received_at is None"
+        raise InvalidArgument("effective_at", wanted=wanted, got=None)
+    return row.received_at
+
+
 @frozen(kw_only=True)
 class HistoryRow:
     """One row of the history: it is written once and never changed.
@@ -188,7 +202,7 @@ class HistoryRow:
     outcome: Outcome
     received_at: datetime | None
     """When the broker received it; None for what the clock does."""
-    effective_at: datetime
+    effective_at: datetime = field(default=Factory(_received_at, takes_self=True))
     at: datetime | None = None
     """The sender's own clock: kept, never trusted."""
     message_id: str | None = None
@@ -214,6 +228,9 @@ class HistoryRow:
     """What came where it was invalid, at most 64 KiB."""
     id: int | None = None
     """Grows with the rows of a transaction, whosever they are; each is given once."""
+
+    def __repr__(self) -> str:
+        return _concise("HistoryRow", _visible(self))
 
     @property
     def session_id(self) -> str | None:
@@ -244,7 +261,39 @@ class Receipt:
     first: HistoryRow | None = None
     error: SermoError | None = None
 
+    def __repr__(self) -> str:
+        facts: dict[str, object] = {"outcome": self.outcome}
+        session = self.after or self.before
+        if session is not None:
+            facts["session_id"] = session.session_id
+        if self.before is not None:
+            facts["before"] = self.before.state
+        if self.after is not None:
+            facts["after"] = self.after.state
+        facts["rows"] = [str(row.trigger or row.outcome) for row in self.rows]
+        return _concise("Receipt", [*facts.items(), ("first", self.first), ("error", self.error)])
+
     @property
     def changed(self) -> bool:
         """Whether the state of a session changed, or one was opened."""
         return any(row.from_state is not row.to_state for row in self.rows)
+
+
+def _visible(value: Any) -> Iterator[tuple[str, object]]:
+    return ((item.name, getattr(value, item.name)) for item in fields(type(value)) if item.repr)
+
+
+def _concise(name: str, facts: Iterable[tuple[str, object]]) -> str:
+    """A repr of what is set: None and False are left out."""
+    shown = [
+        f"{key}={_shown(value)}" for key, value in facts if value is not None and value is not False
+    ]
+    return f"{name}({', '.join(shown)})"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, Agent):
+        return repr(value.id)  # without the name of the person
+    return str(value) if isinstance(value, StrEnum) else repr(value)
