@@ -47,7 +47,15 @@ __all__ = [
 
 
 class State(StrEnum):
-    """Whose turn it is."""
+    """Whose turn it is in a chat (docs/design.md, section 6).
+
+    Attributes:
+        OPEN: The customer is there, and nobody serves them yet.
+        BOT: The bot has the chat.
+        QUEUED: The customer waits in a queue for an agent.
+        WITH_AGENT: A human agent has the chat.
+        CLOSED: The chat is over; nothing reopens it.
+    """
 
     __hash__ = str.__hash__  # Enum's own is written in Python, and this is the hot path
 
