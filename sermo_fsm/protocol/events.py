@@ -58,7 +58,15 @@ __all__ = [
 
 
 class Direction(StrEnum):
-    """The queue that an event came on; ``timer`` for what the clock does."""
+    """The queue that an event came on, or the clock (docs/design.md, section 2).
+
+    Attributes:
+        INBOUND: The queue of the customer's client.
+        OUTBOUND: The queue of the bot and the human agents.
+        INTERNAL: A second queue of those who serve; its events mean the same as outbound ones, and
+            its message ids are its own.
+        TIMER: No queue, but the clock, which closes a session at its deadline.
+    """
 
     __hash__ = str.__hash__  # Enum's own is written in Python, and this is the hot path
 
@@ -69,7 +77,31 @@ class Direction(StrEnum):
 
 
 class Trigger(StrEnum):
-    """What an event means to the machine (DESIGN, section 3)."""
+    """What an event means to the machine (docs/design.md, section 3).
+
+    Attributes:
+        CUSTOMER_TEXT: The customer sent a message.
+        HEARTBEAT: The customer's client is still there.
+        TYPING: The customer is typing.
+        MESSAGES_READ: The customer has read what was written.
+        CLIENT_UNLOAD: The customer's page went away: the tab was closed, reloaded, or left for the
+            next page.
+        CLIENT_LEFT: The customer closed the chat and confirmed it.
+        BOT_TEXT: A bot wrote to the customer.
+        AGENT_TEXT: A human agent wrote to the customer.
+        UNATTRIBUTED_TEXT: Somebody wrote to the customer, and the event does not say whether it
+            was a bot or a human.
+        SYSTEM_TEXT: The system told the customer something, such as the name of the queue.
+        TYPING_ON: An agent began to type.
+        TYPING_OFF: An agent stopped typing.
+        QUEUE_NUMBER: The customer was told a place in the queue.
+        AGENT_DONE: An agent ended the chat.
+        PLATFORM_CLOSED: The main queue of the platform has closed.
+        HANDOVER_TO_BOT: The chat goes to the bot.
+        HANDOVER_TO_AGENT: The chat goes to an agent, by way of a queue.
+        EXPIRE: The clock closes the chat at its deadline.
+        UNKNOWN: The protocol does not name the event's type on this queue.
+    """
 
     __hash__ = str.__hash__
 
@@ -95,7 +127,13 @@ class Trigger(StrEnum):
 
 
 class Who(StrEnum):
-    """Who speaks, or whom a chat is handed to."""
+    """Who writes to the customer, or whom a chat is handed to (docs/design.md, section 3).
+
+    Attributes:
+        BOT: A bot.
+        HUMAN: A human agent.
+        UNKNOWN: Neither, as far as the event says.
+    """
 
     BOT = "bot"
     HUMAN = "human"
@@ -116,7 +154,13 @@ QUIET: Final = frozenset(
 
 @frozen(kw_only=True)
 class Agent:
-    """Who sent an outbound text, or whom a ``handover_to`` goes to."""
+    """Who sent an outbound event, or whom a ``handover_to`` goes to.
+
+    Attributes:
+        id: The id of the agent: 1 to 255 characters; ``bot`` for a bot.
+        name: The name that the customer sees; None if the event has none.
+        type: ``bot``, ``human`` or another word; None if the event has none.
+    """
 
     id: str = field(validator=ID, metadata={"wire": "id"})
     name: str | None = field(validator=OPTIONAL_NAME, metadata={"wire": "name"}, default=None)
@@ -124,7 +168,7 @@ class Agent:
 
 
 def who_is(agent: Agent | None) -> Who:
-    """Bot, human or neither (DESIGN, section 3)."""
+    """Return whether *agent* is a bot, a human or neither (docs/design.md, section 3)."""
     if agent is None:
         return Who.UNKNOWN
     if agent.id == "bot" or agent.type == "bot":
@@ -144,14 +188,20 @@ def _check_type(event: "Event", attribute: "Attribute[Any]", value: Any) -> None
 class Event:
     """What every event has.
 
-    ``at`` is the sender's own clock: kept, never trusted. ``extra`` holds the fields that the
-    protocol does not name.
+    Attributes:
+        types: The names that the protocol has for this event; the first is the default.
+        inbound: Whether it comes from the customer; None if any side may send it.
+        trigger: What the event means to the machine; None if that depends on its agent.
+        type: The name of the event on the wire.
+        platform_id: The platform of the user.
+        user_id: The id of the user on that platform.
+        at: When the event was sent, by the sender's own clock (aware): kept, never trusted.
+        extra: The fields that the protocol does not name, as they came.
     """
 
     types: ClassVar[tuple[str, ...]] = ()
     inbound: ClassVar[bool | None] = None
     trigger: ClassVar[Trigger | None] = Trigger.UNKNOWN
-    """What it means to the machine; None where that depends on the event."""
 
     type: str = field(validator=_check_type, metadata={"wire": "type"})
     platform_id: str | None = None
@@ -162,12 +212,12 @@ class Event:
 
 @frozen(kw_only=True)
 class Unknown(Event):
-    """An event that the protocol does not name, or not on this direction: recorded, no more."""
+    """An event whose type the protocol does not name on this queue: it moves nothing."""
 
 
 @frozen(kw_only=True)
 class KnownEvent(Event):
-    """What every event of the protocol has."""
+    """What every event that the protocol names has: a user and a platform."""
 
     type: str = field(validator=_check_type, metadata={"wire": "type"})
     platform_id: str = field(validator=ID, metadata={"wire": "platformId"})
@@ -196,7 +246,12 @@ class _Outbound(KnownEvent):
 
 @frozen(kw_only=True)
 class CustomerText(_Inbound):
-    """The customer sent a message, perhaps with a picture."""
+    """The customer sent a message.
+
+    Attributes:
+        text: What the customer wrote; may be empty.
+        image: A picture, as a base64 ``data:`` URL or another string; None if there is none.
+    """
 
     types = ("text",)
     trigger = Trigger.CUSTOMER_TEXT
@@ -217,7 +272,11 @@ class Heartbeat(_Inbound):
 
 @frozen(kw_only=True)
 class Typing(_Inbound):
-    """The customer is typing. ``text`` is not sent yet: it is never stored anywhere."""
+    """The customer is typing.
+
+    Attributes:
+        text: What the customer has typed and not sent. It is never stored.
+    """
 
     types = ("typing", "typing_on", "typing_off")
     trigger = Trigger.TYPING
@@ -241,7 +300,7 @@ class MessagesRead(_Inbound):
 
 @frozen(kw_only=True)
 class ClientLeft(_Inbound):
-    """The customer closed the chat, and confirmed it."""
+    """The customer closed the chat and confirmed it."""
 
     types = ("client_left", "client_closed")
     trigger = Trigger.CLIENT_LEFT
@@ -261,9 +320,12 @@ class ClientUnload(_Inbound):
 
 @frozen(kw_only=True)
 class Reply(_Outbound):
-    """Somebody wrote to the customer: a bot, a human, or nobody that we know.
+    """A bot, a human agent or an unknown sender wrote to the customer.
 
-    ``typing`` is the milliseconds for which a bot pretends to type.
+    Attributes:
+        text: What was written; may be empty.
+        image: A picture, as a base64 ``data:`` URL or another string; None if there is none.
+        typing: For how many milliseconds the bot pretends to type; None if it does not.
     """
 
     types = ("text",)
@@ -277,7 +339,7 @@ class Reply(_Outbound):
 
     @property
     def sender(self) -> Who:
-        """Who wrote it."""
+        """Whether a bot, a human or neither wrote the text, as far as the event says."""
         return who_is(self.agent)
 
 
@@ -293,7 +355,7 @@ class SystemText(_Outbound):
 
 @frozen(kw_only=True)
 class TypingOn(_Outbound):
-    """The agent began to write."""
+    """The agent began to type."""
 
     types = ("typing_on",)
     trigger = Trigger.TYPING_ON
@@ -301,7 +363,7 @@ class TypingOn(_Outbound):
 
 @frozen(kw_only=True)
 class TypingOff(_Outbound):
-    """The agent stopped writing."""
+    """The agent stopped typing."""
 
     types = ("typing_off",)
     trigger = Trigger.TYPING_OFF
@@ -309,7 +371,11 @@ class TypingOff(_Outbound):
 
 @frozen(kw_only=True)
 class QueueNumber(_Outbound):
-    """The customer stands in line, at this place."""
+    """The customer was told a place in the queue.
+
+    Attributes:
+        queue_number: The place, 0 or more.
+    """
 
     types = ("queue_number",)
     trigger = Trigger.QUEUE_NUMBER
@@ -319,7 +385,7 @@ class QueueNumber(_Outbound):
 
 @frozen(kw_only=True)
 class AgentDone(_Outbound):
-    """The agent clicked the chat away."""
+    """The agent ended the chat."""
 
     types = ("agent_done",)
     trigger = Trigger.AGENT_DONE
@@ -335,7 +401,11 @@ class PlatformClosed(_Outbound):
 
 @frozen(kw_only=True)
 class HandoverToBot(_Outbound):
-    """The chat goes to the bot, which runs the flows of ``flow_group_id``."""
+    """The chat goes to the bot.
+
+    Attributes:
+        flow_group_id: The flows that the bot is to run; None if the event names none.
+    """
 
     types = ("handover_to_bot",)
     trigger = Trigger.HANDOVER_TO_BOT
@@ -355,7 +425,13 @@ class HandoverToAgent(_Outbound):
 
 @frozen(kw_only=True)
 class HandoverTo(_Outbound):
-    """The handover of the protocol's scenario; ``agent`` is whom it goes to."""
+    """The chat goes to ``agent``: to the bot, or to a human by way of a queue.
+
+    The protocol has this event in its scenario only.
+
+    Attributes:
+        flow_group_id: The flows that the bot is to run; None if the event names none.
+    """
 
     types = ("handover_to",)
     trigger = None
@@ -397,7 +473,7 @@ _TEXT_OF: Final = {
 
 
 def trigger_of(event: Event) -> Trigger:
-    """What *event* means to the machine (DESIGN, section 3)."""
+    """Return what *event* means to the machine (docs/design.md, section 3)."""
     match event:
         case Reply():
             return _TEXT_OF[event.sender]
