@@ -1,21 +1,22 @@
-"""Everything this library raises on purpose.
+"""The errors that this library raises on purpose.
 
 ::
 
     SermoError
-    ├── InvalidEvent       what came in breaks the protocol; says where and what was wanted
+    ├── InvalidEvent       an event breaks the protocol; says where, and what was wanted
     ├── InvalidArgument    the calling code passed something unusable (also a ValueError)
-    ├── InvalidTable       the rules of the machine contradict themselves; raised at import
-    ├── MessageConflict    a message id was used twice for two different events
-    └── StoreError         the database refused; nothing was written, but for CommitUnknown
+    ├── InvalidTable       the rules of the machine contradict themselves
+    ├── MessageConflict    a message id was used for two different events
+    └── StoreError         the database refused; nothing was written, except after CommitUnknown
         ├── SchemaNotReady    the tables are missing, older or newer than this release
-        ├── StoreBusy         somebody else held a lock for too long; try again
+        ├── StoreBusy         another connection held a lock for too long; try again
         ├── LostRace          another writer was faster; try again
-        ├── StoreUnavailable  it can't be reached, or went away before the commit; try again
-        └── CommitUnknown     it went away during the commit; ask again with the same message ids
+        ├── StoreUnavailable  the database can't be reached; try again
+        └── CommitUnknown     the connection was lost during the commit; try again with
+                              the same message ids
 
-Errors carry fields, not only words, and never what was in an event; an ``InvalidArgument`` carries
-what the calling code passed.
+Errors carry fields, not only words. They never hold what was in an event. An ``InvalidArgument``
+holds what the calling code passed.
 """
 
 from typing import Any
@@ -36,16 +37,19 @@ __all__ = [
 
 
 class SermoError(Exception):
-    """The root of every error of this library."""
+    """The base class of every error that this library raises on purpose."""
 
 
 class InvalidEvent(SermoError):
-    """What came in is not an event of the protocol.
+    """An event, or the envelope around it, breaks the protocol.
+
+    Making an event such as ``CustomerText`` from unusable values raises it. ``ChatEngine.handle``
+    does not: the outcome is ``invalid``, and the receipt has this error as ``error``.
 
     Attributes:
-        path: Where, as a JSONPath such as ``$.agent.id``; ``$`` is the event itself.
-        wanted: What the protocol wants there.
-        got: What was there: a kind or a size, never the value.
+        path: The place of the fault, as a JSONPath such as ``$.agent.id``; ``$`` is the whole.
+        wanted: What the protocol wants there, in words.
+        got: What was there, in words: a kind or a size, never what people wrote.
     """
 
     def __init__(self, path: str, wanted: str, got: str) -> None:
@@ -58,16 +62,19 @@ class InvalidEvent(SermoError):
         return f"{self.path}: wanted {self.wanted}, got {self.got}"
 
     def under(self, parent: str) -> "InvalidEvent":
-        """The same error, seen from the object that holds this one at *parent*."""
+        """Return this error as seen from the object that holds the event at the path *parent*."""
         return InvalidEvent(parent + self.path[1:], wanted=self.wanted, got=self.got)
 
 
 class InvalidArgument(SermoError, ValueError):
-    """The calling code passed something unusable.
+    """The calling code passed an argument that can't be used; nothing was done.
+
+    It is also a ``ValueError``.
 
     Attributes:
         argument: The name of the argument.
-        wanted: What it has to be.
+        wanted: What it has to be, in words.
+        got: The value that was passed.
     """
 
     def __init__(self, argument: str, wanted: str, got: Any) -> None:
@@ -83,8 +90,11 @@ class InvalidArgument(SermoError, ValueError):
 class InvalidTable(SermoError):
     """The rules of the machine are incomplete or contradict themselves.
 
+    Only a changed table raises it, when it is compiled.
+
     Attributes:
-        cell: Which row or cell, as text.
+        cell: The row or cell at fault, such as ``agent_done in bot``.
+        problem: What is wrong with it, in words.
     """
 
     def __init__(self, cell: str, problem: str) -> None:
@@ -97,10 +107,13 @@ class InvalidTable(SermoError):
 
 
 class MessageConflict(SermoError):
-    """A message id was written before on this direction, with another event.
+    """A message id was handed in before on the same queue, with another event.
+
+    Nothing was written. ``ChatEngine.handle`` raises it; ``handle_many`` puts it into the receipt
+    as ``error``, where the outcome is ``conflict``. Message ids have to be unique on their queue.
 
     Attributes:
-        direction: The queue.
+        direction: The name of the queue: ``inbound``, ``outbound`` or ``internal``.
         message_id: The id that was used twice.
     """
 
@@ -117,10 +130,12 @@ class MessageConflict(SermoError):
 
 
 class StoreError(SermoError):
-    """The database refused. Nothing of what was asked for was written, but for CommitUnknown.
+    """The database refused.
+
+    Nothing of what was asked for was written, unless it is a :class:`CommitUnknown`.
 
     Attributes:
-        reason: What the database said, without statement and values.
+        reason: What the database said, without the statement and its values.
     """
 
     def __init__(self, reason: str) -> None:
@@ -132,11 +147,12 @@ class StoreError(SermoError):
 
 
 class SchemaNotReady(StoreError):
-    """The tables are missing, or of another release.
+    """The tables of sermo_fsm are missing, or belong to another release.
 
     Attributes:
-        current: The revision of the database; None where there is none.
+        current: The revision of the tables; None if there are none.
         wanted: The revision that this release works with.
+        remedy: What to do about it, in words.
     """
 
     def __init__(self, current: str | None, wanted: str, remedy: str) -> None:
@@ -149,26 +165,29 @@ class SchemaNotReady(StoreError):
 
 
 class StoreBusy(StoreError):
-    """Another connection held a lock for too long, or a deadlock was ended at our cost.
+    """Another connection held a lock for too long, or the database ended a deadlock.
 
-    Try again. In a transaction of yours: roll it back and do all of it again.
+    Nothing was written. Try again later. In your own transaction, roll back and repeat all of it.
     """
 
 
 class LostRace(StoreError):
-    """Another writer was faster, and a unique constraint or the isolation of transactions said so.
+    """Another writer was faster, as a unique constraint or the isolation of transactions shows.
 
-    Try again. In a transaction of yours: roll it back and do all of it again.
+    Nothing was written. Try again later. In your own transaction, roll back and repeat all of it.
     """
 
 
 class StoreUnavailable(StoreError):
-    """The database can't be reached, or the connection was lost before the commit. Try again."""
+    """The database can't be reached, or the connection was lost before the commit.
+
+    Nothing was written. Try again later.
+    """
 
 
 class CommitUnknown(StoreError):
-    """The connection was lost during the commit: all of it is written, or nothing.
+    """The connection was lost during the commit: either everything was written, or nothing.
 
-    Hand in the same events again, with the same message ids: what is written comes back as a
-    ``duplicate``. Whatever has no message id may then be there twice.
+    Hand in the same events again with the same message ids. Those that were written come back as
+    ``duplicate``. An event without a message id may then be recorded twice.
     """
