@@ -142,8 +142,8 @@ class ChatSession:
             do not count. None if none was.
         last_reply_by: Who wrote that text; None if there was none.
         expires_at: Until when the customer is believed to be on this chat. A live session closes
-            at that moment, and a closed one keeps the customer's heartbeats until then; None for
-            ever.
+            at that moment, and a closed one keeps the customer's heartbeats until then; None if
+            that moment never comes.
         rows: The number of rows in the session's history.
         expiry_set_at: Internal. Inbound events that were received before this moment set
             ``expires_at`` no more, except the first ``client_left``.

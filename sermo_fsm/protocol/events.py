@@ -130,9 +130,9 @@ class Who(StrEnum):
     """Who writes to the customer, or whom a chat is handed to (docs/design.md, section 3).
 
     Attributes:
-        BOT: A bot.
-        HUMAN: A human agent.
-        UNKNOWN: Neither, as far as the event says.
+        BOT: A bot: its id or its type is ``bot``.
+        HUMAN: A human: the type is ``human``, or there is no type and the id is not ``system``.
+        UNKNOWN: Neither, or no agent at all.
     """
 
     BOT = "bot"
