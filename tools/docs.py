@@ -29,9 +29,11 @@ from sermo_fsm.picture.path_overlay import path_drawing, traffic_drawing
 from sermo_fsm.picture.sequence import mermaid
 from sermo_fsm.protocol.events import KINDS, Trigger
 from sermo_fsm.views.chat_path import walk_of
+from tools import field_docs
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 README: Final = CHECKOUT / "README.md"
+PAGES: Final = tuple(sorted((CHECKOUT / "docs").glob("*.md")))
 
 _INBOUND: Final = frozenset(kind.trigger for kind in KINDS.values() if kind.inbound)
 _QUEUES: Final = {Trigger.EXPIRE: "timer", Trigger.UNKNOWN: "any"}
@@ -104,7 +106,16 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = {
 
 def _part(found: re.Match[str]) -> str:
     begin, name, end = found.group("begin", "name", "end")
-    return f"{begin}\n{PARTS[name]()}\n{end}"
+    make = PARTS.get(name) or field_docs.PARTS[name]
+    return f"{begin}\n{make()}\n{end}"
+
+
+def filled(page: str) -> str:
+    """A page with everything between its markers as it should be."""
+    marked = re.compile(
+        r"(?P<begin><!-- (?P<name>\w+) -->)\n.*?\n?(?P<end><!-- /(?P=name) -->)", re.DOTALL
+    )
+    return marked.sub(_part, page)
 
 
 def _session(folder: Path, found: re.Match[str]) -> str:
@@ -131,10 +142,7 @@ def _run(folder: Path, line: str) -> str:
 
 def written(readme: str) -> str:
     """The README as it should be."""
-    marked = re.compile(
-        r"(?P<begin><!-- (?P<name>\w+) -->)\n.*?\n?(?P<end><!-- /(?P=name) -->)", re.DOTALL
-    )
-    readme = marked.sub(_part, readme)
+    readme = filled(readme)
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(CHECKOUT / "examples", Path(folder, "examples"))
         session = partial(_session, Path(folder))
@@ -227,7 +235,9 @@ def wanted() -> dict[Path, bytes]:
     """Every file that is generated, or a part of it, as it should be."""
     pictures = {**FILES, **example_files(CHECKOUT / "examples")}
     files = {CHECKOUT / "diagrams" / name: draw() for name, draw in pictures.items()}
-    return {**files, README: written(README.read_text(encoding="utf-8")).encode()}
+    pages = {page: filled(page.read_text(encoding="utf-8")) for page in PAGES}
+    pages[README] = written(README.read_text(encoding="utf-8"))
+    return {**files, **{page: text.encode() for page, text in pages.items()}}
 
 
 def main(arguments: list[str]) -> int:
