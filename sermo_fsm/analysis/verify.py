@@ -1,7 +1,7 @@
 """Is the stored history what the guarantees say? Reads everything, changes nothing.
 
-Guarantee 2: ``seq`` is dense per session, every row's ``from`` is the row before's ``to``,
-``effective_at`` never falls. And the session says of itself what its rows say.
+``seq`` is dense per session, every row's ``from`` is the row before's ``to``, and ``effective_at``
+never falls (docs/design.md, guarantee 2). And the session says of itself what its rows say.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""``sermo-fsm``: the engine from the shell (DESIGN, section 9).
+"""``sermo-fsm``: the engine from the shell (docs/design.md, section 9).
 
 Exit statuses: 0; 1 where a line was not taken or a check fails; 2 for wrong usage; 3 where the
 database refused; 4 where there is no such user; 130 after Ctrl-C.

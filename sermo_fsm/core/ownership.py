@@ -1,4 +1,4 @@
-"""Whose event is it? Where one session ends and the next begins (DESIGN, section 4).
+"""Whose event is it? Where one session ends and the next begins (docs/design.md, section 4).
 
 The protocol carries no session id. An event goes to the user's live session. Where there is none,
 ``RULES`` decide between the session that closed last and a new one, by how that one closed.

@@ -28,7 +28,7 @@ def _positive_or_none(_: object, attribute: Any, value: object) -> None:
 
 @frozen(kw_only=True)
 class Durations:
-    """How long a customer who says nothing is believed to be there (DESIGN, section 5).
+    """How long a customer who says nothing is believed to be there (docs/design.md, section 5).
 
     Attributes:
         unload_grace: How long after a ``client_unload`` the customer may come back on the same

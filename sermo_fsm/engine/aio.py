@@ -248,7 +248,7 @@ class AsyncChatEngine:
         )
 
     async def verify(self) -> Verification:
-        """Replay the whole stored history against guarantee 2; changes nothing."""
+        """Replay the whole stored history (docs/design.md, guarantee 2); changes nothing."""
         from sermo_fsm.analysis.verify import verify
 
         return await self._read_at_one_moment(verify(self._tables))

@@ -327,7 +327,7 @@ class ChatEngine:
         )
 
     def verify(self) -> "Verification":
-        """Replay the whole stored history against guarantee 2; changes nothing."""
+        """Replay the whole stored history (docs/design.md, guarantee 2); changes nothing."""
         from sermo_fsm.analysis.verify import verify
 
         return self._read_at_one_moment(verify(self._tables))

@@ -1,4 +1,4 @@
-"""Sessions and rows as the JSON that the command line prints (DESIGN, section 9)."""
+"""Sessions and rows as the JSON that the command line prints (docs/design.md, section 9)."""
 
 from datetime import UTC, datetime
 from typing import Any

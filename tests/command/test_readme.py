@@ -131,18 +131,6 @@ def test_the_table_in_the_readme_is_the_machine() -> None:
     assert "¹ → bot, if a `customer_text`" in TEXT
 
 
-def test_links_lead_somewhere() -> None:
-    headings = {
-        re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-")
-        for title in re.findall(r"^#+ (.+)$", TEXT, re.MULTILINE)
-    }
-    links = re.findall(r"\]\(([^)]+)\)", TEXT)
-    assert links
-    for link in links:
-        there = link[1:] in headings if link.startswith("#") else (CHECKOUT / link).exists()
-        assert there, link
-
-
 def test_pictures_are_there_for_light_pages_and_for_dark_ones_and_say_what_they_show() -> None:
     pictures = re.findall(r"<picture>(.*?)</picture>", TEXT, re.DOTALL)
     assert len(pictures) == 3
