@@ -1,7 +1,7 @@
 """Bring a database to the schema of this release; works from a checkout and from a wheel.
 
-``ChatEngine.migrate()`` is all that most hosts need. A host that has an Alembic of its own may want
-our tables in its migrations. In its ``env.py`` it leaves them out of what is compared::
+``ChatEngine.migrate()`` is all that most hosts need. A host with its own Alembic may want our
+tables in its migrations. Its ``env.py`` leaves our tables out of what is compared::
 
     from sermo_fsm.migrate import is_ours
 
@@ -9,7 +9,7 @@ our tables in its migrations. In its ``env.py`` it leaves them out of what is co
     def include_name(name, kind, parents):  # for context.configure(include_name=include_name, ...)
         return kind != "table" or not is_ours(name)
 
-and the revision that wants them, one after each of our releases that has another schema, says::
+A revision of the host's upgrades our tables, one after each release of ours with a new schema::
 
     from alembic import op
 
@@ -23,14 +23,14 @@ and the revision that wants them, one after each of our releases that has anothe
     def downgrade():
         pass  # our tables stay, with what is in them
 
-From then on a table of the host's may point to them (``ForeignKey(tables().session.c.id)``, with
-:func:`tables`). The two histories know nothing of each other: ours stands
-in ``sermo_alembic_version``. With ``upgrade --sql`` such a revision is refused, because ours look
-at what is there. :func:`upgrade` works in ``env.py`` as well, behind ``context.run_migrations()``
-and with a ``connection.commit()`` of its own; but that runs whatever Alembic is asked to do.
+After it, a table of the host's can refer to ours (``ForeignKey(tables().session.c.id)``, with
+:func:`tables`). The two histories do not know each other: ours is in ``sermo_alembic_version``.
+With ``upgrade --sql`` such a revision is refused, because our migrations look at what exists.
+:func:`upgrade` also works in ``env.py``, after ``context.run_migrations()`` and with its own
+``connection.commit()``; but then it runs whatever Alembic is asked to do.
 
-There is a way back, by Alembic's own command. Behind 0002 every row is kept, and the release before
-can go on with them; behind 0001 is nothing, and all is dropped::
+The way back is Alembic's own command. A downgrade to 0002 keeps every row, and the release before
+can go on with them; a downgrade below 0001 drops all tables::
 
     from alembic import command
 
@@ -52,7 +52,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from sermo_fsm.errors import InvalidArgument, LostRace, SchemaNotReady, StoreError
-from sermo_fsm.storage.backends import driver_of
+from sermo_fsm.storage.backends import backend_named
 from sermo_fsm.storage.schema import TABLE_PREFIX, tables
 from sermo_fsm.storage.store import Store
 from sermo_fsm.storage.transactions import join, translated
@@ -64,7 +64,7 @@ __all__ = [
     "config",
     "current",
     "head",
-    "is_empty_sqlite",
+    "is_new_file",
     "is_ours",
     "migrating",
     "script_location",
@@ -73,28 +73,28 @@ __all__ = [
 ]
 
 VERSION_TABLE: Final = TABLE_PREFIX + "alembic_version"
-"""Our own: the host's Alembic has its own, and neither sees the other's."""
+"""Our own, so that we and the Alembic of the host do not see each other's versions."""
 
 NEWER: Final = "use a newer sermo_fsm"
-"""The remedy where the tables are of a later release."""
+"""The remedy if the tables are of a later release."""
 
 _REMEDY: Final = "run 'sermo-fsm db upgrade', or ChatEngine.migrate()"
 
 
 def is_ours(name: str | None) -> bool:
-    """Whether a table of this name is ours: for the filter of a host's Alembic."""
+    """Whether a table of this name is ours; for the filter of a host's Alembic."""
     return name is not None and name.startswith(TABLE_PREFIX)
 
 
 def script_location() -> Path:
-    """The folder of the migrations: inside the package where installed, beside it in a checkout."""
+    """The folder of the migrations: inside the installed package, beside it in a checkout."""
     here = Path(__file__).resolve().parent
     inside = here / "migrations"
     return inside if inside.is_dir() else here.parent / "migrations"
 
 
 def config(connection: sa.Connection | None = None, schema: str | None = None) -> Config:
-    """Alembic's configuration of our migrations, for its commands to run on *connection*."""
+    """The Alembic configuration for commands that run our migrations on *connection*."""
     ours = Config()
     ours.set_main_option("script_location", str(script_location()).replace("%", "%%"))
     ours.attributes["connection"] = connection
@@ -105,12 +105,16 @@ def config(connection: sa.Connection | None = None, schema: str | None = None) -
 @cache
 def _scripts(location: Path) -> ScriptDirectory:
     scripts = ScriptDirectory(str(location))
-    scripts.get_heads()  # reads the files now: what several threads get is complete
+    scripts.get_heads()  # reads the files now, before other threads get the object
     return scripts
 
 
 def head() -> str:
-    """The revision that this release works with."""
+    """The revision that this release works with.
+
+    Raises:
+        StoreError: The migrations are missing.
+    """
     revision = _scripts(script_location()).get_current_head()
     if revision is None:
         raise StoreError(f"there are no migrations in {script_location().name}")
@@ -118,22 +122,22 @@ def head() -> str:
 
 
 def current(connection: sa.Connection, schema: str | None = None) -> str | None:
-    """The revision of the database; None where our tables are not there.
+    """The revision of the database; None if our tables do not exist.
 
     Raises:
-        InvalidArgument: The database has no schemas.
+        InvalidArgument: The database can't have this schema.
     """
     return _context(connection, schema).get_current_revision()
 
 
 def _context(connection: sa.Connection, schema: str | None) -> MigrationContext:
-    Store.on(connection.dialect, schema)  # refuses a schema where there are none
+    Store.on(connection.dialect, schema)  # refuses an impossible schema
     opts: dict[str, Any] = {"version_table": VERSION_TABLE, "version_table_schema": schema}
     return MigrationContext.configure(connection, opts=opts)
 
 
 def check_schema(connection: sa.Connection, schema: str | None = None) -> str:
-    """The revision of the database, where this release can work with it.
+    """The revision of the database, if this release can work with it.
 
     Raises:
         SchemaNotReady: The tables are missing, or of another release.
@@ -149,66 +153,72 @@ def _is_newer(revision: str | None) -> bool:
     return revision is not None and revision not in known
 
 
-def is_empty_sqlite(connection: sa.Connection) -> bool:
-    """Whether this is a SQLite database without any table, ours or anyone's."""
-    return connection.dialect.name == "sqlite" and not sa.inspect(connection).get_table_names()
+def is_new_file(connection: sa.Connection) -> bool:
+    """Whether the database is a file without any table, ours or anyone's.
+
+    Such a file gets our tables without being asked; a database on a server never does.
+    """
+    return backend_named(connection.dialect.name).is_new_file(connection)
 
 
 def upgrade(connection: sa.Connection, schema: str | None = None) -> str:
     """Bring the database to :func:`head`, within the transaction of *connection*.
 
-    Several may do it at the same time: one does, the others wait and find nothing to do. On MySQL
-    and MariaDB every statement of a migration is committed by itself, and so is what the host did
-    before it; a migration that was interrupted goes on when it is started again.
+    If several processes call it at the same time, one does the work; the others wait and find
+    nothing to do. On MySQL and MariaDB every statement of a migration commits by itself, together
+    with what the host did before it; an interrupted migration goes on when it is started again.
 
     Args:
-        connection: The host's, or ours. The end of its transaction is left to its owner.
-        schema: Where our tables are to be, on PostgreSQL; made where it is missing.
+        connection: The host's, or ours. Its owner ends the transaction.
+        schema: The schema of our tables, on PostgreSQL; created if it is missing.
 
     Returns:
         The revision that the database is at now.
 
     Raises:
         SchemaNotReady: The tables are of a later release.
-        InvalidArgument: The connection is none, or in AUTOCOMMIT; the database has no schemas.
-        StoreBusy: Another process has been at it for long.
-        LostRace: Another one was faster, and the isolation of the transaction hides what it did.
+        InvalidArgument: The connection is none, or in AUTOCOMMIT; or the database can't have this
+            schema.
+        StoreBusy: Another process has been migrating for too long.
+        LostRace: Another process was faster, and the isolation hides what it did.
         StoreError: The database refused for another reason.
     """
     with migrating(connection, schema):
         have = current(connection, schema)
         if _is_newer(have):
             raise SchemaNotReady(have, head(), NEWER)
-        # Alembic's own commands keep what runs in globals, and there the host's may be running,
-        # for this may well be called by it.
+        # Without Alembic's commands, which keep their state in globals: this call may come from a
+        # migration of the host's, which uses them.
         context = _context(connection, schema)
         scripts = _scripts(script_location())
         for script in reversed(list(scripts.iterate_revisions("head", have or "base"))):
             script.module.upgrade(op=Operations(context))
             try:
                 context.stamp(scripts, script.revision)
-            except CommandError as error:  # the note that it was about to change is another now
+            except CommandError as error:  # the version is not the one that was read
                 raise LostRace("another process has migrated meanwhile") from error
     return head()
 
 
 @contextmanager
 def migrating(connection: sa.Connection, schema: str | None) -> Iterator[None]:
-    """Around a migration: nobody else is at it, and names without a schema are in *schema*.
+    """Keep all others from migrating, and resolve unqualified names in *schema*.
 
     Raises:
-        InvalidArgument: Not a connection to migrate by.
-        StoreBusy: Somebody else has been at it for long.
+        InvalidArgument: The connection is none, or in AUTOCOMMIT; or the database can't have this
+            schema.
+        StoreBusy: Another process has been migrating for too long.
+        LostRace: Another process was faster, and the isolation hides what it did.
     """
-    _check(connection)
+    _check_connection(connection)
     ours = Store.on(connection.dialect, schema).tables
     with translated(connection.dialect):
         join(connection)
-        with driver_of(connection.dialect).migrating(connection, ours):
+        with backend_named(connection.dialect.name).migration_lock(connection, ours):
             yield
 
 
-def _check(connection: object) -> None:
-    if not isinstance(connection, sa.Connection):  # with --sql Alembic has one that only prints
+def _check_connection(connection: object) -> None:
+    if not isinstance(connection, sa.Connection):  # Alembic's, with --sql, only prints
         wanted = "a SQLAlchemy Connection, to a database that answers"
         raise InvalidArgument("connection", wanted=wanted, got=type(connection).__name__)

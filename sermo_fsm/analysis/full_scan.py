@@ -14,7 +14,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from attrs import define, frozen
 
-from sermo_fsm.storage.queries import by_index
+from sermo_fsm.storage.backends import by_index
 from sermo_fsm.storage.schema import Tables
 
 __all__ = ["Progress", "Scan", "by_key", "by_opening"]

@@ -98,7 +98,7 @@ def check_schema(schema: str | None) -> Read[str]:
 
 def prepare(schema: str | None) -> Read[str | None]:
     """The revision of the database, or None if it is an empty SQLite database."""
-    from sermo_fsm.migrate import is_empty_sqlite
+    from sermo_fsm.migrate import is_new_file
 
     check = check_schema(schema)
-    return lambda connection: None if is_empty_sqlite(connection) else check(connection)
+    return lambda connection: None if is_new_file(connection) else check(connection)

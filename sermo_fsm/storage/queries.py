@@ -11,9 +11,6 @@ from typing import Any, Final, Self, TypedDict, Unpack
 
 import sqlalchemy as sa
 from attrs import frozen
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
 from sermo_fsm.core.machine import State
 from sermo_fsm.core.session import ChatSession, HistoryRow
@@ -25,6 +22,7 @@ from sermo_fsm.storage.arguments import (
     check_id,
     is_session_id,
 )
+from sermo_fsm.storage.backends import by_index, null_column
 from sermo_fsm.storage.pages import Pages, Read
 from sermo_fsm.storage.rows import history_columns, row_of, session_of
 from sermo_fsm.storage.schema import Tables
@@ -33,7 +31,6 @@ __all__ = [
     "LIVE",
     "Filter",
     "SessionFilter",
-    "by_index",
     "counts",
     "history",
     "session_by_id",
@@ -73,13 +70,6 @@ def _last(tables: Tables) -> sa.Select[Any]:
     )
     query = by_index(query, session, f"uq_{session.name}_platform_id_user_id_ordinal")
     return query.order_by(session.c.ordinal.desc()).limit(1)
-
-
-def by_index(query: sa.Select[Any], table: sa.Table, index: str) -> sa.Select[Any]:
-    """*query* by *index*: MariaDB would take one that does not bring the order along."""
-    for dialect in ("mysql", "mariadb"):
-        query = query.with_hint(table, f"FORCE INDEX ({index})", dialect)
-    return query
 
 
 def session_by_id(tables: Tables, session_id: str) -> Read[ChatSession | None]:
@@ -271,32 +261,12 @@ def strays(
     return Pages(
         _rows(tables)
         .where(history.session_key.is_(None))
-        .order_by(_Nothing(history.session_key), history.id),
+        .order_by(null_column(history.session_key), history.id),
         read=lambda row: row_of(row._mapping),  # noqa: SLF001 - public in spite of its name
         behind=lambda row: history.id > row.id,
         limit=as_count("limit", limit),
         start=lambda _: history.id > first,
     )
-
-
-class _Nothing(FunctionElement[Any]):
-    """A column that is NULL in all that is asked for, to name an index by in the order.
-
-    PostgreSQL takes the index of strays only where the order has all of its columns; MariaDB only
-    where it has no more than the last.
-    """
-
-    inherit_cache = True
-
-
-@compiles(_Nothing)
-def _column(element: _Nothing, compiler: SQLCompiler, **options: Any) -> str:
-    return compiler.process(element.clauses, **options)
-
-
-@compiles(_Nothing, "mysql", "mariadb")
-def _null(_element: _Nothing, _compiler: SQLCompiler, **_options: Any) -> str:
-    return "NULL"
 
 
 @cache

@@ -13,11 +13,10 @@ from attrs import define, field, frozen
 
 from sermo_fsm.core.advance import NO_VISITS, Visits
 from sermo_fsm.core.session import ChatSession, HistoryRow
-from sermo_fsm.errors import InvalidArgument
 from sermo_fsm.protocol.events import Direction
 from sermo_fsm.protocol.message import MessageKey, UserKey
 from sermo_fsm.protocol.stored_form import Image
-from sermo_fsm.storage.backends import Sql, sql_of
+from sermo_fsm.storage.backends import Statements, backend_named
 from sermo_fsm.storage.rows import (
     PRESENCE,
     SessionKey,
@@ -86,20 +85,19 @@ class Store:
     """Our tables on one kind of database."""
 
     tables: Tables
-    sql: Sql
+    sql: Statements
 
     @classmethod
     def on(cls, dialect: sa.Dialect, schema: str | None = None) -> Self:
         """The store of this database.
 
         Raises:
-            InvalidArgument: It has no schemas.
+            InvalidArgument: The database is not supported, or can't have this schema.
         """
-        if schema is not None and (dialect.name != "postgresql" or not schema):
-            wanted = "a name, on PostgreSQL; elsewhere None"
-            raise InvalidArgument("schema", wanted=wanted, got=schema)
+        backend = backend_named(dialect.name)
+        backend.check_schema_name(schema)
         ours = tables(schema)
-        return cls(ours, sql_of(dialect, ours))
+        return cls(ours, backend.statements(ours, dialect))
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -112,7 +110,7 @@ class Store:
         for direction, message_id in keys:
             by_direction.setdefault(direction, []).append(message_id)
         for direction, ids in by_direction.items():
-            query = self.sql.made("find", direction, partial(self._on_queue, direction))
+            query = self.sql.cached("find", direction, partial(self._on_queue, direction))
             for row in self.sql.messages(connection, query, ids):
                 found[direction, row["message_id"]] = row_of(row), row["fingerprint"]
         return found

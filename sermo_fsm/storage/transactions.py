@@ -1,11 +1,12 @@
-"""Engines, transactions, ours and the host's, and errors in our own words.
+"""Engines, transactions and errors, the same for every database.
 
-What databases do differently stands in :mod:`sermo_fsm.storage.backends`. Everything here is called
-from plain code, or from plain code that SQLAlchemy runs for asyncio: it is the same either way.
+What databases do differently is in :mod:`sermo_fsm.storage.backends`. Everything here runs in plain
+code, or in plain code that SQLAlchemy runs for asyncio.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -20,7 +21,13 @@ from sermo_fsm.errors import (
     StoreError,
     StoreUnavailable,
 )
-from sermo_fsm.storage.backends import Driver, Verdict, driver_of
+from sermo_fsm.storage.backends import (
+    ASYNC_DRIVERS,
+    EXAMPLE_URL,
+    Backend,
+    ErrorKind,
+    backend_named,
+)
 
 __all__ = [
     "adopt_engine",
@@ -36,12 +43,15 @@ __all__ = [
     "worth_another_try",
 ]
 
+# --- engines -------------------------------------------------------------------------------------
+
 
 def open_engine(url: str | sa.URL) -> sa.Engine:
-    """An engine of our own.
+    """Create our own engine.
 
     Raises:
-        InvalidArgument: Not the URL of a database that this release works with.
+        InvalidArgument: *url* is not the URL of a supported database, or its driver is missing or
+            for asyncio.
     """
     engine: sa.Engine = open_by(sa.create_engine, url, lambda engine: engine)
     if engine.dialect.is_async:
@@ -51,212 +61,207 @@ def open_engine(url: str | sa.URL) -> sa.Engine:
 
 
 def open_to_read(url: str | sa.URL) -> sa.Engine:
-    """An engine of our own that changes nothing; on SQLite the file has to be there.
+    """Create our own engine that changes nothing. The database has to exist.
 
     Raises:
-        InvalidArgument: Not the URL of a database that this release works with.
+        InvalidArgument: As for :func:`open_engine`.
     """
     engine = open_engine(url)
-    driver_of(engine.dialect).only_read(engine)
+    backend_named(engine.dialect.name).configure_read_only(engine)
     return engine
-
-
-_NEEDS: Final = {
-    "psycopg": "pip install 'sermo-fsm[postgresql]'",
-    "pymysql": "pip install 'sermo-fsm[mysql]'",
-    "aiosqlite": "pip install 'sermo-fsm[async]'",
-    "asyncmy": "pip install 'sermo-fsm[async]'",
-    "psycopg2": "say postgresql+psycopg://",
-    "MySQLdb": "say mysql+pymysql://",
-}
-"""What to do where a driver is not installed; the last two are no extras of ours."""
 
 
 def open_by(
     create: Callable[..., Any], url: str | sa.URL, plain: Callable[[Any], sa.Engine]
 ) -> Any:
-    """An engine of our own, of another class: *create* makes it, *plain* gives the one inside.
+    """Create our own engine of any class.
+
+    Args:
+        create: ``create_engine`` or ``create_async_engine``.
+        url: Where the database is.
+        plain: Returns the ``Engine`` inside the created one.
 
     Raises:
-        InvalidArgument: Not the URL of a database that this release works with.
+        InvalidArgument: *url* is not the URL of a supported database, or its driver is missing or
+            not for asyncio.
     """
+    backend: Backend | None = None
     try:
         parsed = sa.make_url(url)
-        if parsed.get_backend_name() != "sqlite" and "@" in f"{parsed.host}{parsed.database}":
-            # Part of a password would stand where errors show it.
-            wanted = "a URL in which an @ of the password is written %40"
-            raise InvalidArgument("url", wanted=wanted, got="something else")
-        driver = driver_of(parsed.get_dialect()())
-        parsed, options = driver.engine_options(parsed)
-        # Parameters are what customers wrote: they stay out of logs and errors.
+        backend = backend_named(parsed.get_dialect()().name)
+        backend.check_url(parsed)
+        parsed, options = backend.engine_options(parsed)
+        # Parameters hold what customers wrote, so they stay out of logs and errors.
         engine = create(parsed, hide_parameters=True, **options)
     except SermoError:
         raise
     except exc.InvalidRequestError:
-        wanted = "a driver for asyncio: sqlite+aiosqlite, postgresql+psycopg or mysql+asyncmy"
+        wanted = f"a driver for asyncio: {ASYNC_DRIVERS}"
         raise InvalidArgument("url", wanted=wanted, got="one that is none") from None
-    except (exc.ArgumentError, TypeError, ValueError):  # such as a port that is no number
-        wanted = "a database URL such as sqlite:///sermo.db"
+    except (exc.ArgumentError, TypeError, ValueError):  # such as a port that is not a number
+        wanted = f"a database URL such as {EXAMPLE_URL}"
         raise InvalidArgument("url", wanted=wanted, got="something else") from None
     except ModuleNotFoundError as error:
         wanted = "a database URL whose driver is installed"
-        needs = _NEEDS.get(error.name or "")
-        got = f"no module {error.name}" + (f"; {needs}" if needs else "")
+        remedy = None if backend is None else backend.drivers.get(error.name or "")
+        got = f"no module {error.name}" + (f"; {remedy}" if remedy else "")
         raise InvalidArgument("url", wanted=wanted, got=got) from None
-    driver.adopt(plain(engine))
-    driver.prepare(plain(engine))
+    backend.prepare_engine(plain(engine))
+    backend.configure_engine(plain(engine))
     return engine
 
 
 def adopt_engine(engine: sa.Engine) -> None:
-    """Make the transactions of the host's *engine* begin where SQLAlchemy says so.
+    """Make the transactions of the host's *engine* begin as SQLAlchemy says.
 
     Raises:
-        InvalidArgument: It is of a database that this release does not work with.
+        InvalidArgument: Its database is not supported.
     """
-    driver_of(engine.dialect).adopt(engine)
+    backend_named(engine.dialect.name).prepare_engine(engine)
 
 
-def join(connection: sa.Connection) -> None:
-    """Make sure that the host's *connection* is in a transaction that can be rolled back.
+# --- transactions --------------------------------------------------------------------------------
+
+
+def transaction(connection: sa.Connection) -> AbstractContextManager[sa.Transaction]:
+    """A transaction around the caller's code that is going to write, on our own connection.
 
     Raises:
-        InvalidArgument: It is not, or it is in a savepoint that would outlive the rollback.
+        CommitUnknown: The connection was lost during the commit.
+        StoreError: The database refused to begin or to commit.
     """
-    driver = driver_of(connection.dialect)
-    if not connection.in_transaction():
-        connection.begin()  # as its first statement would; the host ends it all the same
-    if not driver.join(connection):
-        wanted = "a connection in a transaction"
-        raise InvalidArgument("connection", wanted=wanted, got="one in AUTOCOMMIT")
-
-
-@contextmanager
-def transaction(connection: sa.Connection) -> Iterator[None]:
-    """A transaction of ours that is going to write, on a connection of ours."""
-    driver = driver_of(connection.dialect)
-    connection.execution_options(**driver.writing)
-    if driver.in_autocommit(connection.connection.driver_connection):
-        # The host's engine may be; a transaction of ours would be none then.
-        with translated(connection.dialect):
-            connection.execution_options(isolation_level="READ COMMITTED")
-    with committing(connection, connection.begin):
-        with translated(connection.dialect):
-            driver.begin_to_write(connection)
-        yield
-
-
-def reading(connection: sa.Connection) -> None:
-    """Make ready a connection of ours that asks one question."""
-    connection.execution_options(**driver_of(connection.dialect).reading)
-
-
-def snapshot(connection: sa.Connection) -> None:
-    """Make ready a connection of ours that asks several questions about one moment."""
-    driver_of(connection.dialect).take_snapshot(connection)
+    return committing(connection, partial(_backend_of(connection).begin_write, connection))
 
 
 @contextmanager
 def committing(
     connection: sa.Connection, begin: Callable[[], sa.Transaction]
 ) -> Iterator[sa.Transaction]:
-    """A transaction or savepoint around the caller's code; only its own errors are translated.
+    """A transaction or savepoint around the caller's code, whose own errors pass through.
 
     Raises:
-        CommitUnknown: The connection was lost while the transaction was being committed.
+        CommitUnknown: The connection was lost during the commit.
+        StoreError: The database refused to begin or to commit.
     """
-    with translated(connection.dialect):
+    dialect = connection.dialect
+    with translated(dialect):
         ours = begin()
     try:
         yield ours
     except BaseException:
-        _roll_back(connection, ours)
+        _backend_of(connection).roll_back(connection, ours)
         raise
     try:
-        with translated(connection.dialect):
+        with translated(dialect):
             ours.commit()
     except StoreError as error:
         if isinstance(ours, sa.NestedTransaction):
-            _roll_back(connection, ours)  # else SQLAlchemy takes it for the one that is open
+            # Without this, SQLAlchemy would still take the savepoint for the current one.
+            _backend_of(connection).roll_back(connection, ours)
         elif isinstance(error, StoreUnavailable):
-            again = "all of it is written or nothing; hand it in again with the same message ids"
-            raise CommitUnknown(f"{error.reason}, during the commit: {again}") from error.__cause__
+            advice = "all of it is written or nothing; hand it in again with the same message ids"
+            raise CommitUnknown(f"{error.reason}, during the commit: {advice}") from error.__cause__
         raise
 
 
-def _roll_back(connection: sa.Connection, ours: sa.Transaction) -> None:
-    try:
-        ours.rollback()
-    except exc.SQLAlchemyError:
-        # The database has taken back everything by itself: after a deadlock MySQL does, after a
-        # full disk SQLite. What went wrong first counts; and the host must not go on and commit
-        # what comes after without what came before.
-        driver_of(connection.dialect).give_up(connection)
+def join(connection: sa.Connection) -> None:
+    """Make sure that the host's *connection* is in a transaction that can be rolled back.
 
-
-_RETRIED: Final = (LostRace, StoreBusy)
-_TRANSIENT: Final = (Verdict.STALE, Verdict.BUSY, Verdict.GONE)
-
-
-def worth_another_try(error: Exception, dialect: sa.Dialect) -> bool:
-    """Whether the same transaction may well succeed when all of it is done again.
-
-    It was rolled back: by us, or by the database. Where nobody can be reached at all, or where the
-    commit itself went unanswered, it is for the caller to say.
+    Raises:
+        InvalidArgument: It can't be: the connection is in AUTOCOMMIT, or in a savepoint that would
+            survive the rollback.
     """
-    if isinstance(error, _RETRIED):
-        return True
-    if isinstance(error, StoreUnavailable):
-        return getattr(error.__cause__, "connection_invalidated", False)
-    # A statement of the host's, in a hook.
-    return isinstance(error, exc.DBAPIError) and _verdict(error, driver_of(dialect)) in _TRANSIENT
+    if not connection.in_transaction():
+        connection.begin()  # as the host's first statement would; it is still the host's to end
+    if not _backend_of(connection).ensure_transaction(connection):
+        wanted = "a connection in a transaction"
+        raise InvalidArgument("connection", wanted=wanted, got="one in AUTOCOMMIT")
 
 
-_REMEDY: Final = "; create our tables by ChatEngine.migrate() or 'sermo-fsm db upgrade'"
-_KINDS: Final[dict[Verdict, tuple[type[StoreError], str]]] = {
-    Verdict.LOST: (LostRace, "another writer was faster"),
-    Verdict.STALE: (LostRace, "another writer was faster"),
-    Verdict.BUSY: (StoreBusy, "the database is busy"),
-    Verdict.GONE: (StoreUnavailable, "the database went away"),
-    Verdict.NO_TABLES: (StoreError, "the database refused"),
-    Verdict.REFUSED: (StoreError, "the database refused"),
+def reading(connection: sa.Connection) -> None:
+    """Prepare our own connection for one query."""
+    _backend_of(connection).prepare_query(connection)
+
+
+def snapshot(connection: sa.Connection) -> None:
+    """Prepare our own connection for several queries that see the database at one moment."""
+    _backend_of(connection).prepare_snapshot(connection)
+
+
+def _backend_of(connection: sa.Connection) -> Backend:
+    return backend_named(connection.dialect.name)
+
+
+# --- errors --------------------------------------------------------------------------------------
+
+_CREATE_TABLES: Final = "; create our tables by ChatEngine.migrate() or 'sermo-fsm db upgrade'"
+_LOST_RACE: Final = (LostRace, "another writer was faster")
+_REFUSED: Final = (StoreError, "the database refused")
+_TRANSLATIONS: Final[dict[ErrorKind, tuple[type[StoreError], str]]] = {
+    ErrorKind.UNIQUE_VIOLATION: _LOST_RACE,
+    ErrorKind.SERIALIZATION_FAILURE: _LOST_RACE,
+    ErrorKind.BUSY: (StoreBusy, "the database is busy"),
+    ErrorKind.CONNECTION_LOST: (StoreUnavailable, "the database went away"),
+    ErrorKind.MISSING_TABLE: _REFUSED,
+    ErrorKind.OTHER: _REFUSED,
 }
+_TRANSIENT: Final = (ErrorKind.SERIALIZATION_FAILURE, ErrorKind.BUSY, ErrorKind.CONNECTION_LOST)
 
 
 @contextmanager
 def translated(dialect: sa.Dialect, *, connecting: bool = False) -> Iterator[None]:
-    """Driver errors become ours, here and nowhere else.
+    """Raise our own errors instead of those of SQLAlchemy and the driver, which become their cause.
+
+    Args:
+        dialect: Of the connection that is used.
+        connecting: Whether a connection is being opened.
 
     Raises:
-        StoreBusy: A lock was held for too long, or a deadlock was ended at our cost.
+        StoreBusy: A lock was held for too long, or a deadlock was broken at our cost.
         LostRace: Another writer was faster.
-        StoreUnavailable: The connection is lost, or never came about.
+        StoreUnavailable: The connection was lost or can't be opened.
         StoreError: The database refused for another reason.
     """
     try:
         yield
     except exc.DBAPIError as error:
-        driver = driver_of(dialect)
-        driver.hush(error)
-        verdict = _verdict(error, driver)
-        if connecting and verdict is Verdict.REFUSED:
-            verdict = Verdict.GONE
-        kind, said = _KINDS[verdict]
-        remedy = _REMEDY if verdict is Verdict.NO_TABLES else ""
-        if connecting and verdict is Verdict.GONE:
-            said = "the database can't be reached"
-        raise kind(f"{said}: {_words(error, driver)}{remedy}") from error
+        raise _translate(error, backend_named(dialect.name), connecting=connecting) from error
     except exc.TimeoutError as error:
         raise StoreBusy("no connection of the pool came free in time") from error
     except exc.SQLAlchemyError as error:
         raise StoreError(f"the database can't be used: {type(error).__name__}") from error
 
 
-def _verdict(error: exc.DBAPIError, driver: Driver) -> Verdict:
+def _translate(error: exc.DBAPIError, backend: Backend, *, connecting: bool) -> StoreError:
+    backend.redact(error)
+    kind = _classify(error, backend)
+    if connecting and kind is ErrorKind.OTHER:
+        kind = ErrorKind.CONNECTION_LOST
+    translation, text = _TRANSLATIONS[kind]
+    if connecting and kind is ErrorKind.CONNECTION_LOST:
+        text = "the database can't be reached"
+    detail = type(error).__name__ if error.orig is None else backend.describe(error.orig)
+    remedy = _CREATE_TABLES if kind is ErrorKind.MISSING_TABLE else ""
+    return translation(f"{text}: {detail}{remedy}")
+
+
+def _classify(error: exc.DBAPIError, backend: Backend) -> ErrorKind:
     if error.connection_invalidated or error.orig is None:
-        return Verdict.GONE
-    return driver.verdict(error.orig)
+        return ErrorKind.CONNECTION_LOST
+    return backend.classify(error.orig)
 
 
-def _words(error: exc.DBAPIError, driver: Driver) -> str:
-    return driver.wording(error.orig) if error.orig is not None else type(error).__name__
+def worth_another_try(error: Exception, dialect: sa.Dialect) -> bool:
+    """Whether the same transaction may succeed if all of it is done again.
+
+    It has been rolled back, by us or by the database. An error of the host's own statement, in a
+    hook, counts as one of ours. If the database can't be reached at all, or the outcome of the
+    commit is unknown, that is for the caller to decide.
+    """
+    if isinstance(error, LostRace | StoreBusy):
+        return True
+    if isinstance(error, StoreUnavailable):
+        return getattr(error.__cause__, "connection_invalidated", False)
+    if not isinstance(error, exc.DBAPIError):
+        return False
+    return _classify(error, backend_named(dialect.name)) in _TRANSIENT

@@ -426,5 +426,5 @@ def test_what_is_wrong_with_us_is_not_said_to_be_wrong_with_the_url(
     def broken(_: object) -> bool:
         raise TypeError
 
-    monkeypatch.setattr("sermo_fsm.migrate.is_empty_sqlite", broken)
+    monkeypatch.setattr("sermo_fsm.migrate.is_new_file", broken)
     assert isinstance(sermo("sessions", "--db", url_of(tmp_path / "chats.db")).exception, TypeError)

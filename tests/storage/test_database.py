@@ -163,7 +163,7 @@ def test_who_migrates_for_too_long_is_not_waited_for(
         other = sa.create_engine(url)
         with (
             other.connect() as connection,
-            mysql.MysqlDriver().migrating(connection, tables()),
+            mysql.BACKEND.migration_lock(connection, tables()),
             pytest.raises(StoreBusy, match="migrating for a minute"),
         ):
             chats.migrate()

@@ -1,47 +1,98 @@
 """The databases that this release works with, one module each.
 
-What one of them does differently from the others stands in its module, and nowhere else: what its
-driver has to be told (:class:`Driver`), and the statements that it wants said its own way
-(:class:`Sql`). A database more is a module more, and a line in the table below.
+Whatever one database does differently from the others is in its module here and nowhere else. What
+a module has to provide is in :mod:`sermo_fsm.storage.backends.base`. A module is imported when its
+dialect is first asked for, so a process loads only the databases that it uses.
 """
 
-from typing import Final
+from functools import cache
+from importlib import import_module
+from typing import Any, Final
 
 import sqlalchemy as sa
+from attrs import frozen
 
 from sermo_fsm.errors import InvalidArgument
-from sermo_fsm.storage.backends.base import Driver, Sql, Verdict
-from sermo_fsm.storage.backends.mysql import MysqlDriver, MysqlSql
-from sermo_fsm.storage.backends.postgresql import PostgresqlDriver, PostgresqlSql
-from sermo_fsm.storage.backends.sqlite import SqliteDriver, SqliteSql
-from sermo_fsm.storage.schema import Tables
+from sermo_fsm.storage.backends.base import Backend, ErrorKind
+from sermo_fsm.storage.backends.statements import Statements, null_column
 
-__all__ = ["Driver", "Sql", "Verdict", "driver_of", "sql_of"]
+__all__ = [
+    "ASYNC_DRIVERS",
+    "EXAMPLE_URL",
+    "KNOWN",
+    "SUPPORTED",
+    "Backend",
+    "ErrorKind",
+    "Known",
+    "Statements",
+    "backend_named",
+    "by_index",
+    "null_column",
+]
 
-_BACKENDS: Final[dict[str, tuple[Driver, type[Sql]]]] = {
-    "sqlite": (SqliteDriver(), SqliteSql),
-    "postgresql": (PostgresqlDriver(), PostgresqlSql),
-    "mysql": (MysqlDriver(), MysqlSql),
-    "mariadb": (MysqlDriver(), MysqlSql),
+
+@frozen
+class Known:
+    """What has to be known of a database before its module is imported.
+
+    Attributes:
+        module: The module in this folder.
+        title: The name of the database, for people.
+        async_driver: The SQLAlchemy name of its driver for asyncio, for people.
+        index_hint: How its SQL forces an index; None if its planner needs no hint.
+    """
+
+    module: str
+    title: str
+    async_driver: str
+    index_hint: str | None = None
+
+
+_FORCE_INDEX: Final = "FORCE INDEX ({})"
+
+KNOWN: Final = {
+    "sqlite": Known("sqlite", "SQLite", "sqlite+aiosqlite"),
+    "postgresql": Known("postgresql", "PostgreSQL", "postgresql+psycopg"),
+    "mysql": Known("mysql", "MySQL", "mysql+asyncmy", _FORCE_INDEX),
+    "mariadb": Known("mysql", "MariaDB", "mysql+asyncmy", _FORCE_INDEX),
 }
+"""The supported databases, by the name of their SQLAlchemy dialect."""
 
 
-def driver_of(dialect: sa.Dialect) -> Driver:
-    """What the driver of this database has to be told.
+def _one_of(names: list[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+SUPPORTED: Final = _one_of([known.title for known in KNOWN.values()])
+"""The supported databases, for people."""
+
+ASYNC_DRIVERS: Final = _one_of(list(dict.fromkeys(known.async_driver for known in KNOWN.values())))
+"""The drivers for asyncio, for people."""
+
+EXAMPLE_URL: Final = "sqlite:///sermo.db"
+"""A database URL, for people."""
+
+
+@cache
+def backend_named(dialect: str) -> Backend:
+    """The backend of the SQLAlchemy dialect with this name.
 
     Raises:
         InvalidArgument: This release does not work with it.
     """
-    return _backend(dialect)[0]
+    if dialect not in KNOWN:
+        raise InvalidArgument("database", wanted=SUPPORTED, got=dialect)
+    backend: Backend = import_module(f"{__name__}.{KNOWN[dialect].module}").BACKEND
+    return backend
 
 
-def sql_of(dialect: sa.Dialect, tables: Tables) -> Sql:
-    """How this database wants its statements, on these tables."""
-    return _backend(dialect)[1](tables, dialect)
+def by_index(query: sa.Select[Any], table: sa.Table, index: str) -> sa.Select[Any]:
+    """*query*, with *index* of *table* forced on the databases that would choose a worse one.
 
-
-def _backend(dialect: sa.Dialect) -> tuple[Driver, type[Sql]]:
-    if dialect.name not in _BACKENDS:
-        wanted = "SQLite, PostgreSQL, MySQL or MariaDB"
-        raise InvalidArgument("database", wanted=wanted, got=dialect.name)
-    return _BACKENDS[dialect.name]
+    Queries are built before it is known where they will run, so *query* gets the hint of every
+    dialect; SQLAlchemy renders only that of the dialect in use.
+    """
+    for dialect, known in KNOWN.items():
+        if known.index_hint is not None:
+            query = query.with_hint(table, known.index_hint.format(index), dialect)
+    return query

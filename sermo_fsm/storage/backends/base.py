@@ -1,231 +1,231 @@
-"""What every database is asked for."""
+"""What a database backend has to provide.
+
+A backend is a module of this folder with one object, ``BACKEND``: an instance of a subclass of
+:class:`Backend`, which knows engines, transactions and errors. Its ``statements()`` returns a
+:class:`~sermo_fsm.storage.backends.statements.Statements`, which knows SQL. The methods are called
+in this order:
+
+Opening an engine
+    From a URL: ``check_url``, ``engine_options``, then ``prepare_engine`` and
+    ``configure_engine``, and perhaps ``configure_read_only``. For the host's engine:
+    ``prepare_engine`` only. Then ``check_schema_name`` and ``statements``.
+
+Writing
+    Our transaction begins with ``begin_write``, the host's is checked by ``ensure_transaction``
+    and gets a savepoint. Then, on ``Statements``: ``lock``, ``last_two``, ``messages``,
+    ``update_sessions``, ``insert_new`` (sessions), ``insert_missing`` (images) and
+    ``insert_history``. A failed transaction is ended by ``roll_back``.
+
+Reading
+    ``prepare_query`` before one query, ``prepare_snapshot`` before several about one moment.
+
+Errors
+    ``redact``, ``classify`` and ``describe`` for each error of the driver. For hooks that wait for
+    the host's commit: ``has_rolled_back`` after an error, ``commit_will_fail`` before the commit.
+
+The schema
+    ``is_new_file`` before tables are created unasked, ``migration_lock`` around a migration.
+
+The test suite ``tests/storage/test_backend_contract.py`` checks each obligation on every backend.
+"Guarantee" means a guarantee of section 7 of the design. Methods that a database has no need of
+have a default. All methods run in plain code, or in plain code that SQLAlchemy runs for asyncio.
+"""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum, auto
-from typing import Any, ClassVar, Final, TypeVar, cast
+from pathlib import Path
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
+from sqlalchemy import exc
 
+from sermo_fsm.errors import InvalidArgument
+from sermo_fsm.storage.backends.statements import Statements
 from sermo_fsm.storage.schema import Tables
 
-__all__ = ["PARAMETERS", "Driver", "Parameter", "Row", "Sql", "Verdict", "bound"]
-
-Row = Mapping[str, Any]
-"""The values of one row, by column."""
-
-Statement = sa.Insert | sa.Update
-
-Parameter = tuple[str, Callable[[Any], Any] | None]
-"""Its name, and what makes its values ready for the driver."""
+__all__ = ["Backend", "ErrorKind"]
 
 
-class Verdict(Enum):
-    """What a driver's error means to us."""
+class ErrorKind(Enum):
+    """What an error of the driver means for the transaction."""
 
-    LOST = auto()
-    """A unique constraint says that another writer was faster."""
-    STALE = auto()
-    """The isolation of transactions says so."""
+    UNIQUE_VIOLATION = auto()
+    """Another writer was faster: a unique constraint says so."""
+    SERIALIZATION_FAILURE = auto()
+    """Another writer was faster: the isolation of the transaction says so."""
     BUSY = auto()
-    """A lock was held too long, or a deadlock was ended at our cost."""
-    GONE = auto()
-    """The server or the connection is not there any more."""
-    NO_TABLES = auto()
-    """A table of ours is missing."""
-    REFUSED = auto()
-    """Anything else."""
+    """A lock was held for too long, a deadlock was broken, or the server is full."""
+    CONNECTION_LOST = auto()
+    """The server or the connection is gone."""
+    MISSING_TABLE = auto()
+    """One of our tables does not exist."""
+    OTHER = auto()
+    """Anything else; trying again would not help."""
 
 
-class Driver(ABC):
-    """What the driver of a database has to be told, and what its errors mean.
+class Backend(ABC):
+    """Engines, transactions and errors of one database."""
 
-    What a database has no need of does nothing.
-    """
+    drivers: ClassVar[Mapping[str, str]] = {}
+    """What to do if the Python module of a driver is missing, by the name of the module."""
 
-    writing: ClassVar[Mapping[str, Any]] = {}
-    """Execution options of a connection of ours that is going to write."""
+    # --- engines ---------------------------------------------------------------------------------
 
-    reading: ClassVar[Mapping[str, Any]] = {}
-    """Execution options of a connection of ours that asks one question."""
+    def check_url(self, url: sa.URL) -> None:
+        """Refuse a URL in which part of the password could be taken for the host.
 
-    snapshot: ClassVar[Mapping[str, Any]] = {"isolation_level": "REPEATABLE READ"}
-    """Likewise of one that asks several about the same moment."""
+        Raises:
+            InvalidArgument: The URL has an unescaped ``@``.
+        """
+        if "@" in f"{url.host}{url.database}":
+            wanted = "a URL in which an @ of the password is written %40"
+            raise InvalidArgument("url", wanted=wanted, got="something else")
 
     def engine_options(self, url: sa.URL) -> tuple[sa.URL, dict[str, Any]]:
-        """The URL and the options of an engine of ours."""
+        """The URL and the options to create our own engine with."""
         return url, {}
 
-    def prepare(self, engine: sa.Engine) -> None:  # noqa: B027 - see above
-        """Set up an engine of ours."""
+    def prepare_engine(self, engine: sa.Engine) -> None:  # noqa: B027 - most need nothing
+        """Make the transactions of any engine, ours or the host's, begin as SQLAlchemy says.
 
-    def only_read(self, engine: sa.Engine) -> None:  # noqa: B027 - see above
-        """Let an engine of ours change nothing, where asking alone would."""
-
-    def adopt(self, engine: sa.Engine) -> None:  # noqa: B027 - see above
-        """Set up an engine, ours or the host's, so that its transactions are what we need."""
-
-    def take_snapshot(self, connection: sa.Connection) -> None:
-        """Make all that a connection of ours reads from here on be of one moment."""
-        connection.execution_options(**self.snapshot)
-
-    def begin_to_write(self, connection: sa.Connection) -> None:  # noqa: B027 - see above
-        """What has to come first in a transaction of ours that is going to write."""
-
-    def join(self, connection: sa.Connection) -> bool:
-        """Whether the host's *connection* is in a transaction that can be rolled back.
-
-        It has begun, as far as SQLAlchemy knows.
+        Afterwards a rollback undoes everything since the begin, savepoints included. Guarantees 3
+        and 7 rest on it. Called twice, it changes nothing.
         """
-        driver: Any = connection.connection.driver_connection
-        return not self.in_autocommit(driver)
 
-    def in_autocommit(self, driver: Any) -> bool:
-        """Whether this connection of the driver's commits every statement by itself."""
-        return bool(driver.autocommit)
+    def configure_engine(self, engine: sa.Engine) -> None:  # noqa: B027 - most need nothing
+        """Set up our own engine: above all, no wait for a lock is endless."""
 
-    def give_up(self, connection: sa.Connection) -> None:
-        """Let the host's *connection* do nothing more but end: its transaction is gone."""
-        connection.invalidate()
+    def configure_read_only(self, engine: sa.Engine) -> None:  # noqa: B027 - most need nothing
+        """Make sure that reading through our own engine does not change the database."""
+
+    def database_file(self, url: sa.URL) -> Path | None:
+        """The file that holds the database; None if it is on a server or in memory."""
+        del url
+        return None
+
+    def database_name(self, url: sa.URL) -> str | None:
+        """What a person would call the database of *url*; None if only the server knows."""
+        del url
+        return None
+
+    def check_schema_name(self, schema: str | None) -> None:
+        """Refuse a *schema* that the database can't have.
+
+        Raises:
+            InvalidArgument: It has no schemas, or none of this name.
+        """
+        if schema is not None:
+            wanted = "a name, on PostgreSQL; elsewhere None"
+            raise InvalidArgument("schema", wanted=wanted, got=schema)
 
     @abstractmethod
-    def verdict(self, error: BaseException) -> Verdict:
-        """What the driver's own *error* means."""
+    def statements(self, tables: Tables, dialect: sa.Dialect) -> Statements:
+        """The SQL of this database, for these tables."""
 
-    def wording(self, error: BaseException) -> str:
-        """What the driver said: its first line, without values."""
+    # --- transactions ----------------------------------------------------------------------------
+
+    def begin_write(self, connection: sa.Connection) -> sa.Transaction:
+        """Begin a transaction that is going to write, on our own connection.
+
+        Afterwards the connection is in a transaction of the database, also if the host's engine is
+        in autocommit. What the transaction reads once it has a user's lock is what the last holder
+        of the lock has committed. Guarantees 3 and 5 rest on it.
+
+        Raises:
+            InvalidArgument: The host's engine never commits.
+        """
+        if self.in_autocommit(connection):
+            connection.execution_options(isolation_level="READ COMMITTED")
+        return connection.begin()
+
+    def prepare_query(self, connection: sa.Connection) -> None:  # noqa: B027 - most need nothing
+        """Prepare our own connection for one query."""
+
+    def prepare_snapshot(self, connection: sa.Connection) -> None:
+        """Prepare our own connection for several queries.
+
+        Afterwards all of them see the database as it was at the first one. ``verify`` rests on it.
+        """
+        connection.execution_options(isolation_level="REPEATABLE READ")
+
+    def ensure_transaction(self, connection: sa.Connection) -> bool:
+        """Whether the host's *connection* is in a transaction that can be rolled back.
+
+        SQLAlchemy has begun one already; the driver may not have. Guarantee 7 rests on it.
+
+        Raises:
+            InvalidArgument: A savepoint of the host's would survive the rollback.
+        """
+        return not self.in_autocommit(connection)
+
+    def in_autocommit(self, connection: sa.Connection) -> bool:
+        """Whether the driver commits every statement of *connection* at once."""
+        driver: Any = connection.connection.driver_connection
+        return bool(driver.autocommit)
+
+    def roll_back(self, connection: sa.Connection, transaction: sa.Transaction) -> None:
+        """Roll back our *transaction* or savepoint.
+
+        Afterwards nothing of it is in the database, and nothing that the host does later on this
+        connection can be committed without it. Guarantees 3 and 7 rest on it.
+        """
+        try:
+            transaction.rollback()
+        except exc.SQLAlchemyError:
+            # After some errors the database itself has rolled back everything, and knows no
+            # savepoint any more. The error that came first is the one to report.
+            self.abandon(connection)
+
+    def abandon(self, connection: sa.Connection) -> None:
+        """Make *connection* unusable until its owner ends the transaction, which is lost."""
+        connection.invalidate()
+
+    def has_rolled_back(self, connection: sa.Connection, error: BaseException) -> bool:
+        """Whether the driver's *error* made the database roll back the whole transaction."""
+        del connection, error
+        return False
+
+    def commit_will_fail(self, connection: sa.Connection) -> bool:
+        """Whether a commit of *connection* would silently roll back.
+
+        Asked before every commit that hooks wait for, so it must not ask the server.
+        """
+        del connection
+        return False
+
+    # --- errors ----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def classify(self, error: BaseException) -> ErrorKind:
+        """What the driver's own *error* means. What is tried again rests on it: guarantee 5."""
+
+    def describe(self, error: BaseException) -> str:
+        """What the driver's own *error* says: one line, without values of rows."""
         lines = str(error).splitlines()
         return lines[0] if lines else type(error).__name__
 
-    def hush(self, error: sa.exc.DBAPIError) -> None:  # noqa: B027 - see above
-        """Take out of the driver's *error*, which comes along, what people wrote."""
+    def redact(self, error: exc.DBAPIError) -> None:  # noqa: B027 - most need nothing
+        """Remove what people wrote from *error*, which becomes the cause of ours."""
+
+    # --- the schema ------------------------------------------------------------------------------
+
+    def is_new_file(self, connection: sa.Connection) -> bool:
+        """Whether the database is a file without any table, ours or anyone's."""
+        del connection
+        return False
 
     @contextmanager
-    def migrating(self, connection: sa.Connection, tables: Tables) -> Iterator[None]:
-        """Around a migration: one at a time, in the schema of *tables*."""
+    def migration_lock(self, connection: sa.Connection, tables: Tables) -> Iterator[None]:
+        """Keep all others from migrating, and resolve unqualified names in the schema of *tables*.
+
+        The lock is held until the transaction of *connection* ends, or for as long as this context
+        if statements commit by themselves. The schema is created if it is missing.
+
+        Raises:
+            StoreBusy: Another process has been migrating for too long.
+            LostRace: Another process was faster, and the isolation hides what it did.
+        """
         del connection, tables
         yield
-
-
-PARAMETERS: Final = 500  # in one statement, well below every database's bound
-
-_T = TypeVar("_T")
-
-
-class Sql(ABC):
-    """The statements that databases want said differently, on one set of tables."""
-
-    def __init__(self, tables: Tables, dialect: sa.Dialect) -> None:
-        self.tables = tables
-        self.dialect = dialect
-        self._made: dict[tuple[str, Hashable], object] = {}
-
-    # --- reading ---------------------------------------------------------------------------------
-
-    def lock(self, connection: sa.Connection, users: Sequence[tuple[str, str]]) -> None:  # noqa: B027 - not where a writer is alone
-        """Wait until nobody else writes about these users, and keep all others waiting.
-
-        The row of a user's first session is the lock: it never changes its identity. Who has none
-        yet is not locked; there the unique constraint on the ordinal says who was faster. Locks are
-        taken in one order, so that batches do not wait for each other in a circle.
-        """
-
-    @abstractmethod
-    def last_two(
-        self, connection: sa.Connection, users: Sequence[tuple[str, str]]
-    ) -> Iterable[sa.Row[Any]]:
-        """Whole rows of the session table, by ordinal: at least the last two of each user."""
-
-    def messages(
-        self, connection: sa.Connection, query: sa.Select[Any], ids: Sequence[str]
-    ) -> Iterator[sa.RowMapping]:
-        """The rows of *query*, a select from the history, with these message ids."""
-        column = self.tables.history.c.message_id
-        for start in range(0, len(ids), PARAMETERS):
-            some = ids[start : start + PARAMETERS]
-            yield from connection.execute(query.where(column.in_(some))).mappings()
-
-    # --- writing ---------------------------------------------------------------------------------
-
-    @abstractmethod
-    def insert_new(
-        self, connection: sa.Connection, table: sa.Table, rows: Sequence[Row]
-    ) -> Sequence[int]:
-        """Insert rows that have no ``id`` yet; the ids that they were given, in order."""
-
-    def insert_history(
-        self, connection: sa.Connection, rows: Sequence[Row], bodies: Sequence[tuple[int, Row]]
-    ) -> Sequence[int]:
-        """Insert rows of the history; each body comes with the place of its row among them."""
-        keys = self.insert_new(connection, self.tables.history, rows)
-        if bodies:
-            placed = [{**body, "history_id": keys[place]} for place, body in bodies]
-            self.insert(connection, self.tables.body, placed)
-        return keys
-
-    def insert(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
-        """Insert rows."""
-        self.run(connection, self.made("insert", table, table.insert), rows)
-
-    @abstractmethod
-    def insert_missing(
-        self, connection: sa.Connection, table: sa.Table, rows: Sequence[Row]
-    ) -> None:
-        """Insert the rows whose primary key is not there yet."""
-
-    def update_sessions(
-        self, connection: sa.Connection, columns: tuple[str, ...], rows: Sequence[Row]
-    ) -> None:
-        """Set *columns* of the sessions whose ``id`` stands in *rows* as ``key``."""
-        self.run(connection, self.made("update", columns, lambda: self.update(columns)), rows)
-
-    # --- for the databases -----------------------------------------------------------------------
-
-    def update(self, columns: tuple[str, ...]) -> sa.Update:
-        """One session, by its ``key``."""
-        session = self.tables.session
-        values: dict[str, Any] = {name: sa.bindparam(name) for name in columns}
-        return session.update().where(session.c.id == sa.bindparam("key")).values(values)
-
-    def made(self, kind: str, of: Hashable, make: Callable[[], _T]) -> _T:
-        """What *make* makes, made once: building a statement takes longer than running it."""
-        if (kind, of) not in self._made:
-            self._made[kind, of] = make()
-        return cast("_T", self._made[kind, of])
-
-    def run(self, connection: sa.Connection, statement: Statement, rows: Sequence[Row]) -> None:
-        """Execute for all *rows* at once, as fast as the driver can.
-
-        SQLAlchemy's own way spends more time on the parameters than the database on the rows.
-        """
-        if rows:
-            sql, parameters, named = self.made(
-                "compiled", statement, lambda: self._compile(statement)
-            )
-            values: Any = list(zip(*bound(parameters, rows), strict=True))
-            if named:
-                names = [name for name, _ in parameters]
-                values = [dict(zip(names, row, strict=True)) for row in values]
-            connection.exec_driver_sql(sql, values)
-
-    def _compile(self, statement: Statement) -> tuple[str, list[Parameter], bool]:
-        """The statement as the driver takes it, its parameters, whether it wants their names."""
-        compiled = statement.compile(dialect=self.dialect)
-        names = compiled.positiontup or list(compiled.binds)
-        parameters = [self.parameter(name, compiled.binds[name].type) for name in names]
-        return str(compiled), parameters, compiled.positiontup is None
-
-    def parameter(self, name: str, kind: sa.types.TypeEngine[Any]) -> Parameter:
-        """A parameter, and what makes its values ready for the driver."""
-        return name, kind.dialect_impl(self.dialect).bind_processor(self.dialect)
-
-
-def bound(parameters: Iterable[Parameter], rows: Sequence[Row]) -> list[list[Any]]:
-    """The values of each parameter in all *rows*, as the driver takes them."""
-    return [
-        [row[name] for row in rows]
-        if process is None
-        else [None if (item := row[name]) is None else process(item) for row in rows]
-        for name, process in parameters
-    ]

@@ -1,8 +1,9 @@
-"""SQLite: one writer at a time, and a driver that begins when it sees fit.
+"""SQLite: one writer at a time, and a driver that begins transactions late.
 
-The driver begins a transaction only at the first write, so a savepoint opened first would outlive
-the outer rollback, and two readers that go on to write would lose an update. What is here makes
-every transaction begin where SQLAlchemy says so, and takes the lock before the first read.
+Python's driver begins a transaction at the first write. A savepoint that was set before would
+survive the outer rollback, and of two transactions that read first and then write, one would lose
+its update. The listener here begins when SQLAlchemy says so; ``begin_write`` takes the write lock
+before the first read.
 """
 
 import json
@@ -11,137 +12,213 @@ import uuid
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from itertools import count
+from pathlib import Path
 from typing import Any, ClassVar, Final
+from urllib.parse import unquote
 
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import sqlite
 
 from sermo_fsm.errors import InvalidArgument, StoreError
-from sermo_fsm.storage.backends.base import Driver, Row, Sql, Verdict
+from sermo_fsm.storage.backends.base import Backend, ErrorKind
+from sermo_fsm.storage.backends.statements import Statements, Values
 from sermo_fsm.storage.schema import Tables
 
-__all__ = ["SqliteDriver", "SqliteSql", "is_in_memory"]
+__all__ = ["BACKEND", "SqliteBackend", "SqliteStatements"]
 
 _WRITING: Final = "sermo_writing"
-"""An execution option: this transaction is ours, and takes the lock at once."""
+"""Execution option of a connection whose transaction ``begin_write`` begins."""
 
 _READING: Final = "sermo_reading"
-"""An execution option: this transaction is ours, and only reads."""
+"""Execution option of a connection that runs one query."""
 
-_HOLDER: Final = "sermo_holder"
-"""Whose transaction a driver's connection is in: a pool may lend the same one twice."""
+_OWNER: Final = "sermo_owner"
+"""Key in ``Connection.info``, which belongs to the driver's connection: a weak reference to the
+SQLAlchemy connection that has begun its transaction. A pool may lend one driver's connection to
+two SQLAlchemy connections."""
 
 _BUSY_TIMEOUT_MS: Final = 30_000
 
 
-def is_in_memory(url: sa.URL) -> bool:
-    """Whether the database of *url* goes with its engine."""
-    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
+class SqliteBackend(Backend):
+    """SQLite, by the driver of the standard library or by aiosqlite."""
 
+    drivers: ClassVar[Mapping[str, str]] = {"aiosqlite": "pip install 'sermo-fsm[async]'"}
 
-class SqliteDriver(Driver):
-    """What SQLite's driver has to be told."""
+    # --- engines ---------------------------------------------------------------------------------
 
-    writing: ClassVar[Mapping[str, Any]] = {_WRITING: True}
-    reading: ClassVar[Mapping[str, Any]] = {_READING: True}
-    snapshot: ClassVar[Mapping[str, Any]] = {}
+    def check_url(self, url: sa.URL) -> None:
+        """There is no password, and a file may have any name."""
 
     def engine_options(self, url: sa.URL) -> tuple[sa.URL, dict[str, Any]]:
-        """In memory, one database for all connections: each would have its own otherwise."""
-        if is_in_memory(url):
+        """Share a database in memory; by default each connection would have its own."""
+        if _is_in_memory(url):
             name = f"file:/sermo-{uuid.uuid4()}"
             url = url.set(database=name).update_query_dict({"vfs": "memdb", "uri": "true"})
         return url, {}
 
-    def prepare(self, engine: sa.Engine) -> None:
-        """Foreign keys, a journal beside which others can read, and patience."""
+    def prepare_engine(self, engine: sa.Engine) -> None:
+        """Begin SQLite's transaction when SQLAlchemy's begins."""
+        if not _is_prepared(engine):
+            event.listen(engine, "begin", _begin)
+            event.listen(engine, "invalidate", _release_lock)
+
+    def configure_engine(self, engine: sa.Engine) -> None:
+        """Enforce foreign keys, use WAL so that reads do not wait for a write, and wait for locks.
+
+        A ``timeout`` in the URL takes precedence over ours.
+        """
         event.listen(engine, "connect", _set_pragmas)
         if "timeout" not in engine.url.query:
             event.listen(engine, "connect", _set_busy_timeout)
 
-    def only_read(self, engine: sa.Engine) -> None:
-        """Not even the journal's mode. In mode=ro SQLite would leave files behind."""
+    def configure_read_only(self, engine: sa.Engine) -> None:
+        """Leave even the journal mode alone. With mode=ro SQLite would leave files behind."""
         event.remove(engine, "connect", _set_pragmas)
         event.listen(engine, "connect", _set_query_only)
 
-    def adopt(self, engine: sa.Engine) -> None:
-        """Make its transactions begin where SQLAlchemy says so."""
-        if not _is_adopted(engine):
-            event.listen(engine, "begin", _begin)
-            event.listen(engine, "commit", _let_go)
-            event.listen(engine, "rollback", _let_go)
-            event.listen(engine, "invalidate", _give_back)
+    def database_file(self, url: sa.URL) -> Path | None:
+        """The path in *url*, which may be a URI of SQLite's own."""
+        if _is_in_memory(url):
+            return None
+        name = url.database or ""
+        return Path(unquote(name.removeprefix("file:")) if name.startswith("file:") else name)
 
-    def begin_to_write(self, connection: sa.Connection) -> None:
-        """Take the lock before the first read: then nobody writes between reading and writing."""
-        driver = _driver(connection)
+    def database_name(self, url: sa.URL) -> str:
+        """The path as it stands in *url*."""
+        return url.database or ":memory:"
+
+    def statements(self, tables: Tables, dialect: sa.Dialect) -> Statements:
+        """The SQL of SQLite."""
+        return SqliteStatements(tables, dialect)
+
+    # --- transactions ----------------------------------------------------------------------------
+
+    def begin_write(self, connection: sa.Connection) -> sa.Transaction:
+        """Take the write lock before the first read, so that nobody writes in between."""
+        driver: Any = connection.connection.driver_connection
         if getattr(driver, "autocommit", None) is True:
             wanted = "an engine whose driver has no autocommit=True: it would never commit"
             raise InvalidArgument("database", wanted=wanted, got=True)
-        if driver.in_transaction:
-            _refuse_foreign(connection)
-            connection.exec_driver_sql("ROLLBACK")  # it has only just begun, and read nothing
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-        connection.info[_HOLDER] = weakref.ref(connection)
+        connection.execution_options(**{_WRITING: True})
+        transaction = connection.begin()
+        try:
+            if driver.in_transaction:
+                _refuse_shared(connection)
+                # A listener of the host's has just begun it. Nothing has been read in it.
+                connection.exec_driver_sql("ROLLBACK")
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        except BaseException:
+            self.roll_back(connection, transaction)
+            raise
+        connection.info[_OWNER] = weakref.ref(connection)
+        return transaction
 
-    def join(self, connection: sa.Connection) -> bool:
-        """Begin for real where the driver has not.
+    def prepare_query(self, connection: sa.Connection) -> None:
+        """Begin nothing: SQLite answers one statement as of one moment."""
+        connection.execution_options(**{_READING: True})
+
+    def prepare_snapshot(self, connection: sa.Connection) -> None:
+        """Change nothing: every transaction of SQLite is a snapshot from its first read on."""
+
+    def ensure_transaction(self, connection: sa.Connection) -> bool:
+        """Begin SQLite's transaction if the driver has not.
 
         Raises:
-            InvalidArgument: It is in a savepoint that would outlive the rollback.
+            InvalidArgument: A savepoint of the host's would survive the rollback.
         """
-        if connection.in_nested_transaction() and not _is_adopted(connection.engine):
+        if connection.in_nested_transaction() and not _is_prepared(connection.engine):
             wanted = "a connection of an engine that was given to ChatEngine before its savepoint"
             raise InvalidArgument("connection", wanted=wanted, got="another engine's")
-        self.adopt(connection.engine)
-        if not _driver(connection).in_transaction:
+        self.prepare_engine(connection.engine)
+        driver: Any = connection.connection.driver_connection
+        if not driver.in_transaction:
             _begin(connection)
-        return bool(_driver(connection).in_transaction)
+        return bool(driver.in_transaction)
 
-    def in_autocommit(self, driver: Any) -> bool:
-        """Transactions of ours begin by a statement of ours: it does not matter."""
-        del driver
-        return False
+    def abandon(self, connection: sa.Connection) -> None:
+        """Keep a database in memory, which would be lost with its connection."""
+        if not _is_in_memory(connection.engine.url):
+            super().abandon(connection)
 
-    def give_up(self, connection: sa.Connection) -> None:
-        """A database in memory would go with its connection."""
-        if not is_in_memory(connection.engine.url):
-            super().give_up(connection)
+    def has_rolled_back(self, connection: sa.Connection, error: BaseException) -> bool:
+        """SQLite ends the transaction after some errors, such as a full disk."""
+        del error
+        return not getattr(connection.connection.driver_connection, "in_transaction", True)
 
-    def verdict(self, error: BaseException) -> Verdict:
-        """By SQLite's own extended code."""
+    # --- errors and the schema -------------------------------------------------------------------
+
+    def classify(self, error: BaseException) -> ErrorKind:
+        """By the name of SQLite's extended error code."""
         name = getattr(error, "sqlite_errorname", "")
         if name in ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"):
-            return Verdict.LOST
+            return ErrorKind.UNIQUE_VIOLATION
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            return Verdict.BUSY
+            return ErrorKind.BUSY
         if str(error).startswith("no such table: sermo_"):
-            return Verdict.NO_TABLES
-        return Verdict.REFUSED
+            return ErrorKind.MISSING_TABLE
+        return ErrorKind.OTHER
 
-    def wording(self, error: BaseException) -> str:
-        """With what helps where a file in WAL mode lies in a folder that may not be written."""
-        said = super().wording(error)
+    def describe(self, error: BaseException) -> str:
+        """With a remedy if a file in WAL mode is in a folder that may not be written."""
+        text = super().describe(error)
         if getattr(error, "sqlite_errorname", "") == "SQLITE_READONLY_DIRECTORY":
-            said += f"; {_NO_FILES_BESIDE}"
-        return said
+            text += f"; {_READ_ONLY_FOLDER}"
+        return text
+
+    def is_new_file(self, connection: sa.Connection) -> bool:
+        """Whether the file, or the database in memory, has no table yet."""
+        return not sa.inspect(connection).get_table_names()
 
 
-_NO_FILES_BESIDE: Final = (
+BACKEND: Final = SqliteBackend()
+
+_READ_ONLY_FOLDER: Final = (
     "even to read it SQLite has to make files in its folder;"
     " where nobody writes to it, ask sqlite:///file:PATH?immutable=1&uri=true"
 )
 
 
-def _driver(connection: sa.Connection) -> Any:
-    """The driver's own connection, also where SQLAlchemy has wrapped it for asyncio."""
-    return connection.connection.driver_connection
+def _is_in_memory(url: sa.URL) -> bool:
+    return url.database in (None, "", ":memory:")
 
 
-def _is_adopted(engine: sa.Engine) -> bool:
+# --- listeners -----------------------------------------------------------------------------------
+
+
+def _is_prepared(engine: sa.Engine) -> bool:
     return event.contains(engine, "begin", _begin)
+
+
+def _begin(connection: sa.Connection) -> None:
+    """Begin SQLite's transaction, unless ``begin_write``, a query or the host does it."""
+    options = connection.get_execution_options()
+    if options.get(_WRITING):
+        return
+    driver: Any = connection.connection.driver_connection
+    if driver.in_transaction:
+        _refuse_shared(connection)
+    elif options.get(_READING):
+        return
+    elif driver.isolation_level is not None:  # else the host wants autocommit, or begins itself
+        connection.exec_driver_sql("BEGIN")
+        connection.info[_OWNER] = weakref.ref(connection)
+
+
+def _refuse_shared(connection: sa.Connection) -> None:
+    owner: sa.Connection | None = connection.info.get(_OWNER, lambda: None)()
+    if owner is not None and owner is not connection and owner.in_transaction():
+        raise StoreError(
+            "the driver's connection is in another transaction already: hand in that connection "
+            "(connection=…), or use a pool that lends it once"
+        )
+
+
+def _release_lock(dbapi_connection: Any, _: object, __: object) -> None:
+    """Roll back before closing, which does not release the lock if a statement was cancelled."""
+    with suppress(Exception):
+        dbapi_connection.rollback()
 
 
 def _set_busy_timeout(dbapi_connection: Any, _: object) -> None:
@@ -154,10 +231,10 @@ def _set_pragmas(dbapi_connection: Any, _: object) -> None:
     cursor = dbapi_connection.cursor()
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute(_IS_OURS)
-    # The mode stays with the file: one that is somebody else's keeps its own.
+    # The journal mode stays with the file: a file with the host's tables keeps its own.
     if cursor.fetchone()[0]:
-        # The time-out does not hold for this. Where another connection is in the way, perhaps doing
-        # the same, the next one will try again.
+        # This does not wait for locks. If another connection is in the way, perhaps with the same
+        # pragma, the next connection tries again.
         with suppress(sqlite3.OperationalError):
             cursor.execute("PRAGMA journal_mode = WAL")
     cursor.close()
@@ -174,48 +251,16 @@ _IS_OURS: Final = (
 )
 
 
-def _begin(connection: sa.Connection) -> None:
-    """Begin SQLite's own transaction, where SQLAlchemy's begins and the driver's does not."""
-    options = connection.get_execution_options()
-    if options.get(_WRITING):
-        return  # begin_to_write() does
-    driver = _driver(connection)
-    if driver.in_transaction:
-        _refuse_foreign(connection)
-    elif options.get(_READING):
-        return  # each question is one statement, and SQLite answers it as of one moment
-    elif driver.isolation_level is not None:  # else the host wants autocommit, or begins itself
-        connection.exec_driver_sql("BEGIN")
-        connection.info[_HOLDER] = weakref.ref(connection)
+# --- statements ----------------------------------------------------------------------------------
 
 
-def _let_go(connection: sa.Connection) -> None:
-    if not connection.invalidated:
-        connection.info.pop(_HOLDER, None)
-
-
-def _give_back(dbapi_connection: Any, _: object, __: object) -> None:
-    """Where a statement was cancelled half-read, closing alone would leave the lock taken."""
-    with suppress(Exception):
-        dbapi_connection.rollback()
-
-
-def _refuse_foreign(connection: sa.Connection) -> None:
-    holder = connection.info.get(_HOLDER, lambda: None)()
-    if holder is not None and holder is not connection:
-        raise StoreError(
-            "the driver's connection is in another transaction already: hand in that connection "
-            "(connection=…), or use a pool that lends it once"
-        )
-
-
-class SqliteSql(Sql):
-    """SQLite's own statements. Nobody needs a lock: whoever writes is alone."""
+class SqliteStatements(Statements):
+    """The SQL of SQLite. Users need no locks: there is one writer at a time."""
 
     def __init__(self, tables: Tables, dialect: sa.Dialect) -> None:
         super().__init__(tables, dialect)
         session = tables.session
-        # Row values in an IN would make SQLite scan the whole table.
+        # With row values in an IN, SQLite would scan the whole table.
         self._last_two = sa.text(f"""
             WITH u (platform_id, user_id) AS (
                 SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]')
@@ -231,26 +276,27 @@ class SqliteSql(Sql):
     def last_two(
         self, connection: sa.Connection, users: Sequence[tuple[str, str]]
     ) -> Iterable[sa.Row[Any]]:
-        """By one look into the index for each user."""
+        """By one lookup in the index per user."""
         return connection.execute(self._last_two, {"users": json.dumps(users)})
 
     def insert_new(
-        self, connection: sa.Connection, table: sa.Table, rows: Sequence[Row]
+        self, connection: sa.Connection, table: sa.Table, rows: Sequence[Values]
     ) -> Sequence[int]:
-        """With ids that follow on the latest: nobody else can write before we end."""
+        """With the ids after the latest: nobody else can write before the transaction ends."""
         latest: int | None = connection.execute(_LATEST_ID, {"name": table.name}).scalar()
-        numbered = [{**row, "id": key} for row, key in zip(rows, count(1 + (latest or 0)))]
-        self.insert(connection, table, numbered)
-        return [row["id"] for row in numbered]
+        first = 1 + (latest or 0)
+        numbered = [{**row, "id": number} for number, row in enumerate(rows, first)]
+        self.execute_many(connection, self.compiled("insert", table, table.insert), numbered)
+        return range(first, first + len(rows))
 
     def insert_missing(
-        self, connection: sa.Connection, table: sa.Table, rows: Sequence[Row]
+        self, connection: sa.Connection, table: sa.Table, rows: Sequence[Values]
     ) -> None:
-        """By SQLite's own clause."""
-        statement = self.made(
+        """By ON CONFLICT DO NOTHING, on the primary key."""
+        statement = self.compiled(
             "insert missing", table, lambda: sqlite.insert(table).on_conflict_do_nothing()
         )
-        self.run(connection, statement, rows)
+        self.execute_many(connection, statement, rows)
 
 
 _LATEST_ID: Final = sa.text("SELECT seq FROM sqlite_sequence WHERE name = :name")
