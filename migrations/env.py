@@ -4,7 +4,7 @@ from alembic import context
 from alembic.operations import Operations
 
 from sermo_fsm.migrate import VERSION_TABLE, is_ours, migrating
-from sermo_fsm.storage.schema import tables
+from sermo_fsm.storage.schema import tables_for_ddl
 
 
 def include(name: str | None, kind: str, _: object) -> bool:
@@ -18,7 +18,7 @@ schema = context.config.attributes["schema"]
 with migrating(connection, schema):
     context.configure(
         connection=connection,
-        target_metadata=tables().metadata,
+        target_metadata=tables_for_ddl().metadata,
         version_table=VERSION_TABLE,
         version_table_schema=schema,
         include_name=include,

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from sermo_fsm.migrate import VERSION_TABLE, is_ours
-from sermo_fsm.storage.schema import tables
+from sermo_fsm.storage.schema import tables_for_ddl
 
 COLLATIONS = ("utf8mb4_nopad_bin", "utf8mb4_0900_bin")
 """MariaDB's and MySQL's: by them ids differ in case, in accents, in spaces at the end."""
@@ -44,7 +44,7 @@ def _sorted(things: Any) -> list[Any]:
 
 def as_declared(engine: sa.Engine, schema: str | None = None) -> dict[str, Any]:
     """The same of tables made from what the code declares; they are gone afterwards."""
-    metadata = tables(schema).metadata
+    metadata = tables_for_ddl(schema).metadata
     metadata.create_all(engine)
     with engine.connect() as connection:
         found = inspected(connection, schema)

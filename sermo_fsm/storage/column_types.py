@@ -1,17 +1,38 @@
-"""The types of our columns: times in UTC everywhere, and text that no log shows."""
+"""The types of our columns: times in UTC everywhere, and text that no log shows.
+
+What differs here by dialect is the storage type of a column, as a variant of a SQLAlchemy type. The
+variants for MySQL are written out below: importing ``sqlalchemy.dialects.mysql`` for them would
+cost every process more than the rest of this module.
+"""
 
 import base64
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from sermo_fsm.errors import StoreError
 
-__all__ = ["PICTURE", "ForeignTime", "PrivateText", "UtcDateTime", "plain"]
+__all__ = ["IMAGE", "ForeignTime", "PrivateText", "UtcDateTime", "plain"]
+
+
+class _MysqlDateTime(sa.DATETIME):
+    """DATETIME to the microsecond."""
+
+    fsp = 6
+
+
+class _MysqlLongText(sa.Text):
+    __visit_name__ = "LONGTEXT"
+
+
+class _MysqlLongBlob(sa.LargeBinary):
+    __visit_name__ = "LONGBLOB"
+
+
+# --- times ---------------------------------------------------------------------------------------
 
 _WITHOUT_ZONE: Final = len("2020-02-18 12:14:11.386000")
 
@@ -32,70 +53,77 @@ def _from_text(value: str | None) -> datetime | None:
 
 
 class UtcDateTime(sa.TypeDecorator[datetime]):
-    """A timestamp in UTC, to the microsecond, aware in Python whatever the database."""
+    """A timestamp to the microsecond: aware and in UTC in Python, whatever the database stores."""
 
-    impl = sa.DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+    impl = sa.DateTime(timezone=True).with_variant(_MysqlDateTime(), "mysql", "mariadb")
     cache_ok = True
 
     def bind_processor(self, dialect: sa.Dialect) -> Any:
-        """SQLite's timestamps are text, and half of the time of writing would go into them."""
+        """For SQLite, which stores text, a shorter way: SQLAlchemy's took half of all writing."""
         return _to_text if dialect.name == "sqlite" else super().bind_processor(dialect)
 
     def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
-        """Likewise."""
+        """For SQLite, which stores text, a shorter way."""
         if dialect.name == "sqlite":
             return _from_text
         return super().result_processor(dialect, coltype)
 
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        """Aware in, UTC to the database."""
+        """The same moment in UTC."""
         del dialect
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime | None:
-        """What the database says is UTC, where it does not say so itself."""
+        """The same moment in UTC; UTC is assumed if the database has no zone.
+
+        Raises:
+            StoreError: MySQL has a date that is none, such as 0000-00-00.
+        """
         del dialect
         if value is None:
             return None
-        if not isinstance(value, datetime):  # of MySQL, a date that is none: 0000-00-00
+        if not isinstance(value, datetime):
             raise StoreError(f"a time in the database can't be read: {str(value)[:40]!r}")
         moment = value
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 class _InUtc(FunctionElement[datetime]):
-    """A time as of UTC, whatever the zone of the connection."""
+    """A selected time in UTC, whatever the time zone of the connection."""
 
     inherit_cache = True
     type = UtcDateTime()
 
 
 @compiles(_InUtc)
-def _as_it_is(element: _InUtc, compiler: sa.Compiled, **options: Any) -> str:
+def _unchanged(element: _InUtc, compiler: sa.Compiled, **options: Any) -> str:
     return str(compiler.process(element.clauses, **options))
 
 
 @compiles(_InUtc, "postgresql")
-def _in_utc(element: _InUtc, compiler: sa.Compiled, **options: Any) -> str:
-    return f"({_as_it_is(element, compiler, **options)} AT TIME ZONE 'UTC')"
+def _at_utc(element: _InUtc, compiler: sa.Compiled, **options: Any) -> str:
+    return f"({_unchanged(element, compiler, **options)} AT TIME ZONE 'UTC')"
 
 
 class ForeignTime(UtcDateTime):
-    """What the sender's own clock said: it may be off by ages.
+    """The time on the sender's own clock, which may be wrong by ages.
 
-    PostgreSQL tells a time in the zone of the connection. At either end of the calendar that is
-    beyond it, and nobody could read the row again.
+    PostgreSQL returns a time in the zone of the connection. Near year 1 or 9999 that can be a time
+    that Python can't represent, and the row could not be read any more. So it is selected in UTC.
     """
 
     cache_ok = True
 
     def column_expression(self, column: Any) -> Any:
-        """Asked for in UTC."""
+        """Select it in UTC."""
         return _InUtc(column)
 
 
-class _Hidden(str):
-    """Text that no log of statements shows, the host's own included."""
+# --- what people wrote ---------------------------------------------------------------------------
+
+
+class _HiddenText(str):
+    """Text whose repr hides it, so that no log of statements shows it, not even the host's."""
 
     __slots__ = ()
 
@@ -104,16 +132,16 @@ class _Hidden(str):
 
 
 def _hide(value: str | None) -> str | None:
-    return None if value is None else _Hidden(value)
+    return None if value is None else _HiddenText(value)
 
 
 def plain(value: str | None) -> str | None:
-    """The text of a row, as the host is to have it."""
+    """The text of a row as an ordinary string, for the host."""
     return None if value is None else str(value)
 
 
 class _HiddenBytes(bytes):
-    """Likewise."""
+    """Bytes whose repr hides them."""
 
     __slots__ = ()
 
@@ -122,52 +150,53 @@ class _HiddenBytes(bytes):
 
 
 class PrivateText(sa.TypeDecorator[str]):
-    """What people wrote, or are called: it goes to the database and into no log."""
+    """What people wrote or are called: it goes to the database and into no log."""
 
-    impl = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+    impl = sa.Text().with_variant(_MysqlLongText(), "mysql", "mariadb")
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
-        """The same text, which does not show itself."""
+        """Wrap the text so that its repr hides it."""
         del dialect
-        return None if value is None else _Hidden(value)
+        return None if value is None else _HiddenText(value)
 
     def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
-        """Hidden too: echo="debug" logs every row that is read; ``rows`` makes plain text of it."""
+        """Wrap it again, because echo="debug" logs every row; ``rows`` unwraps it."""
         del dialect, coltype
         return _hide
 
 
 class _PrivateBytes(sa.TypeDecorator[bytes]):
-    """A picture, likewise."""
+    """An image: it goes to the database and into no log."""
 
     impl = sa.LargeBinary
     cache_ok = True
 
     def process_bind_param(self, value: bytes | None, dialect: sa.Dialect) -> bytes | None:
-        """The same bytes, which do not show themselves."""
+        """Wrap the bytes so that their repr hides them."""
         del dialect
         return None if value is None else _HiddenBytes(value)
 
 
 class _PrivateBase64(sa.TypeDecorator[bytes]):
-    """Likewise on MySQL, whose drivers take bytes only as they are: there it goes as text."""
+    """An image on MySQL, sent as base64: its drivers take bytes only as they are, not wrapped."""
 
-    impl = mysql.LONGBLOB
+    impl = _MysqlLongBlob
     cache_ok = True
 
     def process_bind_param(self, value: bytes | None, dialect: sa.Dialect) -> Any:
-        """In letters, which do not show themselves."""
+        """Encode the bytes, and wrap the text so that its repr hides it."""
         del dialect
-        return None if value is None else _Hidden(base64.b64encode(value).decode())
+        return None if value is None else _HiddenText(base64.b64encode(value).decode())
 
     def bind_processor(self, dialect: sa.Dialect) -> Any:
-        """Text, and not what the driver makes of bytes."""
+        """Without the conversion to bytes that SQLAlchemy adds for a binary type."""
         return lambda value: self.process_bind_param(value, dialect)
 
     def bind_expression(self, bindparam: sa.BindParameter[bytes]) -> sa.ColumnElement[bytes]:
-        """The database makes bytes of it."""
+        """Let the database decode it."""
         return sa.func.from_base64(bindparam)
 
 
-PICTURE: Final = _PrivateBytes().with_variant(_PrivateBase64(), "mysql", "mariadb")
+IMAGE: Final = _PrivateBytes().with_variant(_PrivateBase64(), "mysql", "mariadb")
+"""The content of an image."""

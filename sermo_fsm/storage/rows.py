@@ -1,8 +1,9 @@
-"""Rows of the tables ⇄ sessions and history rows. No SQL is run here."""
+"""Convert rows of our tables to sessions and history rows, and back. Runs no SQL."""
 
 import json
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
@@ -35,7 +36,7 @@ __all__ = [
 ]
 
 SessionKey = tuple[str, str, int]
-"""Which session: platform id, user id and ordinal."""
+"""Platform id, user id and ordinal of a session."""
 
 _Word = TypeVar("_Word", bound=StrEnum)
 
@@ -47,18 +48,26 @@ _ENUMS: Final[Mapping[str, type[Any]]] = {
     "expiry_reason": CloseReason,
     "last_reply_by": Who,
 }
+_MEMBERS: Final = {name: {member.value: member for member in enum} for name, enum in _ENUMS.items()}
 _RENAMED: Final = {"rows": "row_count"}
-_PLAIN: Final = tuple(
-    (item.name, _RENAMED.get(item.name, item.name))
-    for item in fields(ChatSession)
-    if item.name != "agent"
-)
-_FIELD_OF: Final = {column: name for name, column in _PLAIN}
+_FIELDS: Final = tuple(item.name for item in fields(ChatSession) if item.name != "agent")
+_COLUMNS: Final = tuple(_RENAMED.get(name, name) for name in _FIELDS)
+_VALUES_OF: Final = attrgetter(*_FIELDS)
+_FIELD_OF: Final = dict(zip(_COLUMNS, _FIELDS, strict=True))
 _SELECTED: Final = tuple(_FIELD_OF.get(column.name, column.name) for column in tables().session.c)
+_PRIVATE: Final = tuple(
+    _FIELD_OF.get(column.name, column.name)
+    for column in tables().session.c
+    if isinstance(column.type, PrivateText)
+)
 
 
 def word_of(enum: type[_Word], value: str) -> _Word:
-    """A word of the database as what it stands for."""
+    """The member of *enum* that the database stores as *value*.
+
+    Raises:
+        StoreError: There is none.
+    """
     try:
         return enum(value)
     except ValueError:
@@ -70,30 +79,34 @@ def _read(enum: type[_Word], value: str | None) -> _Word | None:
 
 
 def session_of(row: Iterable[Any]) -> tuple[int, ChatSession]:
-    """A whole row of the session table, in its order, as its key and a value."""
+    """A whole row of the session table as its ``id`` and a session.
+
+    Raises:
+        StoreError: The row holds a state or a reason that this release does not know.
+    """
+    # Every event reads one or two of these rows, so it makes no calls per column.
     values = dict(zip(_SELECTED, row, strict=True))
-    for name, enum in _ENUMS.items():
-        values[name] = _read(enum, values[name])
+    for name, members in _MEMBERS.items():
+        word = values[name]
+        if word is not None:
+            values[name] = members.get(word) or word_of(_ENUMS[name], word)
     for name in _PRIVATE:
-        values[name] = plain(values[name])
+        if values[name] is not None:
+            values[name] = str(values[name])  # without the wrapper that hides it
     key = values.pop("id")
     del values["session_id"], values["live"]
-    agent_id, name, kind = (values.pop(column) for column in _AGENT)
+    agent_id, name, kind = (
+        values.pop("agent_id"),
+        values.pop("agent_name"),
+        values.pop("agent_type"),
+    )
     agent = None if agent_id is None else Agent(id=agent_id, name=name, type=kind)
     return key, ChatSession(agent=agent, **values)
 
 
-_AGENT: Final = ("agent_id", "agent_name", "agent_type")
-_PRIVATE: Final = tuple(
-    _FIELD_OF.get(column.name, column.name)
-    for column in tables().session.c
-    if isinstance(column.type, PrivateText)
-)
-
-
 def session_values(session: ChatSession) -> dict[str, Any]:
     """The columns of a session that change."""
-    values = {column: getattr(session, name) for name, column in _PLAIN}
+    values = dict(zip(_COLUMNS, _VALUES_OF(session), strict=True))
     agent = session.agent
     values["agent_id"] = agent.id if agent else None
     values["agent_name"] = agent.name if agent else None
@@ -106,22 +119,25 @@ PRESENCE: Final = (
     *("last_seen_at", "last_read_at", "customer_typed_at", "typing_on_at", "typing_ended_at"),
     *("expires_at", "expiry_set_at", "expiry_reason"),
 )
-"""What a quiet event can change."""
+"""The columns that a quiet event can change."""
+
+
+_PRESENCE_OF: Final = attrgetter(*PRESENCE)
 
 
 def presence_values(session: ChatSession) -> dict[str, Any]:
     """The columns of a session that quiet events change."""
-    return {name: getattr(session, name) for name in PRESENCE}
+    return dict(zip(PRESENCE, _PRESENCE_OF(session), strict=True))
 
 
-_NOT_SHOWN: Final = ("session_key", "platform_id", "user_id", "fingerprint")
+_UNSELECTED: Final = ("session_key", "platform_id", "user_id", "fingerprint")
 
 
 def history_columns(ours: Tables) -> list[sa.ColumnElement[Any]]:
-    """What :func:`row_of` needs, from the history joined to its sessions."""
+    """What :func:`row_of` needs, selected from the history joined with its sessions."""
     session, history = ours.session.c, ours.history.c
     return [
-        *(column for column in history if column.name not in _NOT_SHOWN),
+        *(column for column in history if column.name not in _UNSELECTED),
         sa.func.coalesce(session.platform_id, history.platform_id).label("platform_id"),
         sa.func.coalesce(session.user_id, history.user_id).label("user_id"),
         session.ordinal,
@@ -129,7 +145,11 @@ def history_columns(ours: Tables) -> list[sa.ColumnElement[Any]]:
 
 
 def row_of(row: Mapping[Any, Any]) -> HistoryRow:
-    """A row of the history, with what its session says and perhaps its body, as a value."""
+    """A row of :func:`history_columns`, perhaps with the body, as a history row.
+
+    Raises:
+        StoreError: The row holds a word that this release does not know.
+    """
     event = row.get("event")
     return HistoryRow(
         id=row["id"],
@@ -156,7 +176,7 @@ def row_of(row: Mapping[Any, Any]) -> HistoryRow:
 
 
 def key_of(session: ChatSession) -> SessionKey:
-    """Which session it is."""
+    """The key of this session."""
     return session.platform_id, session.user_id, session.ordinal
 
 
@@ -171,7 +191,7 @@ def identity_values(session: ChatSession) -> dict[str, Any]:
 
 
 def image_values(image: Image) -> dict[str, Any]:
-    """The columns of a picture."""
+    """The columns of an image."""
     return {
         "sha256": image.sha256,
         "media_type": image.media_type,
@@ -181,7 +201,7 @@ def image_values(image: Image) -> dict[str, Any]:
 
 
 def session_key_of(row: HistoryRow) -> SessionKey | None:
-    """Which session a row belongs to; None for strays."""
+    """The key of the session that a row belongs to; None for a stray."""
     if row.platform_id is None or row.user_id is None or row.ordinal is None:
         return None
     return row.platform_id, row.user_id, row.ordinal
@@ -215,7 +235,7 @@ def history_values(
 
 
 def body_values(row: HistoryRow, image: Image | None) -> dict[str, Any]:
-    """The columns of what people wrote, but for the row that it belongs to."""
+    """The columns of what people wrote, without the ``id`` of the row it belongs to."""
     return {
         "event": dump(row.event) if row.event is not None else None,
         "raw": row.raw,

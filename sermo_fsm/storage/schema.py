@@ -1,7 +1,7 @@
-"""The tables. ``migrations/`` builds them; a test holds the two against each other.
+"""The tables. ``migrations/`` creates them; a test compares the two.
 
-People read these tables with any SQL tool, so states, reasons and times stand there as words and
-timestamps. All times are UTC. Inside, keys are integers; ``session_id`` is for the outside.
+People read these tables with any SQL tool, so states and reasons are stored as words, and times as
+timestamps in UTC. Keys are integers; ``session_id`` is the identifier for the outside.
 """
 
 from functools import cache
@@ -9,11 +9,10 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from attrs import frozen
-from sqlalchemy.dialects import mysql
 
-from sermo_fsm.storage.column_types import PICTURE, ForeignTime, PrivateText, UtcDateTime
+from sermo_fsm.storage.column_types import IMAGE, ForeignTime, PrivateText, UtcDateTime
 
-__all__ = ["TABLE_PREFIX", "Tables", "tables"]
+__all__ = ["TABLE_PREFIX", "Tables", "tables", "tables_for_ddl"]
 
 TABLE_PREFIX: Final = "sermo_"
 
@@ -30,7 +29,7 @@ class Tables:
 
     @property
     def schema(self) -> str | None:
-        """Where they are; None for where the connection looks by itself."""
+        """The name of the schema; None for the default schema of the connection."""
         return self.metadata.schema
 
 
@@ -45,7 +44,7 @@ _NAMES: Final = {
 _KEY: Final = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _ID: Final = sa.String(255)
 _WORD: Final = sa.String(32)
-_DIGEST: Final = sa.LargeBinary(32).with_variant(mysql.VARBINARY(32), "mysql", "mariadb")
+_DIGEST: Final = sa.LargeBinary(32).with_variant(sa.VARBINARY(32), "mysql", "mariadb")
 _UUID: Final = sa.Uuid(as_uuid=False).with_variant(sa.String(36), "sqlite", "mysql", "mariadb")
 
 
@@ -61,10 +60,10 @@ def tables(schema: str | None = None) -> Tables:
         sa.Column("sha256", sa.String(64), primary_key=True),
         sa.Column("media_type", _ID),
         sa.Column("bytes", sa.Integer, nullable=False),
-        sa.Column("content", PICTURE, nullable=False),
+        sa.Column("content", IMAGE, nullable=False),
     )
-    # What people wrote lies apart from the facts: it can be erased, and the chain of rows stays
-    # whole.
+    # What people wrote is apart from the facts, so that it can be erased without breaking the chain
+    # of rows.
     body = sa.Table(
         TABLE_PREFIX + "body",
         metadata,
@@ -79,7 +78,7 @@ def tables(schema: str | None = None) -> Tables:
 
 
 def _session(metadata: sa.MetaData) -> sa.Table:
-    table = sa.Table(
+    return sa.Table(
         TABLE_PREFIX + "session",
         metadata,
         sa.Column("id", _KEY, primary_key=True, autoincrement=True),
@@ -125,25 +124,11 @@ def _session(metadata: sa.MetaData) -> sa.Table:
         sa.CheckConstraint(
             "(live = 1 AND state <> 'closed') OR (live IS NULL AND state = 'closed')", name="live"
         ),
-        sqlite_autoincrement=True,
     )
-    column = table.c
-    live: Any = column.live == 1
-    where: dict[str, Any] = {"sqlite_where": live, "postgresql_where": live}
-    newest = column.opened_at, column.id
-    # The deadlines that the sweeper looks for; and who is where, for counts and lists. The column
-    # ``live`` leads for MySQL, which has no partial indexes.
-    sa.Index(None, column.live, column.expires_at, **where)
-    sa.Index(None, column.live, column.state, column.platform_id, *newest, **where)
-    sa.Index(None, *newest)
-    sa.Index(None, column.platform_id, *newest)
-    sa.Index(None, column.user_id, *newest)
-    sa.Index(None, column.agent_id, *newest)
-    return table
 
 
 def _history(metadata: sa.MetaData, session: sa.Table) -> sa.Table:
-    table = sa.Table(
+    return sa.Table(
         TABLE_PREFIX + "history",
         metadata,
         sa.Column(
@@ -167,12 +152,39 @@ def _history(metadata: sa.MetaData, session: sa.Table) -> sa.Table:
         sa.Column("last_seen_at", UtcDateTime, comment="on the row that closes"),
         sa.Column("platform_id", _ID, comment="of strays; the others have their session's"),
         sa.Column("user_id", _ID, comment="likewise"),
-        # The witness of the lock: two writers of one session cannot both write its next row.
+        # Even without the lock, two writers of one session can't both write its next row.
         sa.UniqueConstraint("session_key", "seq"),
         sa.UniqueConstraint("direction", "message_id"),
-        sqlite_autoincrement=True,
     )
-    stray: Any = table.c.session_key.is_(None)
-    where: dict[str, Any] = {"sqlite_where": stray, "postgresql_where": stray}
-    sa.Index("ix_sermo_history_strays", table.c.session_key, table.c.id, **where)
-    return table
+
+
+def tables_for_ddl(schema: str | None = None) -> Tables:
+    """Our tables in *schema*, the same objects as in :func:`tables`, with all that only DDL needs.
+
+    It is apart because SQLAlchemy imports a dialect when an option of it is set, and that takes a
+    third as long as importing SQLAlchemy.
+    """
+    ours = tables(schema)
+    if ours.session.indexes:
+        return ours
+    for table in (ours.session, ours.history):
+        table.dialect_options["sqlite"]["autoincrement"] = True
+    session, history = ours.session.c, ours.history.c
+    newest = session.opened_at, session.id
+    # For the sweeper, which looks for deadlines, and for counts and lists of live sessions. MySQL
+    # has no partial indexes, so ``live`` comes first.
+    live = _only(session.live == 1)
+    sa.Index(None, session.live, session.expires_at, **live)
+    sa.Index(None, session.live, session.state, session.platform_id, *newest, **live)
+    sa.Index(None, *newest)
+    sa.Index(None, session.platform_id, *newest)
+    sa.Index(None, session.user_id, *newest)
+    sa.Index(None, session.agent_id, *newest)
+    stray = _only(history.session_key.is_(None))
+    sa.Index("ix_sermo_history_strays", history.session_key, history.id, **stray)
+    return ours
+
+
+def _only(rows: Any) -> dict[str, Any]:
+    """The options of an index of these *rows*, on the databases that have partial indexes."""
+    return {"sqlite_where": rows, "postgresql_where": rows}
