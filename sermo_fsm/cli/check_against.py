@@ -1,9 +1,7 @@
 """``sermo-fsm check --against URL``: what of a stored history today's table would not do."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import unquote
 
 import click
 import sqlalchemy as sa
@@ -15,6 +13,7 @@ from sermo_fsm.cli.progress import counting
 from sermo_fsm.cli.shell import Shell, print_json
 from sermo_fsm.cli.terminal import Page, counted
 from sermo_fsm.engine import ChatEngine
+from sermo_fsm.storage.backends import backend_named
 from sermo_fsm.storage.transactions import open_to_read
 
 __all__ = ["against_options", "compare"]
@@ -71,16 +70,13 @@ def compare(shell: Shell, url: str | None, limit: int | None, *, as_json: bool) 
 
 
 def _look_for(url: str) -> None:
-    """A SQLite file that is not there would be made by looking into it."""
+    """Refuse a file that does not exist: opening it would create it."""
     try:
         parsed = sa.make_url(url)
-    except (sa.exc.ArgumentError, ValueError):  # such as a port that is no number
-        return  # it is complained of where it is opened
-    name = parsed.database or ""
-    if parsed.get_backend_name() != "sqlite" or name in ("", ":memory:"):
-        return
-    path = Path(unquote(name.removeprefix("file:")) if name.startswith("file:") else name)
-    if not path.is_file():
+        path = backend_named(parsed.get_backend_name()).database_file(parsed)
+    except (sa.exc.ArgumentError, ValueError):  # such as a port that is not a number
+        return  # reported when the database is opened
+    if path is not None and not path.is_file():
         raise click.BadParameter(f"there is no file {path}", param_hint="'--against'")
 
 

@@ -28,6 +28,7 @@ from sermo_fsm.core.policy import Policy
 from sermo_fsm.engine import ChatEngine
 from sermo_fsm.errors import InvalidArgument, LostRace, SchemaNotReady, StoreBusy, StoreError
 from sermo_fsm.migrate import NEWER
+from sermo_fsm.storage.backends import backend_named
 from sermo_fsm.storage.transactions import open_engine
 
 __all__ = [
@@ -196,7 +197,7 @@ class Shell:
 
     def _shown(self) -> str:
         url = sa.make_url(self.database)
-        return url.database or ":memory:" if url.get_backend_name() == "sqlite" else "it"
+        return backend_named(url.get_backend_name()).database_name(url) or "it"
 
 
 def _bad(option: str, message: str) -> click.BadParameter:

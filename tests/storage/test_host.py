@@ -305,23 +305,6 @@ class TestWhatIsHandedIn:
 
         assert in_the_database(host) == (0, 0)
 
-    def test_an_engine_in_autocommit_is_good_for_transactions_of_ours(
-        self, kind_url: sa.URL, host: sa.Engine
-    ) -> None:
-        engine = sa.create_engine(kind_url, isolation_level="AUTOCOMMIT")
-        chats = ChatEngine(engine)
-
-        @chats.within_transaction
-        def refuse(row: HistoryRow, _: sa.Connection) -> None:
-            if row.type == "text":
-                raise Boom
-
-        with pytest.raises(Boom):
-            chats.handle("inbound", text())
-        engine.dispose()
-
-        assert in_the_database(host) == (0, 0)
-
     def test_what_is_no_connection_is_refused(self, chats: ChatEngine, host: sa.Engine) -> None:
         raw = host.raw_connection()
         for wrong in (host, raw, sessionmaker(host), str(host.url), 1, object):

@@ -136,7 +136,7 @@ class Backend(ABC):
         Raises:
             InvalidArgument: The host's engine never commits.
         """
-        if self.in_autocommit(connection):
+        if self._in_autocommit(connection):
             connection.execution_options(isolation_level="READ COMMITTED")
         return connection.begin()
 
@@ -158,9 +158,9 @@ class Backend(ABC):
         Raises:
             InvalidArgument: A savepoint of the host's would survive the rollback.
         """
-        return not self.in_autocommit(connection)
+        return not self._in_autocommit(connection)
 
-    def in_autocommit(self, connection: sa.Connection) -> bool:
+    def _in_autocommit(self, connection: sa.Connection) -> bool:
         """Whether the driver commits every statement of *connection* at once."""
         driver: Any = connection.connection.driver_connection
         return bool(driver.autocommit)

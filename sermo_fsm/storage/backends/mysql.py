@@ -64,11 +64,11 @@ class MysqlBackend(Backend):
         """By a statement: the driver's own method raises other errors for a lost connection."""
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 
-    def in_autocommit(self, connection: sa.Connection) -> bool:
+    def _in_autocommit(self, connection: sa.Connection) -> bool:
         """PyMySQL has a method for it, asyncmy an attribute."""
         driver: Any = connection.connection.driver_connection
         get_autocommit = getattr(driver, "get_autocommit", None)
-        return bool(get_autocommit()) if get_autocommit else super().in_autocommit(connection)
+        return bool(get_autocommit()) if get_autocommit else super()._in_autocommit(connection)
 
     def has_rolled_back(self, connection: sa.Connection, error: BaseException) -> bool:
         """A deadlock rolls back the whole transaction of its victim."""
