@@ -130,7 +130,8 @@ def transaction(connection: sa.Connection) -> AbstractContextManager[sa.Transact
         CommitUnknown: The connection was lost during the commit.
         StoreError: The database refused to begin or to commit.
     """
-    return committing(connection, partial(_backend_of(connection).begin_write, connection))
+    backend = backend_named(connection.dialect.name)
+    return committing(connection, partial(backend.begin_write, connection))
 
 
 @contextmanager
@@ -143,25 +144,26 @@ def committing(
         CommitUnknown: The connection was lost during the commit.
         StoreError: The database refused to begin or to commit.
     """
-    dialect = connection.dialect
-    with translated(dialect):
+    try:
         ours = begin()
+    except exc.SQLAlchemyError as error:
+        raise _translate(error, connection.dialect) from error
     try:
         yield ours
     except BaseException:
         _backend_of(connection).roll_back(connection, ours)
         raise
     try:
-        with translated(dialect):
-            ours.commit()
-    except StoreError as error:
+        ours.commit()
+    except exc.SQLAlchemyError as error:
+        ended = _translate(error, connection.dialect)
         if isinstance(ours, sa.NestedTransaction):
             # Without this, SQLAlchemy would still take the savepoint for the current one.
             _backend_of(connection).roll_back(connection, ours)
-        elif isinstance(error, StoreUnavailable):
+        elif isinstance(ended, StoreUnavailable):
             advice = "all of it is written or nothing; hand it in again with the same message ids"
-            raise CommitUnknown(f"{error.reason}, during the commit: {advice}") from error.__cause__
-        raise
+            ended = CommitUnknown(f"{ended.reason}, during the commit: {advice}")
+        raise ended from error
 
 
 def join(connection: sa.Connection) -> None:
@@ -224,15 +226,18 @@ def translated(dialect: sa.Dialect, *, connecting: bool = False) -> Iterator[Non
     """
     try:
         yield
-    except exc.DBAPIError as error:
-        raise _translate(error, backend_named(dialect.name), connecting=connecting) from error
-    except exc.TimeoutError as error:
-        raise StoreBusy("no connection of the pool came free in time") from error
     except exc.SQLAlchemyError as error:
-        raise StoreError(f"the database can't be used: {type(error).__name__}") from error
+        raise _translate(error, dialect, connecting=connecting) from error
 
 
-def _translate(error: exc.DBAPIError, backend: Backend, *, connecting: bool) -> StoreError:
+def _translate(
+    error: exc.SQLAlchemyError, dialect: sa.Dialect, *, connecting: bool = False
+) -> StoreError:
+    if isinstance(error, exc.TimeoutError):
+        return StoreBusy("no connection of the pool came free in time")
+    if not isinstance(error, exc.DBAPIError):
+        return StoreError(f"the database can't be used: {type(error).__name__}")
+    backend = backend_named(dialect.name)
     backend.redact(error)
     kind = _classify(error, backend)
     if connecting and kind is ErrorKind.OTHER:

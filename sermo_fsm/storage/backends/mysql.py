@@ -200,13 +200,14 @@ class MysqlStatements(Statements):
         (key,) = table.primary_key
         existing = sa.select(key).where(key.in_([row[key.name] for row in rows]))
         known = set(connection.execute(existing).scalars())
-        statement = self.compiled(
+        missing = [row for row in rows if row[key.name] not in known]
+        insert = self.compiled(
             "insert missing",
             table,
             lambda: mysql.insert(table).on_duplicate_key_update({key.name: key}),
         )
-        missing = [row for row in rows if row[key.name] not in known]
-        self.execute_many(connection, statement, missing)
+        if missing:
+            connection.exec_driver_sql(insert.sql, insert.arguments(missing))
 
     def update_sessions(
         self, connection: sa.Connection, columns: tuple[str, ...], rows: Sequence[Values]

@@ -286,17 +286,18 @@ class SqliteStatements(Statements):
         latest: int | None = connection.execute(_LATEST_ID, {"name": table.name}).scalar()
         first = 1 + (latest or 0)
         numbered = [{**row, "id": number} for number, row in enumerate(rows, first)]
-        self.execute_many(connection, self.compiled("insert", table, table.insert), numbered)
+        insert = self.compiled("insert", table, table.insert)
+        connection.exec_driver_sql(insert.sql, insert.arguments(numbered))
         return range(first, first + len(rows))
 
     def insert_missing(
         self, connection: sa.Connection, table: sa.Table, rows: Sequence[Values]
     ) -> None:
         """By ON CONFLICT DO NOTHING, on the primary key."""
-        statement = self.compiled(
+        insert = self.compiled(
             "insert missing", table, lambda: sqlite.insert(table).on_conflict_do_nothing()
         )
-        self.execute_many(connection, statement, rows)
+        connection.exec_driver_sql(insert.sql, insert.arguments(rows))
 
 
 _LATEST_ID: Final = sa.text("SELECT seq FROM sqlite_sequence WHERE name = :name")

@@ -13,7 +13,15 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from sermo_fsm.storage.schema import Tables
 
-__all__ = ["MAX_PARAMETERS", "Parameter", "Statements", "Values", "column_values", "null_column"]
+__all__ = [
+    "MAX_PARAMETERS",
+    "Compiled",
+    "Parameter",
+    "Statements",
+    "Values",
+    "column_values",
+    "null_column",
+]
 
 Values = Mapping[str, Any]
 """The values of one row, by column."""
@@ -28,12 +36,25 @@ _T = TypeVar("_T")
 
 
 @frozen
-class _Compiled:
-    """A statement as the driver takes it; *named* if it takes the parameters by name."""
+class Compiled:
+    """A statement as the driver takes it, for ``Connection.exec_driver_sql``.
+
+    SQLAlchemy's own way to execute a statement for many rows spends more time on the parameters
+    than the database on the rows.
+    """
 
     sql: str
     parameters: list[Parameter]
     named: bool
+    """Whether the driver takes the parameters by name."""
+
+    def arguments(self, rows: Sequence[Values]) -> Any:
+        """The parameters for all *rows*."""
+        values = zip(*column_values(self.parameters, rows), strict=True)
+        if not self.named:
+            return list(values)
+        names = [name for name, _ in self.parameters]
+        return [dict(zip(names, row, strict=True)) for row in values]
 
 
 class Statements(ABC):
@@ -104,9 +125,10 @@ class Statements(ABC):
         """
         ids = self.insert_new(connection, self.tables.history, rows)
         if bodies:
+            table = self.tables.body
+            insert = self.compiled("insert", table, table.insert)
             owned = [{**body, "history_id": ids[index]} for index, body in bodies]
-            body = self.tables.body
-            self.execute_many(connection, self.compiled("insert", body, body.insert), owned)
+            connection.exec_driver_sql(insert.sql, insert.arguments(owned))
         return ids
 
     @abstractmethod
@@ -123,7 +145,7 @@ class Statements(ABC):
     ) -> None:
         """Set *columns* of sessions; ``key`` in each of *rows* is the ``id`` of the session."""
         update = self.compiled("update", columns, lambda: self.update_one(columns))
-        self.execute_many(connection, update, rows)
+        connection.exec_driver_sql(update.sql, update.arguments(rows))
 
     # --- for the backends ------------------------------------------------------------------------
 
@@ -141,36 +163,22 @@ class Statements(ABC):
 
     def compiled(
         self, kind: str, of: Hashable, build: Callable[[], sa.Insert | sa.Update]
-    ) -> _Compiled:
+    ) -> Compiled:
         """The statement that *build* returns, compiled once."""
         found = self._cache.get((kind, of))
         if found is None:
             found = self._cache[kind, of] = self._compile(build())
-        return cast("_Compiled", found)
+        return cast("Compiled", found)
 
-    def _compile(self, statement: sa.Insert | sa.Update) -> _Compiled:
+    def _compile(self, statement: sa.Insert | sa.Update) -> Compiled:
         compiled = statement.compile(dialect=self.dialect)
         names = compiled.positiontup or list(compiled.binds)
         parameters = [self.parameter(name, compiled.binds[name].type) for name in names]
-        return _Compiled(str(compiled), parameters, named=compiled.positiontup is None)
+        return Compiled(str(compiled), parameters, named=compiled.positiontup is None)
 
     def parameter(self, name: str, kind: sa.types.TypeEngine[Any]) -> Parameter:
         """The parameter *name*, for values of this type."""
         return name, kind.dialect_impl(self.dialect).bind_processor(self.dialect)
-
-    def execute_many(
-        self, connection: sa.Connection, statement: _Compiled, rows: Sequence[Values]
-    ) -> None:
-        """Execute *statement* for all *rows* by one call of the driver.
-
-        SQLAlchemy's own way spends more time on the parameters than the database on the rows.
-        """
-        values: Any = list(zip(*column_values(statement.parameters, rows), strict=True))
-        if statement.named:
-            names = [name for name, _ in statement.parameters]
-            values = [dict(zip(names, row, strict=True)) for row in values]
-        if values:
-            connection.exec_driver_sql(statement.sql, values)
 
 
 def column_values(parameters: Iterable[Parameter], rows: Sequence[Values]) -> list[list[Any]]:
