@@ -156,14 +156,19 @@ def committing(
     try:
         ours.commit()
     except exc.SQLAlchemyError as error:
-        ended = _translate(error, connection.dialect)
         if isinstance(ours, sa.NestedTransaction):
             # Without this, SQLAlchemy would still take the savepoint for the current one.
             _backend_of(connection).roll_back(connection, ours)
-        elif isinstance(ended, StoreUnavailable):
-            advice = "all of it is written or nothing; hand it in again with the same message ids"
-            ended = CommitUnknown(f"{ended.reason}, during the commit: {advice}")
-        raise ended from error
+            raise _translate(error, connection.dialect) from error
+        raise _unless_unknown(_translate(error, connection.dialect)) from error
+
+
+def _unless_unknown(error: StoreError) -> StoreError:
+    """*error* of a commit, or CommitUnknown if the connection was lost during it."""
+    if not isinstance(error, StoreUnavailable):
+        return error
+    advice = "all of it is written or nothing; hand it in again with the same message ids"
+    return CommitUnknown(f"{error.reason}, during the commit: {advice}")
 
 
 def join(connection: sa.Connection) -> None:
