@@ -12,7 +12,7 @@ from sermo_fsm.core.advance import NO_VISITS, Visits, advance, expire
 from sermo_fsm.picture.drawing import Arrow, Drawing
 from sermo_fsm.protocol.events import Direction
 from sermo_fsm.protocol.wire import decode
-from sermo_fsm.views.chat_path import Walk, walk_of
+from sermo_fsm.views.chat_path import ChatPath, path_from_rows
 from sermo_fsm.views.traffic import Traffic, Way
 from tests.storage.test_model import INBOUND, OUTBOUND
 from tests.support import EXAMPLES
@@ -46,7 +46,7 @@ NASTY = (
 """Ids that want to be more than words."""
 
 
-def example_walks() -> Iterator[tuple[str, Walk]]:
+def example_walks() -> Iterator[tuple[str, ChatPath]]:
     """Every chat of the examples."""
     for name, about in EXPECTED.items():
         with ChatEngine("sqlite://") as engine:
@@ -55,7 +55,7 @@ def example_walks() -> Iterator[tuple[str, Walk]]:
             if about["sweepUpTo"]:
                 engine.sweep(datetime.fromisoformat(about["sweepUpTo"]))
             for session in list(engine.sessions()):
-                yield name, walk_of(session, engine.history(session.session_id))
+                yield name, path_from_rows(session, engine.history(session.session_id))
 
 
 def random_chats(seed: int, events: int = 30) -> list[tuple[ChatSession, list[HistoryRow]]]:
@@ -99,7 +99,7 @@ def counted(chats: Sequence[tuple[ChatSession, Sequence[HistoryRow]]]) -> Traffi
             assert row.trigger is not None
             way = (row.from_state, row.to_state, row.trigger)
             ways[way] += 1
-        stays = walk_of(session, rows).stays(session.effective_at)
+        stays = path_from_rows(session, rows).stays(session.effective_at)
         for state, length in stays[:-1]:
             lengths[state].append(length)
     return Traffic(

@@ -25,10 +25,11 @@ from sermo_fsm.core.session import ChatSession, HistoryRow
 from sermo_fsm.diagram import FILES, render
 from sermo_fsm.engine import ChatEngine
 from sermo_fsm.picture.drawing import Drawing
-from sermo_fsm.picture.path_overlay import path_drawing, traffic_drawing
-from sermo_fsm.picture.sequence import mermaid
+from sermo_fsm.picture.path_overlay import path_drawing
+from sermo_fsm.picture.sequence import sequence_diagram
+from sermo_fsm.picture.traffic_overlay import traffic_drawing
 from sermo_fsm.protocol.events import KINDS, Trigger
-from sermo_fsm.views.chat_path import walk_of
+from sermo_fsm.views.chat_path import path_from_rows
 from tools import field_docs
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
@@ -160,14 +161,14 @@ _Expected = Mapping[str, Mapping[str, Any]]
 
 def _path(told: _Told, theme: str) -> str:
     session, rows = told
-    walk = walk_of(session, rows)
-    return render(path_drawing(walk, session.effective_at), "svg", theme)
+    chat_path = path_from_rows(session, rows)
+    return render(path_drawing(chat_path, session.effective_at), "svg", theme)
 
 
 _PICTURES: Final[Mapping[str, Callable[[_Told], str]]] = {
     ".svg": lambda told: _path(told, "light"),
     "-dark.svg": lambda told: _path(told, "dark"),
-    ".timeline.mmd": lambda told: mermaid(*told),
+    ".timeline.mmd": lambda told: sequence_diagram(*told),
 }
 """For each example: how a file is called behind the name of the example, and what is in it."""
 

@@ -24,8 +24,9 @@ from sermo_fsm.cli.progress import counting
 from sermo_fsm.cli.shell import Shell, print_json
 from sermo_fsm.diagram import FORMATS, THEMES, render
 from sermo_fsm.picture.drawing import Drawing, machine_drawing
-from sermo_fsm.picture.path_overlay import path_drawing, traffic_drawing
-from sermo_fsm.views.chat_path import walk_of
+from sermo_fsm.picture.path_overlay import path_drawing
+from sermo_fsm.picture.traffic_overlay import traffic_drawing
+from sermo_fsm.views.chat_path import path_from_rows
 
 __all__ = ["diagram"]
 
@@ -73,8 +74,8 @@ class _Wanted:
                 session = self.chat.find(engine)
                 if session is None:
                     return None
-                walk = walk_of(session, engine.history(session.session_id))
-                return path_drawing(walk, datetime.now(UTC))
+                chat_path = path_from_rows(session, engine.history(session.session_id))
+                return path_drawing(chat_path, datetime.now(UTC))
             with counting("rows") as progress:
                 found = engine.traffic(
                     since=self.since, until=self.until, platform=self.platform, progress=progress

@@ -17,9 +17,9 @@ from sermo_fsm.cli.options import a_moment, a_name, database_option, json_option
 from sermo_fsm.cli.progress import counting, unheard
 from sermo_fsm.cli.shell import Shell, print_json
 from sermo_fsm.cli.terminal import counted
-from sermo_fsm.export.event_log import Stories
+from sermo_fsm.export.event_log import SessionRows
 from sermo_fsm.export.ocel import write_ocel
-from sermo_fsm.export.statechart import EXPORTS
+from sermo_fsm.export.statechart import STATECHARTS
 from sermo_fsm.export.xes import write_xes
 
 __all__ = ["export"]
@@ -47,7 +47,7 @@ def export() -> None:
     """
 )
 @click.option(
-    "--format", "kind", type=click.Choice([*EXPORTS]), help="By default what FILE is named."
+    "--format", "kind", type=click.Choice([*STATECHARTS]), help="By default what FILE is named."
 )
 @output_option
 @json_option
@@ -59,8 +59,8 @@ def machine(shell: Shell, *, kind: str | None, path: Path | None, as_json: bool)
     transition without a target, what is ignored is none.
     """
     del shell
-    kind, path = _chosen(kind, path, _MACHINE_NAMED, next(iter(EXPORTS)))
-    text = EXPORTS[kind]()
+    kind, path = _chosen(kind, path, _MACHINE_NAMED, next(iter(STATECHARTS)))
+    text = STATECHARTS[kind]()
     if path is not None:
         with whole_file(path) as file:
             file.write(text.encode())
@@ -176,7 +176,7 @@ class _Tally:
     chats: int = 0
     rows: int = 0
 
-    def counting(self, stories: Stories, tell: Callable[[int, None], object]) -> Stories:
+    def counting(self, stories: SessionRows, tell: Callable[[int, None], object]) -> SessionRows:
         """The same, counted as they pass; now and then whoever watches is told."""
         last = None
         for session, row in stories:

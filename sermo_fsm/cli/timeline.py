@@ -26,10 +26,16 @@ from sermo_fsm.cli.tables import cropped
 from sermo_fsm.cli.terminal import Page, clean, console_on, outcome_word, state_word, word
 from sermo_fsm.core.machine import State
 from sermo_fsm.core.session import ChatSession, HistoryRow
-from sermo_fsm.picture.sequence import mermaid
-from sermo_fsm.views.durations import length_view
-from sermo_fsm.views.participants import Role, Someone
-from sermo_fsm.views.timeline import PAUSE, Entry, entry_view, move, tell
+from sermo_fsm.picture.sequence import sequence_diagram
+from sermo_fsm.views.durations import format_duration
+from sermo_fsm.views.participants import Participant, Role
+from sermo_fsm.views.timeline import (
+    NOTABLE_PAUSE,
+    TimelineEntry,
+    describe_transition,
+    entry_view,
+    timeline_entries,
+)
 
 __all__ = ["timeline"]
 
@@ -95,7 +101,7 @@ def timeline(  # noqa: PLR0913 - one for each thing to ask by
             return
         with closing(engine.history(session.session_id, limit=limit)) as rows:
             if as_json:
-                print_json_items(map(entry_view, tell(session, rows, bodies=bodies)))
+                print_json_items(map(entry_view, timeline_entries(session, rows, bodies=bodies)))
             elif path is None:
                 _write(shell.page, kind, session, rows, bodies=bodies)
             else:
@@ -118,10 +124,10 @@ def _write(
     page: Page, kind: str, session: ChatSession, rows: Iterable[HistoryRow], *, bodies: bool
 ) -> None:
     if kind == "mermaid":
-        page.stream.write(mermaid(session, rows, bodies=bodies))
+        page.stream.write(sequence_diagram(session, rows, bodies=bodies))
         return
     console = console_on(page.stream) if page.watched else None
-    for line in _lines(session, tell(session, rows, bodies=bodies), console):
+    for line in _lines(session, timeline_entries(session, rows, bodies=bodies), console):
         line.rstrip()
         page.say(line)
 
@@ -139,7 +145,7 @@ _OF_ROLE: Final = {
 
 
 def _lines(
-    session: ChatSession, entries: Iterable[Entry], console: Console | None
+    session: ChatSession, entries: Iterable[TimelineEntry], console: Console | None
 ) -> Iterator[Text]:
     """As people read it; one entry is kept, however many there are.
 
@@ -151,8 +157,8 @@ def _lines(
     day, told = f"{session.opened_at.astimezone(UTC):%Y-%m-%d}", 0
     for entry in entries:
         today, time = f"{entry.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}".split()
-        if entry.pause >= PAUSE:
-            yield word(f"{margin}… {length_view(entry.pause)} later", "dim")
+        if entry.pause >= NOTABLE_PAUSE:
+            yield word(f"{margin}… {format_duration(entry.pause)} later", "dim")
         if today != day:
             yield word(f"{margin}{today} (UTC)", "dim")
         yield _line(entry, f"{entry.seq:>{numbers}}  {time}")
@@ -166,9 +172,9 @@ def _lines(
         yield Text(f"{margin}not closed: ").append_text(state_word(session.state))
 
 
-def _said(entry: Entry, margin: str, console: Console | None) -> Iterator[Text]:
-    speaker = word(f"{entry.who.name}: " if entry.who.name else "", "dim")
-    for line in (entry.said or "").splitlines():
+def _said(entry: TimelineEntry, margin: str, console: Console | None) -> Iterator[Text]:
+    speaker = word(f"{entry.actor.name}: " if entry.actor.name else "", "dim")
+    for line in (entry.body or "").splitlines():
         said = Text.assemble(speaker, word(line))
         room = max(console.width - len(margin), _NARROWEST) if console else 0
         for part in said.wrap(console, room) if console else [said]:
@@ -186,28 +192,28 @@ def _heading(session: ChatSession) -> Iterator[Text]:
         yield word(f"{goes_on} session {session.previous_session_id}, {closed}", "dim")
 
 
-def _line(entry: Entry, head: str) -> Text:
-    pair = Text.assemble(_name(entry.who), (" → ", "dim"), _name(entry.whom))
+def _line(entry: TimelineEntry, head: str) -> Text:
+    pair = Text.assemble(_name(entry.actor), (" → ", "dim"), _name(entry.recipient))
     pair.pad_right(_PAIR - pair.cell_len)
     line = Text.assemble((f"{head}  {_since(entry):>9}  ", "dim"), pair, "  ")
-    if entry.odd is not None:
-        line.append_text(outcome_word(entry.odd)).append(": ")
-    line.append_text(word(entry.what))
-    return line.append(f" ({late})" if (late := entry.received_earlier) else "", "dim")
+    if entry.unusual_outcome is not None:
+        line.append_text(outcome_word(entry.unusual_outcome)).append(": ")
+    line.append_text(word(entry.summary))
+    return line.append(f" ({late})" if (late := entry.received_note) else "", "dim")
 
 
-def _name(someone: Someone) -> Text:
-    return Text(cropped(clean(str(someone)), _WIDEST_ID), _OF_ROLE[someone.role])
+def _name(participant: Participant) -> Text:
+    return Text(cropped(clean(str(participant)), _WIDEST_ID), _OF_ROLE[participant.role])
 
 
-def _move(entry: Entry) -> Text:
-    before, _, after = move(entry).partition(" → ")
+def _move(entry: TimelineEntry) -> Text:
+    before, _, after = describe_transition(entry).partition(" → ")
     state, colon, why = after.partition(":")
     return Text.assemble(before, " → ", state_word(State(state)), colon + why)
 
 
-def _since(entry: Entry) -> str:
-    seconds = int(entry.clock.total_seconds())
+def _since(entry: TimelineEntry) -> str:
+    seconds = int(entry.elapsed.total_seconds())
     minutes, hours, days = seconds // 60 % 60, seconds // 3600 % 24, seconds // 86400
     if days:
         return f"+{days}d {hours:02}h"

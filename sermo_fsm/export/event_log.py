@@ -10,30 +10,30 @@ from itertools import groupby
 from operator import itemgetter
 
 from sermo_fsm.core.session import ChatSession, HistoryRow, session_id_of
-from sermo_fsm.views.participants import Cast, Someone
+from sermo_fsm.views.participants import Assignment, Participant
 
-__all__ = ["Deeds", "Stories", "chats", "customer_of"]
+__all__ = ["ActorRows", "SessionRows", "by_session", "customer_id"]
 
-Stories = Iterable[tuple[ChatSession, HistoryRow]]
+SessionRows = Iterable[tuple[ChatSession, HistoryRow]]
 """As :meth:`~sermo_fsm.ChatEngine.stories` gives them."""
 
-Deeds = Iterator[tuple[Someone, HistoryRow]]
+ActorRows = Iterator[tuple[Participant, HistoryRow]]
 """Rows, and who did what each of them is about."""
 
 
-def chats(stories: Stories) -> Iterator[tuple[ChatSession, Deeds]]:
+def by_session(stories: SessionRows) -> Iterator[tuple[ChatSession, ActorRows]]:
     """Each session with its rows, to be read before the next session is."""
     for session, told in groupby(stories, key=itemgetter(0)):
-        yield session, _deeds(row for _, row in told)
+        yield session, _with_actors(row for _, row in told)
 
 
-def _deeds(rows: Iterable[HistoryRow]) -> Deeds:
-    cast = Cast()
+def _with_actors(rows: Iterable[HistoryRow]) -> ActorRows:
+    assignment = Assignment()
     for row in rows:
-        yield cast.who(row), row
-        cast = cast.after(row)
+        yield assignment.actor(row), row
+        assignment = assignment.after(row)
 
 
-def customer_of(session: ChatSession) -> str:
+def customer_id(session: ChatSession) -> str:
     """The same for all chats of a customer."""
     return str(session_id_of(session.platform_id, session.user_id, 1))

@@ -11,10 +11,10 @@ from typing import Any, Final
 from attrs import define, field
 
 from sermo_fsm.core.session import ChatSession, HistoryRow
-from sermo_fsm.export.event_log import Deeds, Stories, chats, customer_of
+from sermo_fsm.export.event_log import ActorRows, SessionRows, by_session, customer_id
 from sermo_fsm.protocol.events import Trigger
 from sermo_fsm.views.json_views import time_view
-from sermo_fsm.views.participants import Role, Someone
+from sermo_fsm.views.participants import Participant, Role
 
 __all__ = ["write_ocel"]
 
@@ -76,7 +76,7 @@ def _shared(name: str, key: str, value: str | None) -> str:
 
 
 def write_ocel(
-    stories: Stories,
+    stories: SessionRows,
     write: Callable[[str], object],
     *,
     users: bool = False,
@@ -94,7 +94,7 @@ def write_ocel(
     write(f'"objectTypes": {_types(_OBJECT_TYPES.items())},\n"events": [')
     with TemporaryFile("w+", encoding="utf-8") as spool:  # in the file all of them stand together
         log = _Ocel(write, spool.write, users, partial)
-        for session, told in chats(stories):
+        for session, told in by_session(stories):
             log.add(session, told)
         spool.write(",\n".join(log.shared.values()))
         spool.seek(0)
@@ -118,9 +118,9 @@ class _Ocel:
     """Platforms and agents: there are few of them."""
     comma: str = "\n"
 
-    def add(self, session: ChatSession, told: Deeds) -> None:
+    def add(self, session: ChatSession, told: ActorRows) -> None:
         """Write one chat, row by row."""
-        chat, customer = f"chat:{session.session_id}", f"customer:{customer_of(session)}"
+        chat, customer = f"chat:{session.session_id}", f"customer:{customer_id(session)}"
         platform = f"platform:{session.platform_id}"
         self._meet(platform, "platformId")
         head = json.dumps({"id": chat, "type": "chat", "attributes": _facts(session)})
@@ -151,7 +151,9 @@ class _Ocel:
             self.shared[name] = _shared(name, key, name.partition(":")[2])
         return name
 
-    def _people(self, who: Someone, row: HistoryRow, customer: str) -> Iterator[tuple[str, str]]:
+    def _people(
+        self, who: Participant, row: HistoryRow, customer: str
+    ) -> Iterator[tuple[str, str]]:
         if who.role is Role.CUSTOMER:
             yield customer, "by"
         elif who.id is not None:
@@ -174,7 +176,7 @@ def _facts(session: ChatSession) -> list[dict[str, Any]]:
 
 
 def _event(
-    session: ChatSession, row: HistoryRow, who: Someone, about: _Relations
+    session: ChatSession, row: HistoryRow, who: Participant, about: _Relations
 ) -> dict[str, Any]:
     given = {
         "seq": row.seq,

@@ -12,7 +12,7 @@ from xml.sax.saxutils import quoteattr
 from sermo_fsm.core.machine import LIVE, TABLE, Effect, Guard, State
 from sermo_fsm.protocol.events import Trigger
 
-__all__ = ["EXPORTS", "scxml", "xstate"]
+__all__ = ["STATECHARTS", "scxml", "xstate"]
 
 _MADE_BY: Final = "Made by sermo-fsm export machine from the table in sermo_fsm/core/machine.py"
 _GUARDS: Final = {
@@ -84,5 +84,5 @@ def _transition(guard: Guard | None, to: State | None) -> dict[str, str]:
     }
 
 
-EXPORTS: Final = {"scxml": scxml, "xstate": xstate}
+STATECHARTS: Final = {"scxml": scxml, "xstate": xstate}
 """What the machine can be written as."""

@@ -6,9 +6,9 @@ from typing import Final
 from xml.sax.saxutils import quoteattr
 
 from sermo_fsm.core.session import ChatSession, HistoryRow
-from sermo_fsm.export.event_log import Stories, chats, customer_of
+from sermo_fsm.export.event_log import SessionRows, by_session, customer_id
 from sermo_fsm.views.json_views import time_view
-from sermo_fsm.views.participants import Role, Someone
+from sermo_fsm.views.participants import Participant, Role
 
 __all__ = ["write_xes"]
 
@@ -47,7 +47,7 @@ def _element(kind: str, key: str, value: object) -> str:
     return f"<{kind} key={quoteattr(key)} value={quoteattr(text)}/>"
 
 
-def write_xes(stories: Stories, write: Callable[[str], object], *, users: bool = False) -> None:
+def write_xes(stories: SessionRows, write: Callable[[str], object], *, users: bool = False) -> None:
     """A trace for each session, an event for each row.
 
     Args:
@@ -56,7 +56,7 @@ def write_xes(stories: Stories, write: Callable[[str], object], *, users: bool =
         users: With the ids of users.
     """
     write(_HEAD)
-    for session, told in chats(stories):
+    for session, told in by_session(stories):
         write("  <trace>\n" + "".join(_trace(session, users=users)))
         for who, row in told:
             write(f"    <event>{''.join(_event(who, row))}</event>\n")
@@ -67,7 +67,7 @@ def write_xes(stories: Stories, write: Callable[[str], object], *, users: bool =
 def _trace(session: ChatSession, *, users: bool) -> Iterator[str]:
     given = (
         ("string", "concept:name", session.session_id),
-        ("string", "customer", customer_of(session)),
+        ("string", "customer", customer_id(session)),
         ("string", "platform", session.platform_id),
         ("string", "user", session.user_id if users else None),
         ("int", "ordinal", session.ordinal),
@@ -82,7 +82,7 @@ def _trace(session: ChatSession, *, users: bool) -> Iterator[str]:
             yield f"    {_element(kind, key, value)}\n"
 
 
-def _event(who: Someone, row: HistoryRow) -> Iterator[str]:
+def _event(who: Participant, row: HistoryRow) -> Iterator[str]:
     # What is one of our own words needs no care; there are many of these.
     yield f'<string key="concept:name" value="{row.trigger}"/>'
     yield f'<date key="time:timestamp" value="{time_view(row.effective_at)}"/>'

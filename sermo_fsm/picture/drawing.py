@@ -19,17 +19,17 @@ __all__ = [
     "LEGEND",
     "Arrow",
     "Drawing",
-    "Key",
-    "Line",
-    "Mark",
+    "LegendEntry",
+    "LegendSymbol",
     "Node",
+    "TriggerLine",
     "direction_of",
-    "listed",
+    "join_words",
     "machine_drawing",
 ]
 
 
-class Mark(StrEnum):
+class LegendSymbol(StrEnum):
     """What a legend explains."""
 
     INBOUND = "inbound"
@@ -47,7 +47,7 @@ class Mark(StrEnum):
 
 
 @frozen
-class Line:
+class TriggerLine:
     """One trigger on an arrow.
 
     Attributes:
@@ -82,7 +82,7 @@ class Arrow:
 
     source: State | None
     target: State | None
-    lines: tuple[Line, ...] = ()
+    lines: tuple[TriggerLine, ...] = ()
     badges: tuple[str, ...] = ()
     weight: float | None = None
     faded: bool = False
@@ -90,7 +90,7 @@ class Arrow:
     taken: bool = False
 
     @property
-    def loop(self) -> bool:
+    def is_loop(self) -> bool:
         """From a state to itself."""
         return self.source is self.target
 
@@ -119,10 +119,10 @@ class Node:
 
 
 @frozen
-class Key:
+class LegendEntry:
     """A line of the legend."""
 
-    mark: Mark
+    symbol: LegendSymbol
     text: str
 
 
@@ -144,22 +144,22 @@ class Drawing:
     origin: str
     nodes: tuple[Node, ...]
     arrows: tuple[Arrow, ...]
-    legend: tuple[Key, ...]
+    legend: tuple[LegendEntry, ...]
     caption: tuple[str, ...] = ()
 
 
 LEGEND: Final = (
-    Key(Mark.INBOUND, "inbound: customer"),
-    Key(Mark.OUTBOUND, "outbound: bot, agents"),
-    Key(Mark.TIMER, "timer: the clock"),
+    LegendEntry(LegendSymbol.INBOUND, "inbound: customer"),
+    LegendEntry(LegendSymbol.OUTBOUND, "outbound: bot, agents"),
+    LegendEntry(LegendSymbol.TIMER, "timer: the clock"),
 )
 """What the marks before the triggers mean."""
 
 _GUARDS: Final = {Guard.CUSTOMER_WROTE_LATER: "the customer wrote later"}
 _INBOUND: Final = frozenset(kind.trigger for kind in KINDS.values() if kind.inbound)
-_ORDER: Final = {state: place for place, state in enumerate(State)}
-_TRIGGERS: Final[Mapping[str, int]] = {trigger: place for place, trigger in enumerate(Trigger)}
-_LOOPS: Final = "= stays where it is, × has no meaning there and is ignored"
+_STATE_ORDER: Final = {state: place for place, state in enumerate(State)}
+_TRIGGER_ORDER: Final[Mapping[str, int]] = {trigger: place for place, trigger in enumerate(Trigger)}
+_LOOPS_CAPTION: Final = "= stays where it is, × has no meaning there and is ignored"
 
 
 def direction_of(trigger: Trigger) -> Direction:
@@ -175,38 +175,40 @@ def machine_drawing(*, loops: bool = False) -> Drawing:
     Args:
         loops: Also what does not move a chat, as arrows from a state to itself.
     """
-    moves = tuple(_moves())
-    stays = tuple(_stays()) if loops else ()
+    moves = tuple(_moving_arrows())
+    stays = tuple(_loop_arrows()) if loops else ()
     return Drawing(
         name="machine",
         title="The states of a chat, and what moves it from one to the next",
-        description=" ".join(_sentences(moves, stays)),
+        description=" ".join(_describe_machine(moves, stays)),
         origin="Drawn by sermo-fsm diagram from the table in sermo_fsm/core/machine.py",
         nodes=tuple(Node(state) for state in State),
         arrows=(Arrow(None, State.OPEN), *moves, *stays, Arrow(State.CLOSED, None)),
         legend=LEGEND,
-        caption=(_LOOPS,) if loops else (),
+        caption=(_LOOPS_CAPTION,) if loops else (),
     )
 
 
-def _moves() -> Iterator[Arrow]:
+def _moving_arrows() -> Iterator[Arrow]:
     """As a chat runs: by where they begin, then the nearest first."""
-    lines: dict[tuple[State, State], list[Line]] = {}
-    for (state, trigger), cell in sorted(TABLE.items(), key=lambda item: _TRIGGERS[item[0][1]]):
-        for to, condition in _ways(cell):
+    lines: dict[tuple[State, State], list[TriggerLine]] = {}
+    for (state, trigger), cell in sorted(
+        TABLE.items(), key=lambda item: _TRIGGER_ORDER[item[0][1]]
+    ):
+        for to, condition in _transitions(cell):
             if to is not state:
-                line = Line(direction_of(trigger), trigger + condition, triggers=(trigger,))
+                line = TriggerLine(direction_of(trigger), trigger + condition, triggers=(trigger,))
                 lines.setdefault((state, to), []).append(line)
     for source, target in sorted(lines, key=_nearest_first):
         yield Arrow(source, target, tuple(lines[source, target]))
 
 
 def _nearest_first(pair: tuple[State, State]) -> tuple[int, int, int]:
-    source, target = (_ORDER[state] for state in pair)
+    source, target = (_STATE_ORDER[state] for state in pair)
     return source, abs(target - source), -target
 
 
-def _ways(cell: Cell) -> Iterator[tuple[State, str]]:
+def _transitions(cell: Cell) -> Iterator[tuple[State, str]]:
     """Where a cell goes, and under which condition."""
     if cell.guard is None or cell.otherwise is None:
         yield cell.to, ""
@@ -215,56 +217,59 @@ def _ways(cell: Cell) -> Iterator[tuple[State, str]]:
     yield cell.otherwise, f" [if {_GUARDS[cell.guard]}]"
 
 
-def _stays() -> Iterator[Arrow]:
+def _loop_arrows() -> Iterator[Arrow]:
     for state in LIVE:
-        lines = tuple(_lines_that_stay(state))
+        lines = tuple(_loop_lines(state))
         if lines:
             yield Arrow(state, state, lines)
 
 
-def _lines_that_stay(state: State) -> Iterator[Line]:
+def _loop_lines(state: State) -> Iterator[TriggerLine]:
     for effect in (Effect.STAY, Effect.IGNORE):
         found = [trigger for trigger in Trigger if TABLE[state, trigger].effect is effect]
         for direction in (Direction.INBOUND, Direction.OUTBOUND, Direction.TIMER):
             for trigger in found:
-                if direction in _queues(trigger):
-                    yield Line(direction, f"{effect} {trigger}", triggers=(trigger,))
+                if direction in _directions(trigger):
+                    yield TriggerLine(direction, f"{effect} {trigger}", triggers=(trigger,))
 
 
-def _queues(trigger: Trigger) -> tuple[Direction, ...]:
+def _directions(trigger: Trigger) -> tuple[Direction, ...]:
     if trigger is Trigger.UNKNOWN:
         return Direction.INBOUND, Direction.OUTBOUND
     return (direction_of(trigger),)
 
 
-def listed(words: Sequence[str], last: str = "and") -> str:
+def join_words(words: Sequence[str], last: str = "and") -> str:
     """As a person writes a list: ``one, two and three``."""
     return f" {last} ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
 
 
-def _sentences(moves: Iterable[Arrow], stays: Iterable[Arrow]) -> Iterator[str]:
+def _describe_machine(moves: Iterable[Arrow], stays: Iterable[Arrow]) -> Iterator[str]:
     """All that the picture shows, in words."""
-    yield f"A chat is in one of {len(State)} states: {listed([*State])}."
+    yield f"A chat is in one of {len(State)} states: {join_words([*State])}."
     yield f"It begins in {State.OPEN}."
     for source, arrows in groupby(moves, key=lambda arrow: arrow.source):
-        ways = [f"to {arrow.target} by {_said(arrow.lines)}" for arrow in arrows]
+        ways = [f"to {arrow.target} by {_describe_lines(arrow.lines)}" for arrow in arrows]
         yield f"From {source} it goes {'; '.join(ways)}."
     for arrow in stays:
         for effect, verb in ((Effect.STAY, "stays on"), (Effect.IGNORE, "ignores")):
-            if names := _names(arrow, effect):
+            if names := _loop_triggers(arrow, effect):
                 yield f"In {arrow.source} it {verb} {names}."
     yield f"What is {State.CLOSED} stays so."
 
 
-def _said(lines: Iterable[Line]) -> str:
+def _describe_lines(lines: Iterable[TriggerLine]) -> str:
     groups = groupby(lines, key=lambda line: line.direction)
     return ", or ".join(
-        f"{direction} {listed([line.text for line in some], 'or')}" for direction, some in groups
+        f"{direction} {join_words([line.text for line in some], 'or')}"
+        for direction, some in groups
     )
 
 
-def _names(arrow: Arrow, effect: Effect) -> str:
+def _loop_triggers(arrow: Arrow, effect: Effect) -> str:
     lines = (line for line in arrow.lines if line.text.startswith(effect))
-    return listed(
-        sorted({trigger for line in lines for trigger in line.triggers}, key=_TRIGGERS.__getitem__)
+    return join_words(
+        sorted(
+            {trigger for line in lines for trigger in line.triggers}, key=_TRIGGER_ORDER.__getitem__
+        )
     )

@@ -11,45 +11,59 @@ from attrs import evolve, frozen
 
 from sermo_fsm.core.machine import State
 from sermo_fsm.core.session import ChatSession
-from sermo_fsm.picture.drawing import LEGEND, Arrow, Drawing, Key, Mark, Node, machine_drawing
-from sermo_fsm.picture.legs import Leg, legs_of, noted, shown_id, shown_time, with_extra
-from sermo_fsm.picture.traffic_overlay import traffic_drawing
-from sermo_fsm.views.chat_path import Walk
-from sermo_fsm.views.durations import length_view
+from sermo_fsm.picture.drawing import (
+    LEGEND,
+    Arrow,
+    Drawing,
+    LegendEntry,
+    LegendSymbol,
+    Node,
+    machine_drawing,
+)
+from sermo_fsm.picture.traversal import (
+    Traversal,
+    add_missing_arrows,
+    annotate_lines,
+    display_id,
+    display_time,
+    traversals,
+)
+from sermo_fsm.views.chat_path import ChatPath
+from sermo_fsm.views.durations import format_duration
 
-__all__ = ["path_drawing", "traffic_drawing"]
+__all__ = ["path_drawing"]
 
-_MOST_BADGES: Final = 8
-_MOST_TIMES: Final = 2
+_MAX_BADGES: Final = 8
+_MAX_TIMES: Final = 2
 
 
 @frozen
-class _Stage:
-    """A leg of a chat's path, with its number and its time."""
+class _NumberedTraversal:
+    """A traversal of a chat's path, with its number and its time."""
 
     number: int
-    leg: Leg
+    traversal: Traversal
     at: datetime
 
 
-def path_drawing(walk: Walk, now: datetime) -> Drawing:
+def path_drawing(path: ChatPath, now: datetime) -> Drawing:
     """The machine with the path of one chat on it.
 
     The numbers count the arrows on its way. In the state where a live chat is it has been until
     *now*.
     """
-    session, stages = walk.session, tuple(_stages(walk))
-    nodes = tuple(_nodes_on(walk, stages, now))
+    session, numbered = path.session, tuple(_number_traversals(path))
+    nodes = tuple(_overlay_nodes(path, numbered, now))
     base = machine_drawing()
     arrows = tuple(
-        _arrow_on(arrow, [stage for stage in stages if stage.leg.lies_on(arrow)])
-        for arrow in with_extra(base.arrows, [stage.leg for stage in stages])
+        _overlay_arrow(arrow, [step for step in numbered if step.traversal.lies_on(arrow)])
+        for arrow in add_missing_arrows(base.arrows, [step.traversal for step in numbered])
     )
-    arrows = _ending(arrows, ended=not session.live)
+    arrows = _overlay_end(arrows, ended=not session.live)
     return Drawing(
         name=f"chat-{session.session_id}",
         title="The path of one chat",
-        description=" ".join(_path_sentences(session, stages, nodes)),
+        description=" ".join(_describe_path(session, numbered, nodes)),
         origin="Drawn by sermo-fsm diagram from the history of a chat",
         nodes=nodes,
         arrows=arrows,
@@ -58,50 +72,54 @@ def path_drawing(walk: Walk, now: datetime) -> Drawing:
     )
 
 
-def _stages(walk: Walk) -> Iterator[_Stage]:
+def _number_traversals(path: ChatPath) -> Iterator[_NumberedTraversal]:
     number = 0
-    for step in walk.steps:
-        resumed = walk.session.resumed and step.source is None
-        for leg in legs_of(step.source, step.target, step.trigger, resumed=resumed):
+    for step in path.steps:
+        resumed = path.session.resumed and step.source is None
+        for traversal in traversals(step.source, step.target, step.trigger, resumed=resumed):
             number += 1
-            yield _Stage(number, leg, step.at)
+            yield _NumberedTraversal(number, traversal, step.at)
 
 
-def _arrow_on(arrow: Arrow, stages: Sequence[_Stage]) -> Arrow:
-    if not stages:
+def _overlay_arrow(arrow: Arrow, numbered: Sequence[_NumberedTraversal]) -> Arrow:
+    if not numbered:
         lines = tuple(evolve(line, faded=True) for line in arrow.lines)
         return evolve(arrow, lines=lines, faded=True)
     notes = {
-        trigger: _times([stage.at for stage in stages if stage.leg.trigger is trigger])
-        for trigger in {stage.leg.trigger for stage in stages}
+        trigger: _format_times([step.at for step in numbered if step.traversal.trigger is trigger])
+        for trigger in {step.traversal.trigger for step in numbered}
         if trigger is not None
     }
-    badges = tuple(str(stage.number) for stage in stages)
-    if len(badges) > _MOST_BADGES:
-        badges = (*badges[: _MOST_BADGES - 2], "…", badges[-1])
-    return evolve(arrow, badges=badges, lines=noted(arrow, stages[0].leg, notes), taken=True)
+    badges = tuple(str(step.number) for step in numbered)
+    if len(badges) > _MAX_BADGES:
+        badges = (*badges[: _MAX_BADGES - 2], "…", badges[-1])
+    return evolve(
+        arrow, badges=badges, lines=annotate_lines(arrow, numbered[0].traversal, notes), taken=True
+    )
 
 
-def _times(moments: Sequence[datetime]) -> str:
-    times = [shown_time(moment).split()[1] for moment in moments]
-    if len(times) > _MOST_TIMES:
+def _format_times(moments: Sequence[datetime]) -> str:
+    times = [display_time(moment).split()[1] for moment in moments]
+    if len(times) > _MAX_TIMES:
         return f"{len(times)} times, last {times[-1]}"
     return ", ".join(times)
 
 
-def _ending(arrows: Sequence[Arrow], *, ended: bool) -> tuple[Arrow, ...]:
+def _overlay_end(arrows: Sequence[Arrow], *, ended: bool) -> tuple[Arrow, ...]:
     *others, end = arrows
     return (*others, evolve(end, faded=not ended, taken=ended))
 
 
-def _nodes_on(walk: Walk, stages: Sequence[_Stage], now: datetime) -> Iterator[Node]:
+def _overlay_nodes(
+    path: ChatPath, numbered: Sequence[_NumberedTraversal], now: datetime
+) -> Iterator[Node]:
     stays: dict[State, list[timedelta]] = {}
-    for state, length in walk.stays(now):
+    for state, length in path.stays(now):
         stays.setdefault(state, []).append(length)
-    touched = {stage.leg.target for stage in stages}
+    touched = {step.traversal.target for step in numbered}
     for state in State:
-        current = state is walk.session.state
-        notes = tuple(_stay_notes(walk.session, state, stays.get(state, [])))
+        current = state is path.session.state
+        notes = tuple(_stay_notes(path.session, state, stays.get(state, [])))
         if not notes and state in touched and not current:
             notes = ("passed through",)
         yield Node(state, notes, faded=not current and state not in touched, current=current)
@@ -113,15 +131,15 @@ def _stay_notes(session: ChatSession, state: State, stays: Sequence[timedelta]) 
             yield f"by {session.close_reason}"
     elif stays:
         so_far = " so far" if state is session.state else ""
-        yield length_view(sum(stays, timedelta())) + so_far
+        yield format_duration(sum(stays, timedelta())) + so_far
         if len(stays) > 1:
             yield f"in {len(stays)} stays"
 
 
-def _path_legend(session: ChatSession, arrows: Iterable[Arrow]) -> Iterator[Key]:
-    yield Key(Mark.BADGE, "the order of its steps")
-    yield Key(Mark.CURRENT, "where it is now" if session.live else "where it ended")
-    yield Key(Mark.FADED, "not on its way")
+def _path_legend(session: ChatSession, arrows: Iterable[Arrow]) -> Iterator[LegendEntry]:
+    yield LegendEntry(LegendSymbol.BADGE, "the order of its steps")
+    yield LegendEntry(LegendSymbol.CURRENT, "where it is now" if session.live else "where it ended")
+    yield LegendEntry(LegendSymbol.FADED, "not on its way")
     reasons = {
         "went on from the chat before"
         if session.resumed and arrow.source is None
@@ -130,31 +148,31 @@ def _path_legend(session: ChatSession, arrows: Iterable[Arrow]) -> Iterator[Key]
         if arrow.extra
     }
     if reasons:
-        yield Key(Mark.EXTRA, ", or ".join(sorted(reasons, reverse=True)))
+        yield LegendEntry(LegendSymbol.EXTRA, ", or ".join(sorted(reasons, reverse=True)))
 
 
 def _path_caption(session: ChatSession) -> Iterator[str]:
-    yield f"user {shown_id(session.user_id)} on {shown_id(session.platform_id)}"
-    opened = f"chat {session.ordinal}, opened {shown_time(session.opened_at)} UTC"
+    yield f"user {display_id(session.user_id)} on {display_id(session.platform_id)}"
+    opened = f"chat {session.ordinal}, opened {display_time(session.opened_at)} UTC"
     if session.closed_at is None:
-        yield f"{opened}, in {session.state} since {shown_time(session.since)} UTC"
+        yield f"{opened}, in {session.state} since {display_time(session.since)} UTC"
     else:
-        yield f"{opened}, closed {shown_time(session.closed_at)} UTC"
+        yield f"{opened}, closed {display_time(session.closed_at)} UTC"
     if session.resumed:
         yield f"resumed chat {session.ordinal - 1}: the clock had closed it, the customer came back"
 
 
-def _path_sentences(
-    session: ChatSession, stages: Sequence[_Stage], nodes: Iterable[Node]
+def _describe_path(
+    session: ChatSession, numbered: Sequence[_NumberedTraversal], nodes: Iterable[Node]
 ) -> Iterator[str]:
     yield "The states of a chat, with the path of one chat on them."
-    for stage in stages:
-        leg = stage.leg
-        by = f" by {leg.trigger}" if leg.trigger else ""
-        resumed = ", resumed from the chat before" if leg.extra and session.resumed else ""
+    for step in numbered:
+        traversal = step.traversal
+        by = f" by {traversal.trigger}" if traversal.trigger else ""
+        resumed = ", resumed from the chat before" if traversal.extra and session.resumed else ""
         yield (
-            f"{stage.number}: {shown_time(stage.at)} UTC from {leg.source or 'nothing'} "
-            f"to {leg.target}{by}{resumed if leg.source is None else ''}."
+            f"{step.number}: {display_time(step.at)} UTC from {traversal.source or 'nothing'} "
+            f"to {traversal.target}{by}{resumed if traversal.source is None else ''}."
         )
     for node in nodes:
         if node.notes:

@@ -9,11 +9,11 @@ from sermo_fsm.core.machine import State
 from sermo_fsm.core.session import ChatSession, HistoryRow
 from sermo_fsm.protocol.events import Direction, Trigger
 
-__all__ = ["Step", "Walk", "walk_of"]
+__all__ = ["ChatPath", "PathStep", "path_from_rows"]
 
 
 @frozen
-class Step:
+class PathStep:
     """A row of the history that moved the chat.
 
     Attributes:
@@ -31,11 +31,11 @@ class Step:
 
 
 @frozen
-class Walk:
+class ChatPath:
     """A chat and its steps, in order."""
 
     session: ChatSession
-    steps: tuple[Step, ...]
+    steps: tuple[PathStep, ...]
 
     def stays(self, now: datetime) -> tuple[tuple[State, timedelta], ...]:
         """Where the chat was, in order, and for how long; in ``closed`` for no time at all.
@@ -52,12 +52,12 @@ class Walk:
         )
 
 
-def walk_of(session: ChatSession, rows: Iterable[HistoryRow]) -> Walk:
+def path_from_rows(session: ChatSession, rows: Iterable[HistoryRow]) -> ChatPath:
     """The steps among the *rows* of a session's history."""
-    return Walk(
+    return ChatPath(
         session,
         tuple(
-            Step(
+            PathStep(
                 row.seq, row.effective_at, row.direction, row.trigger, row.from_state, row.to_state
             )
             for row in rows

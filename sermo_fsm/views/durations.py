@@ -3,12 +3,12 @@
 from datetime import timedelta
 from typing import Final
 
-__all__ = ["length_view"]
+__all__ = ["format_duration"]
 
 _UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
-def length_view(length: timedelta) -> str:
+def format_duration(length: timedelta) -> str:
     """A length of time in the two greatest units that matter: ``2 min 10 s``."""
     seconds = int(length.total_seconds())
     if seconds < 1:

@@ -9,7 +9,7 @@ from sermo_fsm.core.machine import State
 from sermo_fsm.core.session import HistoryRow
 from sermo_fsm.protocol.events import Direction, Trigger
 
-__all__ = ["Cast", "Role", "Someone"]
+__all__ = ["Assignment", "Participant", "Role"]
 
 
 class Role(StrEnum):
@@ -24,7 +24,7 @@ class Role(StrEnum):
 
 
 @frozen
-class Someone:
+class Participant:
     """Somebody who takes part; an agent has an id, where it is known, and perhaps a name."""
 
     role: Role
@@ -38,10 +38,10 @@ class Someone:
 
 
 _ROLES: Final = frozenset(role.value for role in Role)
-_CUSTOMER: Final = Someone(Role.CUSTOMER)
-_BOT: Final = Someone(Role.BOT)
-_PLATFORM: Final = Someone(Role.PLATFORM)
-_CLOCK: Final = Someone(Role.CLOCK)
+_CUSTOMER: Final = Participant(Role.CUSTOMER)
+_BOT: Final = Participant(Role.BOT)
+_PLATFORM: Final = Participant(Role.PLATFORM)
+_CLOCK: Final = Participant(Role.CLOCK)
 _SENDERS: Final = {Trigger.BOT_TEXT: _BOT, Trigger.HANDOVER_TO_AGENT: _BOT, Trigger.EXPIRE: _CLOCK}
 _RECEIVERS: Final = {
     Trigger.HANDOVER_TO_BOT: _BOT,
@@ -51,60 +51,60 @@ _RECEIVERS: Final = {
 
 
 @frozen
-class Cast:
+class Assignment:
     """Who serves the customer, as far as the rows told so far say.
 
     Attributes:
         serving: Who does, or did last before the chat closed.
-        in_charge: The agent, while the chat is with one.
+        agent: The agent, while the chat is with one.
     """
 
-    serving: Someone = _BOT
-    in_charge: Someone | None = None
+    serving: Participant = _BOT
+    agent: Participant | None = None
 
-    def who(self, row: HistoryRow) -> Someone:
+    def actor(self, row: HistoryRow) -> Participant:
         """Who did what *row* is about; asked before :meth:`after`."""
         trigger = row.trigger
         if row.direction is Direction.INBOUND:
             return _CUSTOMER
         if trigger is Trigger.AGENT_TEXT:
-            return self._known(_agent_of(row))
-        if trigger in (Trigger.AGENT_DONE, Trigger.HANDOVER_TO_BOT) and self.in_charge:
-            return self.in_charge
+            return self._known(_agent_in(row))
+        if trigger in (Trigger.AGENT_DONE, Trigger.HANDOVER_TO_BOT) and self.agent:
+            return self.agent
         return _SENDERS.get(trigger or Trigger.UNKNOWN, _PLATFORM)
 
-    def whom(self, row: HistoryRow) -> Someone:
+    def recipient(self, row: HistoryRow) -> Participant:
         """Whom it was done to; asked after :meth:`after`."""
         usual = self.serving if row.direction is Direction.INBOUND else _CUSTOMER
         return _RECEIVERS.get(row.trigger or Trigger.UNKNOWN, usual)
 
-    def after(self, row: HistoryRow) -> "Cast":
+    def after(self, row: HistoryRow) -> "Assignment":
         """As it is when *row* is told."""
         match row.to_state:
             case State.BOT | State.OPEN:
-                return Cast(_BOT)
+                return Assignment(_BOT)
             case State.QUEUED:
-                return Cast(_PLATFORM)
+                return Assignment(_PLATFORM)
             case State.WITH_AGENT:
-                agent = self._known(_agent_of(row))
-                return Cast(agent, agent)
+                agent = self._known(_agent_in(row))
+                return Assignment(agent, agent)
             case _:
-                return evolve(self, in_charge=None)
+                return evolve(self, agent=None)
 
-    def _known(self, agent: Someone) -> Someone:
+    def _known(self, agent: Participant) -> Participant:
         """With the name that an earlier row told, while the agent has the chat."""
-        if self.in_charge is None or agent != self.in_charge or agent.name is not None:
+        if self.agent is None or agent != self.agent or agent.name is not None:
             return agent
-        return self.in_charge
+        return self.agent
 
 
-def _agent_of(row: HistoryRow) -> Someone:
+def _agent_in(row: HistoryRow) -> Participant:
     """The agent of a row: an id is a fact; a late row has it only in what came."""
     agent = (row.event or {}).get("agent") if row.trigger is Trigger.AGENT_TEXT else None
     match agent:
         case {"id": str(id), "name": str(name)}:
-            return Someone(Role.AGENT, id, name)
+            return Participant(Role.AGENT, id, name)
         case {"id": str(id)}:
-            return Someone(Role.AGENT, id)
+            return Participant(Role.AGENT, id)
         case _:
-            return Someone(Role.AGENT, row.agent_id)
+            return Participant(Role.AGENT, row.agent_id)

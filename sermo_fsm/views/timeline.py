@@ -15,22 +15,22 @@ from sermo_fsm.core.machine import State
 from sermo_fsm.core.session import ChatSession, CloseReason, HistoryRow, Outcome
 from sermo_fsm.protocol.events import Direction, Trigger
 from sermo_fsm.views.json_views import time_view
-from sermo_fsm.views.participants import Cast, Someone
+from sermo_fsm.views.participants import Assignment, Participant
 
 __all__ = [
-    "PAUSE",
-    "Entry",
+    "NOTABLE_PAUSE",
+    "TimelineEntry",
+    "describe_transition",
     "entry_view",
-    "move",
-    "tell",
+    "timeline_entries",
 ]
 
-PAUSE: Final = timedelta(minutes=1)
+NOTABLE_PAUSE: Final = timedelta(minutes=1)
 """From here on it is worth a word that nothing happened."""
 
 
 @frozen(kw_only=True)
-class Entry:
+class TimelineEntry:
     """A row of the history, told.
 
     Attributes:
@@ -49,31 +49,31 @@ class Entry:
 
     seq: int
     at: datetime
-    received: datetime | None
+    received_at: datetime | None
     since_opening: timedelta
     pause: timedelta
     trigger: Trigger
-    who: Someone
-    whom: Someone
-    what: str
+    actor: Participant
+    recipient: Participant
+    summary: str
     source: State | None
     target: State
     outcome: Outcome
-    serving: Someone | None = None
+    serving: Participant | None = None
     reason: str | None = None
-    said: str | None = None
+    body: str | None = None
 
     @property
-    def clock(self) -> timedelta:
+    def elapsed(self) -> timedelta:
         """The time since the opening as a clock shows it, which knows no parts of a second."""
         opened = self.at - self.since_opening
         return self.at.replace(microsecond=0) - opened.replace(microsecond=0)
 
     @property
-    def received_earlier(self) -> str | None:
+    def received_note(self) -> str | None:
         """When it was received, where that is not the time that it is told at; in UTC."""
         at = self.at.astimezone(UTC).replace(microsecond=0)
-        received = (self.received or at).astimezone(UTC).replace(microsecond=0)
+        received = (self.received_at or at).astimezone(UTC).replace(microsecond=0)
         if received == at:
             return None
         day = "" if received.date() == at.date() else f"{received:%Y-%m-%d} "
@@ -85,15 +85,15 @@ class Entry:
         return self.source is not self.target
 
     @property
-    def odd(self) -> Outcome | None:
+    def unusual_outcome(self) -> Outcome | None:
         """What became of it, where the machine did not take it."""
-        return None if self.outcome in _TAKEN else self.outcome
+        return None if self.outcome in _USUAL_OUTCOMES else self.outcome
 
 
-_TAKEN: Final = (Outcome.MOVED, Outcome.STAYED)
-_SERVED: Final = (State.BOT, State.QUEUED, State.WITH_AGENT)
+_USUAL_OUTCOMES: Final = (Outcome.MOVED, Outcome.STAYED)
+_SERVED_STATES: Final = (State.BOT, State.QUEUED, State.WITH_AGENT)
 
-_WORDS: Final[Mapping[Trigger, str]] = {
+_SUMMARIES: Final[Mapping[Trigger, str]] = {
     Trigger.CUSTOMER_TEXT: "writes",
     Trigger.HEARTBEAT: "is on the page",
     Trigger.TYPING: "begins to type",
@@ -115,7 +115,7 @@ _WORDS: Final[Mapping[Trigger, str]] = {
     Trigger.UNKNOWN: "sends what the protocol does not know",
 }
 
-_WHY: Final[Mapping[str, str]] = {
+_CLOSE_REASONS: Final[Mapping[str, str]] = {
     CloseReason.CLIENT_LEFT: "the customer left the chat",
     CloseReason.AGENT_DONE: "the agent was done",
     CloseReason.CLIENT_UNLOAD: "the customer left the page and did not come back",
@@ -123,16 +123,18 @@ _WHY: Final[Mapping[str, str]] = {
 }
 
 
-def move(entry: Entry) -> str:
+def describe_transition(entry: TimelineEntry) -> str:
     """Where an entry took the chat."""
     if entry.target is State.CLOSED:
-        return f"{entry.source} → closed: {_WHY.get(entry.reason or '', 'nobody knows why')}"
+        return (
+            f"{entry.source} → closed: {_CLOSE_REASONS.get(entry.reason or '', 'nobody knows why')}"
+        )
     return f"{entry.source or 'new chat'} → {entry.target}"
 
 
-def tell(
+def timeline_entries(
     session: ChatSession, rows: Iterable[HistoryRow], *, bodies: bool = False
-) -> Iterator[Entry]:
+) -> Iterator[TimelineEntry]:
     """The *rows* of a session, from its first one on, as they come: one is kept.
 
     Args:
@@ -140,41 +142,43 @@ def tell(
         rows: In order.
         bodies: Tell also what was said, and what agents are called.
     """
-    cast, before = Cast(), session.opened_at
+    assignment, before = Assignment(), session.opened_at
     for row in rows:
-        who, cast = cast.who(row), cast.after(row)
-        whom, trigger = cast.whom(row), row.trigger or Trigger.UNKNOWN
-        yield Entry(
+        actor, assignment = assignment.actor(row), assignment.after(row)
+        recipient, trigger = assignment.recipient(row), row.trigger or Trigger.UNKNOWN
+        yield TimelineEntry(
             seq=row.seq or 0,
             at=row.effective_at,
-            received=row.received_at,
+            received_at=row.received_at,
             since_opening=row.effective_at - session.opened_at,
             pause=row.effective_at - before,
             trigger=trigger,
-            who=_shown(who, named=bodies),
-            whom=_shown(whom, named=bodies),
-            what=_what(row, trigger),
+            actor=_with_name(actor, named=bodies),
+            recipient=_with_name(recipient, named=bodies),
+            summary=_summary(row, trigger),
             source=row.from_state,
             target=row.to_state or session.state,
             outcome=row.outcome,
-            serving=_shown(cast.serving, named=bodies) if row.to_state in _SERVED else None,
+            serving=_with_name(assignment.serving, named=bodies)
+            if row.to_state in _SERVED_STATES
+            else None,
             reason=row.reason,
-            said=_said(row) if bodies else None,
+            body=_body(row) if bodies else None,
         )
         before = row.effective_at
 
 
-def _shown(someone: Someone, *, named: bool) -> Someone:
-    return someone if named else evolve(someone, name=None)
+def _with_name(participant: Participant, *, named: bool) -> Participant:
+    return participant if named else evolve(participant, name=None)
 
 
-def _what(row: HistoryRow, trigger: Trigger) -> str:
-    words = _WORDS[trigger]
+def _summary(row: HistoryRow, trigger: Trigger) -> str:
+    words = _SUMMARIES[trigger]
     match row.event:
         case {"queueNumber": int(number)} if trigger is Trigger.QUEUE_NUMBER:
             words = f"tells place {number} in the queue"
         case {"image": {"bytes": int(size), "mediaType": kind}}:
-            words += f" [picture, {kind or 'of no known kind'}, {_size(size)}]"
+            words += f" [picture, {kind or 'of no known kind'}, {_format_size(size)}]"
     if trigger is Trigger.UNKNOWN:
         words += f" ({row.type})"
     if trigger is Trigger.AGENT_DONE and row.to_state is State.BOT is not row.from_state:
@@ -182,17 +186,17 @@ def _what(row: HistoryRow, trigger: Trigger) -> str:
     return words
 
 
-def _said(row: HistoryRow) -> str | None:
+def _body(row: HistoryRow) -> str | None:
     match row.event:
         case None:
             return None if row.direction is Direction.TIMER else "[erased]"
-        case {"text": str(text)} if text.strip() and row.trigger in _SPOKEN:
+        case {"text": str(text)} if text.strip() and row.trigger in _TEXT_TRIGGERS:
             return text
         case _:
             return None
 
 
-_SPOKEN: Final = frozenset(
+_TEXT_TRIGGERS: Final = frozenset(
     {
         Trigger.CUSTOMER_TEXT,
         Trigger.BOT_TEXT,
@@ -203,32 +207,32 @@ _SPOKEN: Final = frozenset(
 )
 
 
-_KILO: Final = 1000
+_KILOBYTE: Final = 1000
 
 
-def _size(size: int) -> str:
-    return f"{size} bytes" if size < _KILO else f"{round(size / _KILO)} kB"
+def _format_size(size: int) -> str:
+    return f"{size} bytes" if size < _KILOBYTE else f"{round(size / _KILOBYTE)} kB"
 
 
-def _view(someone: Someone) -> dict[str, Any]:
-    return {"role": someone.role, "id": someone.id, "name": someone.name}
+def _participant_view(participant: Participant) -> dict[str, Any]:
+    return {"role": participant.role, "id": participant.id, "name": participant.name}
 
 
-def entry_view(entry: Entry) -> dict[str, Any]:
+def entry_view(entry: TimelineEntry) -> dict[str, Any]:
     """An entry as ``timeline --json`` prints it."""
     return {
         "seq": entry.seq,
         "at": time_view(entry.at),
-        "receivedAt": time_view(entry.received),
+        "receivedAt": time_view(entry.received_at),
         "sinceOpening": entry.since_opening / timedelta(seconds=1),
         "pause": entry.pause / timedelta(seconds=1),
-        "who": _view(entry.who),
-        "whom": _view(entry.whom),
+        "who": _participant_view(entry.actor),
+        "whom": _participant_view(entry.recipient),
         "trigger": entry.trigger,
-        "what": entry.what,
+        "what": entry.summary,
         "from": entry.source,
         "to": entry.target,
         "outcome": entry.outcome,
         "reason": entry.reason,
-        "said": entry.said,
+        "said": entry.body,
     }

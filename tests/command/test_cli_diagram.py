@@ -19,8 +19,9 @@ from sermo_fsm import ChatEngine
 from sermo_fsm import diagram as diagram_module
 from sermo_fsm.diagram import FILES, FORMATS, render
 from sermo_fsm.picture.drawing import machine_drawing
-from sermo_fsm.picture.path_overlay import path_drawing, traffic_drawing
-from sermo_fsm.views.chat_path import walk_of
+from sermo_fsm.picture.path_overlay import path_drawing
+from sermo_fsm.picture.traffic_overlay import traffic_drawing
+from sermo_fsm.views.chat_path import path_from_rows
 from tests.command.test_cli_support import COMMAND, environment, sermo
 from tests.support import CHECKOUT
 
@@ -353,7 +354,7 @@ def the_path(url: str, *named: str, kind: str = "mermaid") -> str | bytes:
     with ChatEngine(url) as engine:
         session = engine.session(*named) if len(named) == 1 else engine.status(*named)
         assert session is not None
-        walk = walk_of(session, engine.history(session.session_id))
+        walk = path_from_rows(session, engine.history(session.session_id))
     return render(path_drawing(walk, session.effective_at), kind)
 
 

@@ -13,8 +13,9 @@ from attrs import evolve
 
 from sermo_fsm.diagram import THEMES, render
 from sermo_fsm.picture.drawing import Arrow, Drawing, machine_drawing
-from sermo_fsm.picture.formats.palette import MARKS, palette_of
-from sermo_fsm.picture.path_overlay import path_drawing, traffic_drawing
+from sermo_fsm.picture.formats.palette import DIRECTION_SYMBOLS, palette_for
+from sermo_fsm.picture.path_overlay import path_drawing
+from sermo_fsm.picture.traffic_overlay import traffic_drawing
 from tests.npm import packages
 from tests.pictures import NASTY, counted, example_walks, random_chats
 from tests.support import CHECKOUT
@@ -54,7 +55,7 @@ def wanted_arrows(drawing: Drawing, lines_of: Callable[[Arrow], list[str]]) -> A
     return [
         (arrow.source or "start", arrow.target or "end", lines_of(arrow))
         for arrow in drawing.arrows
-        if not arrow.loop
+        if not arrow.is_loop
     ]
 
 
@@ -62,7 +63,9 @@ def wanted_arrows(drawing: Drawing, lines_of: Callable[[Arrow], list[str]]) -> A
 
 
 def graphviz_lines(arrow: Arrow) -> list[str]:
-    lines = [f"{MARKS[one.direction]} {one.text} {one.note}".rstrip() for one in arrow.lines]
+    lines = [
+        f"{DIRECTION_SYMBOLS[one.direction]} {one.text} {one.note}".rstrip() for one in arrow.lines
+    ]
     return [" ".join(arrow.badges), *lines] if arrow.badges else lines
 
 
@@ -118,8 +121,15 @@ def test_graphviz_draws_it_without_a_word_of_complaint(
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("format_", ["dot", "mermaid", "svg"])
 def test_all_formats_have_the_colours_of_one_palette(format_: str, theme: str) -> None:
-    palette = palette_of(theme)
-    words = {palette.page, palette.ink, palette.quiet, palette.rule, palette.line, palette.state}
+    palette = palette_for(theme)
+    words = {
+        palette.page,
+        palette.ink,
+        palette.muted,
+        palette.hairline,
+        palette.stroke,
+        palette.state_fill,
+    }
     words |= {palette.faded, palette.faded_ink, palette.accent, palette.on_accent}
     wanted = words | set(palette.triggers.values()) | set(palette.shades)
     for drawing in DRAWINGS.values():
@@ -156,7 +166,7 @@ def mermaid_lines(arrow: Arrow) -> list[str]:
     """In Mermaid a number stands in brackets, and a note behind a colon."""
     badges = " ".join(f"({badge})" for badge in arrow.badges)
     lines = [
-        f"{MARKS[line.direction]} {line.text}{': ' if line.note else ''}{line.note}"
+        f"{DIRECTION_SYMBOLS[line.direction]} {line.text}{': ' if line.note else ''}{line.note}"
         for line in arrow.lines
     ]
     return [badges, *lines] if badges else lines
@@ -181,4 +191,4 @@ def test_mermaid_reads_what_is_drawn() -> None:
         for line in (*drawing.caption, *(note for node in drawing.nodes for note in node.notes)):
             assert line.strip() in words
         for arrow in drawing.arrows:
-            assert not arrow.loop or set(mermaid_lines(arrow)) <= set(words)
+            assert not arrow.is_loop or set(mermaid_lines(arrow)) <= set(words)

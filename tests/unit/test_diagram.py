@@ -167,7 +167,7 @@ def test_dot_names_no_font_that_not_everyone_has() -> None:
 
 def test_marks_are_in_the_oldest_code_pages() -> None:
     # WGL4, which every common font covers: these three are among its geometric shapes.
-    assert set(palette.MARKS.values()) == {"\u25ba", "\u25c4", "\u25cb"}
+    assert set(palette.DIRECTION_SYMBOLS.values()) == {"\u25ba", "\u25c4", "\u25cb"}
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -197,17 +197,17 @@ def loops_of(lines: list[str]) -> dict[str, set[str]]:
         mark, sign, names = line.split(" ", 2)
         triggers = set(names.split(", "))
         for trigger in triggers - {"unknown"}:
-            assert mark == palette.MARKS[direction_of(Trigger(trigger))]
+            assert mark == palette.DIRECTION_SYMBOLS[direction_of(Trigger(trigger))]
         assert not triggers & found[sign] or triggers & found[sign] == {"unknown"}
         found[sign] |= triggers
     return found
 
 
 def test_loops_are_drawn_where_they_are_asked_for() -> None:
-    arrows = [arrow for arrow in machine_drawing(loops=True).arrows if arrow.loop]
+    arrows = [arrow for arrow in machine_drawing(loops=True).arrows if arrow.is_loop]
     assert [arrow.id for arrow in arrows] == [f"{state}-{state}" for state in LIVE]
     for arrow, wanted in zip(arrows, wanted_loops().values(), strict=True):
-        lines = [f"{palette.MARKS[line.direction]} {line.text}" for line in arrow.lines]
+        lines = [f"{palette.DIRECTION_SYMBOLS[line.direction]} {line.text}" for line in arrow.lines]
         assert loops_of(lines) == wanted
         assert {trigger for line in arrow.lines for trigger in line.triggers} == set.union(
             *wanted.values()
@@ -215,7 +215,7 @@ def test_loops_are_drawn_where_they_are_asked_for() -> None:
 
 
 def test_an_unknown_event_stays_on_either_queue() -> None:
-    (loop, *_) = (arrow for arrow in machine_drawing(loops=True).arrows if arrow.loop)
+    (loop, *_) = (arrow for arrow in machine_drawing(loops=True).arrows if arrow.is_loop)
     queues = {line.direction for line in loop.lines if Trigger.UNKNOWN in line.triggers}
     assert queues == {Direction.INBOUND, Direction.OUTBOUND}
 

@@ -9,7 +9,7 @@ import pytest
 from statemachine.io import load
 
 from sermo_fsm.core.machine import LIVE, NO_GUARD, TABLE, Effect, Guard, State
-from sermo_fsm.export.statechart import EXPORTS, scxml, xstate
+from sermo_fsm.export.statechart import STATECHARTS, scxml, xstate
 from sermo_fsm.protocol.events import Trigger
 from tests.command.test_cli_support import COMMAND, environment, sermo
 from tests.npm import run_node
@@ -108,12 +108,12 @@ def test_nothing_but_the_guarded_cells_asks_for_a_guard() -> None:
 # --- the command --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", EXPORTS)
+@pytest.mark.parametrize("kind", STATECHARTS)
 def test_the_same_bytes_come_out_every_time(kind: str) -> None:
     again = (*COMMAND, "export", "machine", "--format", kind)
     env = environment(PYTHONHASHSEED="7")
     done = subprocess.run(again, capture_output=True, check=True, env=env)
-    assert done.stdout.decode() == EXPORTS[kind]() == sermo(*again[len(COMMAND) :]).stdout
+    assert done.stdout.decode() == STATECHARTS[kind]() == sermo(*again[len(COMMAND) :]).stdout
 
 
 def test_scxml_is_what_is_written_where_nothing_is_said() -> None:
@@ -127,7 +127,7 @@ def test_scxml_is_what_is_written_where_nothing_is_said() -> None:
 def test_the_name_of_the_file_says_the_format(tmp_path: Path, name: str, kind: str) -> None:
     result = sermo("export", "machine", "-o", tmp_path / name)
     assert (result.exit_code, result.output) == (0, "")
-    assert (tmp_path / name).read_text("utf-8") == EXPORTS[kind]()
+    assert (tmp_path / name).read_text("utf-8") == STATECHARTS[kind]()
 
 
 def test_a_name_that_says_none_needs_the_option(tmp_path: Path) -> None:

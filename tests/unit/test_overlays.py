@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from sermo_fsm.core.machine import TABLE, State
 from sermo_fsm.core.session import ChatSession
 from sermo_fsm.diagram import render
-from sermo_fsm.picture.drawing import Drawing, Mark, Node, machine_drawing
-from sermo_fsm.picture.path_overlay import path_drawing, traffic_drawing
+from sermo_fsm.picture.drawing import Drawing, LegendSymbol, Node, machine_drawing
+from sermo_fsm.picture.path_overlay import path_drawing
+from sermo_fsm.picture.traffic_overlay import traffic_drawing
 from sermo_fsm.protocol.events import Direction, Trigger
-from sermo_fsm.views.chat_path import Step, Walk, walk_of
-from sermo_fsm.views.durations import length_view
+from sermo_fsm.views.chat_path import ChatPath, PathStep, path_from_rows
+from sermo_fsm.views.durations import format_duration
 from sermo_fsm.views.traffic import Traffic, Way
 from tests.pictures import EXPECTED, START, counted, example_walks, random_chats, the_arrow
 
@@ -35,13 +36,13 @@ A_CHAT = ChatSession(
 
 def walked(
     *moves: tuple[State | None, State, Trigger], session: ChatSession = A_CHAT, seconds: int = 10
-) -> Walk:
+) -> ChatPath:
     """A chat that moved so, a move every *seconds*."""
     steps = [
-        Step(seq, at(seq * seconds), Direction.OUTBOUND, trigger, source, target)
+        PathStep(seq, at(seq * seconds), Direction.OUTBOUND, trigger, source, target)
         for seq, (source, target, trigger) in enumerate(moves)
     ]
-    return Walk(evolve(session, state=moves[-1][1]), tuple(steps))
+    return ChatPath(evolve(session, state=moves[-1][1]), tuple(steps))
 
 
 def at(seconds: float) -> datetime:
@@ -114,14 +115,14 @@ def test_a_resumed_chat_begins_where_it_went_on() -> None:
     assert the_arrow(drawing, "start-open").faded
     assert the_node(drawing, OPEN).faded
     assert drawing.caption[2] == "resumed chat 1: the clock had closed it, the customer came back"
-    assert (Mark.EXTRA, "went on from the chat before") in marks(drawing)
+    assert (LegendSymbol.EXTRA, "went on from the chat before") in marks(drawing)
     assert "from nothing to queued by heartbeat, resumed from the chat before." in (
         drawing.description
     )
 
 
-def marks(drawing: Drawing) -> list[tuple[Mark, str]]:
-    return [(key.mark, key.text) for key in drawing.legend]
+def marks(drawing: Drawing) -> list[tuple[LegendSymbol, str]]:
+    return [(key.symbol, key.text) for key in drawing.legend]
 
 
 def test_an_opening_that_lands_elsewhere_passes_through_open() -> None:
@@ -156,7 +157,7 @@ def test_a_live_chat_is_where_it_is_until_now() -> None:
     assert end.faded
     assert not end.taken
     assert "in queued since 2026-03-01 12:00:00 UTC" in drawing.caption[1]
-    assert (Mark.CURRENT, "where it is now") in marks(drawing)
+    assert (LegendSymbol.CURRENT, "where it is now") in marks(drawing)
     assert drawing.description.endswith("It is now in queued.")
 
 
@@ -176,13 +177,13 @@ def test_a_move_that_the_table_does_not_know_is_an_arrow_of_its_own(
     assert arrow.extra
     assert arrow.badges == ("2",)
     assert [line.text for line in arrow.lines] == [move[2]]
-    assert (Mark.EXTRA, "not in today's table") in marks(drawing)
+    assert (LegendSymbol.EXTRA, "not in today's table") in marks(drawing)
 
 
 def test_an_opening_that_the_table_does_not_know_goes_straight() -> None:
     drawing = path_drawing(walked((None, QUEUED, Trigger.HEARTBEAT)), at(1))
     assert numbered(drawing) == ["start-queued-extra"]
-    assert (Mark.EXTRA, "not in today's table") in marks(drawing)
+    assert (LegendSymbol.EXTRA, "not in today's table") in marks(drawing)
 
 
 def test_a_chat_that_goes_in_circles_stays_readable() -> None:
@@ -209,7 +210,7 @@ def test_the_ids_of_two_chats_do_not_meet_on_one_page() -> None:
 @given(seed=st.integers(0, 2**32))
 def test_every_step_is_on_exactly_one_arrow(seed: int) -> None:
     for session, rows in random_chats(seed):
-        walk = walk_of(session, rows)
+        walk = path_from_rows(session, rows)
         drawing = path_drawing(walk, session.effective_at)
         way = numbered(drawing) if len(walk.steps) < 8 else []
         for step in walk.steps if way else ():
@@ -248,7 +249,7 @@ def test_every_step_is_on_exactly_one_arrow(seed: int) -> None:
     ],
 )
 def test_a_length_is_said_in_its_two_greatest_units(seconds: float, words: str) -> None:
-    assert length_view(timedelta(seconds=seconds)) == words
+    assert format_duration(timedelta(seconds=seconds)) == words
 
 
 # --- all chats ----------------------------------------------------------------------------------
@@ -304,15 +305,15 @@ def test_ways_that_the_table_does_not_know_are_extra() -> None:
     drawing = traffic_drawing(traffic(SOME))
     extra = {arrow.id for arrow in drawing.arrows if arrow.extra}
     assert extra == {"start-queued-extra", "queued-open-extra"}
-    assert (Mark.EXTRA, "resumed, or not in today's table") in marks(drawing)
+    assert (LegendSymbol.EXTRA, "resumed, or not in today's table") in marks(drawing)
 
 
 def test_what_moved_nothing_is_drawn_where_it_is_asked_for() -> None:
     some = {**SOME, (WITH_AGENT, WITH_AGENT, Trigger.HANDOVER_TO_AGENT): 6}
     without, with_loops = (traffic_drawing(traffic(some), loops=loops) for loops in (False, True))
-    assert not [arrow for arrow in without.arrows if arrow.loop]
+    assert not [arrow for arrow in without.arrows if arrow.is_loop]
     assert "5,008 of the rows moved nothing and are not drawn" in without.caption
-    loops = {arrow.id: arrow for arrow in with_loops.arrows if arrow.loop}
+    loops = {arrow.id: arrow for arrow in with_loops.arrows if arrow.is_loop}
     assert {name: arrow.badges for name, arrow in loops.items()} == {
         "bot-bot": ("5,000",),
         "with_agent-with_agent": ("6",),
@@ -323,7 +324,7 @@ def test_what_moved_nothing_is_drawn_where_it_is_asked_for() -> None:
     ]
     assert not any(arrow.extra for arrow in loops.values())
     assert not any("not drawn" in line for line in with_loops.caption)
-    widths = {arrow.id: arrow.weight for arrow in with_loops.arrows if not arrow.loop}
+    widths = {arrow.id: arrow.weight for arrow in with_loops.arrows if not arrow.is_loop}
     assert widths == {arrow.id: arrow.weight for arrow in without.arrows}
     assert loops["bot-bot"].weight == 1
 
@@ -368,7 +369,7 @@ def test_no_traffic_is_said_in_words(*, loops: bool) -> None:
     assert all(node.faded for node in drawing.nodes)
     assert all(arrow.faded for arrow in drawing.arrows)
     assert "no rows" in drawing.description
-    assert [key.mark for key in drawing.legend[3:]] == [Mark.FADED]
+    assert [key.symbol for key in drawing.legend[3:]] == [LegendSymbol.FADED]
     for name in ("mermaid", "dot"):
         text = render(drawing, name)
         assert isinstance(text, str)

@@ -12,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sermo_fsm import ChatSession, HistoryRow
-from sermo_fsm.picture.sequence import MOST_CHARACTERS, mermaid
-from sermo_fsm.views.timeline import tell
+from sermo_fsm.picture.sequence import MAX_CHARACTERS, sequence_diagram
+from sermo_fsm.views.timeline import timeline_entries
 from tests.command.test_cli_terminal import EVIL
 from tests.npm import run_node
 from tests.support import ANDERS, BOT, event, text
@@ -121,10 +121,13 @@ def parsed(folder: Path, *diagrams: str) -> list[dict[str, Any]]:
 @pytest.mark.service
 def test_mermaid_reads_what_happened(tmp_path: Path) -> None:
     session, rows = chat(*WHOLE)
-    entries = list(tell(session, rows))
-    shy, whole = parsed(tmp_path, mermaid(session, rows), mermaid(session, rows, bodies=True))
+    entries = list(timeline_entries(session, rows))
+    shy, whole = parsed(
+        tmp_path, sequence_diagram(session, rows), sequence_diagram(session, rows, bodies=True)
+    )
     assert [message[3].split("<br/>")[0] for message in shy["messages"]] == [
-        f"{entry.odd}: {entry.what}" if entry.odd else entry.what for entry in entries
+        f"{entry.unusual_outcome}: {entry.summary}" if entry.unusual_outcome else entry.summary
+        for entry in entries
     ]
     assert shy["notes"].count("12 min 58 s later") == 1
     assert "with_agent → closed: the agent was done" in shy["notes"]
@@ -138,8 +141,8 @@ def test_mermaid_reads_what_happened(tmp_path: Path) -> None:
 
 @pytest.mark.service
 def test_whatever_is_said_mermaid_reads_as_text_and_as_nothing_else(tmp_path: Path) -> None:
-    usual = mermaid(*nasty_chat("harmless"), bodies=True)
-    nasty = [mermaid(*nasty_chat(words), bodies=True) for words in NASTY]
+    usual = sequence_diagram(*nasty_chat("harmless"), bodies=True)
+    nasty = [sequence_diagram(*nasty_chat(words), bodies=True) for words in NASTY]
     first, *others = parsed(tmp_path, usual, *nasty)
 
     def shape(answer: dict[str, Any]) -> list[object]:
@@ -166,7 +169,7 @@ SAFE = re.compile(r"(?:[^\x00-\x1f#;<>&\"`$%{}\[\]|\\_*~@^:]|#\d+;)*")
 @example("end")
 @example("friend ends; END")
 def test_what_means_something_to_mermaid_is_written_as_a_number(words: str) -> None:
-    drawn = mermaid(*nasty_chat(words), bodies=True)
+    drawn = sequence_diagram(*nasty_chat(words), bodies=True)
     for said in re.findall(
         r"^    \w+(?:-?->>|-?-x)\w+: (?:unknown: )?(.*)<br/>", drawn, re.MULTILINE
     ):
@@ -179,20 +182,20 @@ def test_a_long_line_is_broken() -> None:
     picture = "data:image/jpeg;base64,AAAA"
     session, rows = chat(inbound(0, text()), outbound(1, text("Hej", image=picture)))
     broken = ": writes, nobody knows who #91;picture, image/jpeg, 3<br/>bytes#93;<br/>12:00:01"
-    assert broken in mermaid(session, rows)
+    assert broken in sequence_diagram(session, rows)
 
 
 def test_the_same_rows_give_the_same_text() -> None:
     session, rows = chat(*WHOLE)
-    assert mermaid(session, rows) == mermaid(session, iter(rows))
+    assert sequence_diagram(session, rows) == sequence_diagram(session, iter(rows))
 
 
 def test_names_and_what_was_said_are_told_only_where_asked_for() -> None:
     session, rows = chat(*WHOLE)
     for secret in ("hemligt", "Anders", "Beata", "Du är"):
-        assert secret not in mermaid(session, rows)
-        assert secret in mermaid(session, rows, bodies=True)
-    assert session.user_id not in mermaid(session, rows, bodies=True)
+        assert secret not in sequence_diagram(session, rows)
+        assert secret in sequence_diagram(session, rows, bodies=True)
+    assert session.user_id not in sequence_diagram(session, rows, bodies=True)
 
 
 def test_a_long_chat_is_cut_before_mermaid_refuses_it_and_says_so() -> None:
@@ -207,8 +210,8 @@ def test_a_long_chat_is_cut_before_mermaid_refuses_it_and_says_so() -> None:
 
     for bodies in (False, True):
         read.clear()
-        drawn = mermaid(session, rows(), bodies=bodies)
-        assert len(drawn) > MOST_CHARACTERS - 9000
+        drawn = sequence_diagram(session, rows(), bodies=bodies)
+        assert len(drawn) > MAX_CHARACTERS - 9000
         assert len(drawn) < 50_000
         shown = drawn.count("->>")
         assert len(read) <= shown + 1
@@ -218,42 +221,48 @@ def test_a_long_chat_is_cut_before_mermaid_refuses_it_and_says_so() -> None:
 
 def test_one_row_that_is_left_out_is_one_row() -> None:
     session, rows = chat(*WHOLE)
-    assert mermaid(session, rows[:-1]).endswith(": and 1 more row\n")
+    assert sequence_diagram(session, rows[:-1]).endswith(": and 1 more row\n")
 
 
 def test_a_chat_without_rows_is_a_diagram_still() -> None:
     session, _ = chat(inbound(0, text()))
-    assert mermaid(session, []).endswith("actor C as Customer\n    Note over C: and 1 more row\n")
+    assert sequence_diagram(session, []).endswith(
+        "actor C as Customer\n    Note over C: and 1 more row\n"
+    )
 
 
 def test_a_live_chat_says_that_it_is_not_over() -> None:
     session, rows = chat(inbound(0, text()))
-    assert mermaid(session, rows).endswith("deactivate B\n    Note over C,B: not closed yet\n")
+    assert sequence_diagram(session, rows).endswith(
+        "deactivate B\n    Note over C,B: not closed yet\n"
+    )
 
 
 def test_a_new_day_is_named() -> None:
     session, rows = chat(
         outbound(0, text(agent=BOT)), outbound(86_400, text(agent=BOT)), outbound(86_401, text())
     )
-    drawn = mermaid(session, rows)
+    drawn = sequence_diagram(session, rows)
     assert drawn.count("Note over C: 1 d later, 2026-03-02") == 1
 
 
 def test_midnight_is_named_without_a_pause() -> None:
     night = 11 * 3600 + 3599
     session, rows = chat(outbound(night, text(agent=BOT)), outbound(night + 2, text(agent=BOT)))
-    assert "    Note over C: 2026-03-02\n" in mermaid(session, rows)
+    assert "    Note over C: 2026-03-02\n" in sequence_diagram(session, rows)
 
 
 def test_what_was_read_late_says_when_it_was_received() -> None:
     session, rows = chat(inbound(0, text()), inbound(60, text()), outbound(5, text(agent=BOT)))
-    assert "    B->>C: writes<br/>12:01:00, +1 min, received 12:00:05\n" in mermaid(session, rows)
+    assert "    B->>C: writes<br/>12:01:00, +1 min, received 12:00:05\n" in sequence_diagram(
+        session, rows
+    )
 
 
 def test_a_chat_that_goes_on_from_another_says_so() -> None:
     session, rows = chat(inbound(0, text()), inbound(1801, text()))
     assert session.resumed
-    assert "Note over C,B: goes on from chat 1, which only the clock closed" in mermaid(
+    assert "Note over C,B: goes on from chat 1, which only the clock closed" in sequence_diagram(
         session, rows
     )
 
@@ -262,4 +271,4 @@ def test_many_agents_with_long_names_do_not_make_it_too_long() -> None:
     session, (row, *_) = chat(outbound(0, text("Hej", agent=ANDERS)))
     agents = ({"id": f"{n}{'<' * 200}", "name": ">" * 200, "type": "human"} for n in range(500))
     rows = [attrs.evolve(row, event={"text": ";" * 900, "agent": agent}) for agent in agents]
-    assert len(mermaid(session, rows, bodies=True)) < 50_000
+    assert len(sequence_diagram(session, rows, bodies=True)) < 50_000

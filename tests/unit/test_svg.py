@@ -19,20 +19,28 @@ from hypothesis import strategies as st
 
 from sermo_fsm.core.machine import State
 from sermo_fsm.errors import InvalidArgument
-from sermo_fsm.picture.drawing import Arrow, Drawing, Key, Line, Mark, Node, machine_drawing
+from sermo_fsm.picture.drawing import (
+    Arrow,
+    Drawing,
+    LegendEntry,
+    LegendSymbol,
+    Node,
+    TriggerLine,
+    machine_drawing,
+)
 from sermo_fsm.picture.formats import png as png_module
 from sermo_fsm.picture.formats.palette import PALETTES, Palette
 from sermo_fsm.picture.formats.png import png
-from sermo_fsm.picture.formats.svg import FONTS, svg
-from sermo_fsm.picture.formats.svg_legend import legend_rows
+from sermo_fsm.picture.formats.svg import FONT_FAMILY, svg
+from sermo_fsm.picture.formats.svg_legend import wrap_legend
 from sermo_fsm.picture.formats.svg_shapes import arrow_shape
-from sermo_fsm.picture.layout import arrange, labels
+from sermo_fsm.picture.layout import arrange, label_search
 from sermo_fsm.picture.layout import font_metrics as metrics
-from sermo_fsm.picture.layout.arrange import Picture, arranged
-from sermo_fsm.picture.layout.font_metrics import knows, text_width
+from sermo_fsm.picture.layout.arrange import Layout, arrange_drawing
+from sermo_fsm.picture.layout.font_metrics import has_glyph, text_width
 from sermo_fsm.picture.layout.geometry import Box
 from sermo_fsm.picture.layout.routes import Route
-from sermo_fsm.picture.layout.text_blocks import block_of, fitting, pill_of, printable
+from sermo_fsm.picture.layout.text_blocks import make_block, make_pill, printable, wrap_text
 from sermo_fsm.protocol.events import Direction
 from tests.support import CHECKOUT
 
@@ -42,10 +50,10 @@ THEMES = pytest.mark.parametrize("theme", PALETTES)
 
 IN, OUT, CLOCK = Direction.INBOUND, Direction.OUTBOUND, Direction.TIMER
 LINES = (
-    Line(IN, "customer_text"),
-    Line(OUT, "agent_done [unless the customer wrote later]", "12,345"),
-    Line(CLOCK, "expire", faded=True),
-    Line(OUT, "handover_to_agent", "16:05:27, 16:08:11"),
+    TriggerLine(IN, "customer_text"),
+    TriggerLine(OUT, "agent_done [unless the customer wrote later]", "12,345"),
+    TriggerLine(CLOCK, "expire", faded=True),
+    TriggerLine(OUT, "handover_to_agent", "16:05:27, 16:08:11"),
 )
 PAIRS = tuple(itertools.permutations(State, 2))
 
@@ -70,12 +78,21 @@ def path_of_a_chat() -> Drawing:
         )
         for arrow in machine_drawing().arrows
     )
-    again = Arrow(None, State.QUEUED, (Line(IN, "heartbeat", "16:05:27"),), ("4",), extra=True)
+    again = Arrow(
+        None, State.QUEUED, (TriggerLine(IN, "heartbeat", "16:05:27"),), ("4",), extra=True
+    )
     nodes = [Node(state, ("4 min 2 s", "in 2 stays")) for state in State]
     nodes[2] = evolve(nodes[2], current=True)
     nodes[3] = Node(State.WITH_AGENT, faded=True)
-    legend = (*machine_drawing().legend, Key(Mark.BADGE, "steps"), Key(Mark.CURRENT, "now"))
-    legend += (Key(Mark.FADED, "not on its way"), Key(Mark.EXTRA, "resumed"))
+    legend = (
+        *machine_drawing().legend,
+        LegendEntry(LegendSymbol.BADGE, "steps"),
+        LegendEntry(LegendSymbol.CURRENT, "now"),
+    )
+    legend += (
+        LegendEntry(LegendSymbol.FADED, "not on its way"),
+        LegendEntry(LegendSymbol.EXTRA, "resumed"),
+    )
     caption = ("user u-1 on web", "chat 2, opened 2026-03-04")
     return drawing(*arrows, again, nodes=tuple(nodes), legend=legend, caption=caption)
 
@@ -94,7 +111,11 @@ def traffic() -> Drawing:
     ]
     loops = [Arrow(s, s, LINES[:2], ("77",), weight=0.3) for s in (State.BOT, State.QUEUED)]
     nodes = tuple(Node(s, ("median 4 min",), shade=i / 4) for i, s in enumerate(State))
-    legend = (Key(Mark.COUNT, "how often"), Key(Mark.WIDTH, "often"), Key(Mark.SHADE, "long"))
+    legend = (
+        LegendEntry(LegendSymbol.COUNT, "how often"),
+        LegendEntry(LegendSymbol.WIDTH, "often"),
+        LegendEntry(LegendSymbol.SHADE, "long"),
+    )
     return drawing(*arrows, *loops, nodes=nodes, legend=legend, name="traffic")
 
 
@@ -119,8 +140,8 @@ EVERY = pytest.mark.parametrize("made", DRAWINGS.values(), ids=list(DRAWINGS))
 
 
 @functools.cache
-def placed(drawn: Drawing) -> Picture:
-    return arranged(drawn)
+def placed(drawn: Drawing) -> Layout:
+    return arrange_drawing(drawn)
 
 
 @functools.cache
@@ -202,17 +223,19 @@ def test_a_legend_that_explains_nothing_is_left_out() -> None:
 
 
 def test_a_legend_that_needs_two_lines_has_about_as_much_in_each() -> None:
-    short = tuple(Key(Mark.FADED, f"not on its way {number}") for number in range(5))
-    long = (Key(Mark.FADED, "where none of those that are counted has been"),) * 2
-    assert [len(row) for row in legend_rows(short, 640)] == [3, 2]
-    assert [len(row) for row in legend_rows((*short[:3], *long), 640)] == [2, 2, 1]
-    assert [len(row) for row in legend_rows((*long, *short[:2]), 640)] == [1, 3]
-    assert legend_rows((), 640) == []
+    short = tuple(
+        LegendEntry(LegendSymbol.FADED, f"not on its way {number}") for number in range(5)
+    )
+    long = (LegendEntry(LegendSymbol.FADED, "where none of those that are counted has been"),) * 2
+    assert [len(row) for row in wrap_legend(short, 640)] == [3, 2]
+    assert [len(row) for row in wrap_legend((*short[:3], *long), 640)] == [2, 2, 1]
+    assert [len(row) for row in wrap_legend((*long, *short[:2]), 640)] == [1, 3]
+    assert wrap_legend((), 640) == []
 
 
 def test_who_cannot_see_it_is_told() -> None:
     drawn = drawing(
-        Arrow(State.OPEN, State.BOT, (LINES[0], Line(CLOCK, "expire", "3")), ("1",)),
+        Arrow(State.OPEN, State.BOT, (LINES[0], TriggerLine(CLOCK, "expire", "3")), ("1",)),
         description="",
         title="A & B",
     )
@@ -235,7 +258,7 @@ def test_who_pulls_is_told_apart_without_colour() -> None:
     for theme in PALETTES:
         groups = [
             named(read(svg(drawing(Arrow(State.OPEN, State.BOT, (line,))), theme)))["chat-open-bot"]
-            for line in (Line(IN, "x"), Line(OUT, "x"), Line(CLOCK, "x"))
+            for line in (TriggerLine(IN, "x"), TriggerLine(OUT, "x"), TriggerLine(CLOCK, "x"))
         ]
         faces = [
             (text.attrib.get("font-weight"), text.attrib.get("font-style"))
@@ -279,13 +302,13 @@ def test_an_arrow_is_as_wide_as_it_is_heavy() -> None:
 @example("<b>&\"'</b> ]]> \x00\x1b[31m \u202e \ud800 \ufffe -- \n\t ")
 def test_whatever_is_in_a_text_the_file_is_well_formed(odd: str) -> None:
     drawn = drawing(
-        Arrow(State.OPEN, State.BOT, (Line(IN, odd, odd),), (odd,)),
+        Arrow(State.OPEN, State.BOT, (TriggerLine(IN, odd, odd),), (odd,)),
         title=odd,
         description=odd,
         origin=odd,
         caption=(odd, odd * 9),
         nodes=(Node(State.OPEN, (odd,)), Node(State.BOT)),
-        legend=(Key(Mark.INBOUND, odd),),
+        legend=(LegendEntry(LegendSymbol.INBOUND, odd),),
     )
     text = svg(drawn)
     text.encode()
@@ -302,7 +325,7 @@ def test_nothing_outside_is_asked_for(theme: str) -> None:
     text = svg(traffic(), theme)
     assert re.findall(r"https?://[^\"]*", text) == ["http://www.w3.org/2000/svg"]
     assert not re.search(r"<(style|script|image|use|foreignObject)\b|\burl\(|\bon\w+=", text)
-    assert FONTS.endswith("Helvetica, 'Liberation Sans', sans-serif")
+    assert FONT_FAMILY.endswith("Helvetica, 'Liberation Sans', sans-serif")
 
 
 def test_another_theme_is_refused() -> None:
@@ -346,20 +369,20 @@ def test_numbers_are_no_finer_than_a_tenth() -> None:
 # --- where everything stands ----------------------------------------------------------------------
 
 
-def blocking(picture: Picture) -> Iterator[tuple[str, Box]]:
+def blocking(picture: Layout) -> Iterator[tuple[str, Box]]:
     """Everything that may not lie on anything else."""
-    for state, spot in picture.spots.items():
+    for state, spot in picture.state_boxes.items():
         yield state, spot.box
     for route in picture.routes:
-        if route.mark:
-            yield f"mark of {route.arrow.id}", route.mark
+        if route.marker:
+            yield f"mark of {route.arrow.id}", route.marker
     for name, box in picture.labels.items():
         yield f"label of {name}", box
     for name, box in picture.pills.items():
         yield f"badges of {name}", box
 
 
-def overlapping(picture: Picture) -> list[tuple[str, str]]:
+def overlapping(picture: Layout) -> list[tuple[str, str]]:
     return [
         (one, other)
         for (one, here), (other, there) in itertools.combinations(blocking(picture), 2)
@@ -370,13 +393,13 @@ def overlapping(picture: Picture) -> list[tuple[str, str]]:
 @EVERY
 def test_nothing_stands_on_anything_else(made: Callable[[], Drawing]) -> None:
     picture = placed(made())
-    assert not picture.covered
+    assert not picture.has_overlap
     assert overlapping(picture) == []
 
 
 @pytest.mark.parametrize("name", ["machine", "everything"])
 def test_no_line_runs_through_a_label(name: str) -> None:
-    assert placed(DRAWINGS[name]()).struck == {}
+    assert placed(DRAWINGS[name]()).crossings == {}
 
 
 ARROWS = st.builds(
@@ -415,12 +438,14 @@ NODES = st.tuples(
 def test_in_any_drawing_nothing_stands_on_anything_else(
     nodes: tuple[Node, ...], arrows: list[Arrow]
 ) -> None:
-    picture = arranged(drawing(*arrows, nodes=nodes))
+    picture = arrange_drawing(drawing(*arrows, nodes=nodes))
     assert overlapping(picture) == []
     assert set(picture.labels) == {
         arrow.id for arrow in arrows if arrow.lines and arrow.source is not arrow.target
     }
-    assert set(picture.pills) == {arrow.id for arrow in arrows if arrow.badges and not arrow.loop}
+    assert set(picture.pills) == {
+        arrow.id for arrow in arrows if arrow.badges and not arrow.is_loop
+    }
 
 
 @pytest.mark.parametrize("pair", [*PAIRS, (State.BOT, State.BOT), (None, State.QUEUED)])
@@ -431,7 +456,7 @@ def test_two_arrows_between_the_same_states_keep_apart(
     name = property(lambda arrow: f"{arrow.source}-{arrow.target}{'-extra' if arrow.extra else ''}")
     monkeypatch.setattr(Arrow, "id", name)
     arrows = Arrow(*pair, lines=LINES[:2]), Arrow(*pair, lines=LINES[2:], extra=True)
-    picture = arranged(drawing(*arrows))
+    picture = arrange_drawing(drawing(*arrows))
     assert overlapping(picture) == []
     one, other = (set(route.curve.points) for route in picture.routes)
     assert not one & other
@@ -450,11 +475,11 @@ def test_an_arrow_to_its_own_state_may_say_nothing() -> None:
 
 def test_where_no_room_is_enough_the_best_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrange, "_WIDER", ((1.0, 1.1),))
-    monkeypatch.setattr(labels, "_ROUNDS", 1)
-    worst = arranged(everything())
-    assert worst.covered or worst.struck
+    monkeypatch.setattr(label_search, "_ROUNDS", 1)
+    worst = arrange_drawing(everything())
+    assert worst.has_overlap or worst.crossings
     assert len(worst.labels) == len(PAIRS)
-    assert arranged(traffic()).labels
+    assert arrange_drawing(traffic()).labels
 
 
 def way(source: State, target: State, *, extra: bool = False) -> Arrow:
@@ -465,8 +490,8 @@ def way(source: State, target: State, *, extra: bool = False) -> Arrow:
 def test_between_lines_side_by_side_is_room_for_what_they_say(pair: tuple[State, State]) -> None:
     there, back = pair, pair[::-1]
     arrows = way(*there), way(*there, extra=True), way(*back, extra=True), way(*back)
-    picture = arranged(drawing(*arrows))
-    assert picture.struck == {}
+    picture = arrange_drawing(drawing(*arrows))
+    assert picture.crossings == {}
     assert overlapping(picture) == []
 
 
@@ -486,17 +511,19 @@ def test_a_label_is_nearest_to_its_own_arrow(name: str) -> None:
 
 
 def test_the_number_of_a_beginning_stands_on_its_line_and_what_it_says_beside() -> None:
-    begins = Arrow(None, State.WITH_AGENT, (Line(IN, "heartbeat", "16:05:27"),), ("1",), extra=True)
-    picture = arranged(drawing(begins, *machine_drawing().arrows))
+    begins = Arrow(
+        None, State.WITH_AGENT, (TriggerLine(IN, "heartbeat", "16:05:27"),), ("1",), extra=True
+    )
+    picture = arrange_drawing(drawing(begins, *machine_drawing().arrows))
     assert picture.pills[begins.id].centre[0] == pytest.approx(picture.routes[0].tip[0])
 
 
 def test_a_line_stops_where_a_label_has_to_stand_on_it() -> None:
-    route = arranged(drawing(way(State.OPEN, State.BOT))).routes[0]
+    route = arrange_drawing(drawing(way(State.OPEN, State.BOT))).routes[0]
     label, palette = Box(0, 0, 90, 36), PALETTES["light"]
     free, struck = (
-        read(f"<g>{arrow_shape(route, label, None, palette, struck=struck)}</g>")
-        for struck in (False, True)
+        read(f"<g>{arrow_shape(route, label, None, palette, crossed=crossed)}</g>")
+        for crossed in (False, True)
     )
     assert free.find("rect") is None
     behind, words = struck.find("rect"), struck.find("text")
@@ -515,7 +542,7 @@ def test_the_badges_of_an_arrow_to_its_own_state_stand_inside_of_that() -> None:
     groups = named(read(svg(drawn)))
     for loop in loops:
         assert loop.source
-        box = placed(drawn).spots[loop.source].box
+        box = placed(drawn).state_boxes[loop.source].box
         (pill,) = groups[f"chat-{loop.id}"].iter(tag("rect"))
         left, top = float(pill.attrib["x"]), float(pill.attrib["y"])
         assert box.left < left < left + float(pill.attrib["width"]) < box.right
@@ -528,17 +555,19 @@ def test_an_arrow_ends_at_the_edge_of_its_state(made: Callable[[], Drawing]) -> 
     picture = placed(made())
     for route in picture.routes:
         target = route.arrow.target
-        box = picture.spots[target].box if target else route.mark
+        box = picture.state_boxes[target].box if target else route.marker
         assert box
-        assert not box.overlap(Box.at(route.tip, 1, 1))
-        assert box.overlap(Box.at(route.tip, 6, 6))
-        for spot in picture.spots.values():
+        assert not box.overlap(Box.centred_at(route.tip, 1, 1))
+        assert box.overlap(Box.centred_at(route.tip, 6, 6))
+        for spot in picture.state_boxes.values():
             inner = spot.box.grown(-1)
-            assert not any(inner.overlap(Box.at(p, 0.1, 0.1)) for p in route.curve.points[1:])
+            assert not any(
+                inner.overlap(Box.centred_at(p, 0.1, 0.1)) for p in route.curve.points[1:]
+            )
 
 
 def test_the_chat_runs_downwards() -> None:
-    spots = arranged(machine_drawing()).spots
+    spots = arrange_drawing(machine_drawing()).state_boxes
     tops = [spots[state].box.top for state in State]
     assert tops[0] < tops[1] == tops[2] == tops[3] < tops[4]
     assert len({spot.box.width for spot in spots.values()}) == 1
@@ -602,10 +631,10 @@ def contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("palette", PALETTES.values(), ids=list(PALETTES))
 def test_every_text_stands_out(palette: Palette) -> None:
-    on_page = [palette.ink, palette.quiet, palette.faded_ink, *palette.triggers.values()]
+    on_page = [palette.ink, palette.muted, palette.faded_ink, *palette.triggers.values()]
     assert min(contrast(text, palette.page) for text in on_page) >= 4.5
     in_states = on_page
-    assert min(contrast(text, palette.state) for text in in_states) >= 4.5
+    assert min(contrast(text, palette.state_fill) for text in in_states) >= 4.5
     assert contrast(palette.on_accent, palette.accent) >= 4.5
     for step in range(101):
         strength = step / 100
@@ -614,7 +643,7 @@ def test_every_text_stands_out(palette: Palette) -> None:
 
 @pytest.mark.parametrize("palette", PALETTES.values(), ids=list(PALETTES))
 def test_every_line_stands_out(palette: Palette) -> None:
-    lines = palette.line, palette.faded, palette.accent
+    lines = palette.stroke, palette.faded, palette.accent
     assert min(contrast(line, palette.page) for line in lines) >= 3
 
 
@@ -641,11 +670,11 @@ def test_a_stronger_shade_is_further_from_the_page(palette: Palette) -> None:
     ],
 )
 def test_a_text_is_broken_where_it_has_to_be(text: str, lines: tuple[str, ...]) -> None:
-    assert fitting(text, 62, 14) == lines
+    assert wrap_text(text, 62, 14) == lines
 
 
 def test_a_long_trigger_is_broken_before_its_condition() -> None:
-    rows = block_of(LINES).rows
+    rows = make_block(LINES).rows
     assert [row.text for row in rows] == [
         "customer_text",
         "agent_done",
@@ -659,22 +688,24 @@ def test_a_long_trigger_is_broken_before_its_condition() -> None:
 
 def test_the_notes_of_an_arrow_stand_all_beside_their_triggers_or_all_below() -> None:
     short, long = LINES[:3], LINES
-    assert [row.note for row in block_of(short).rows if row.first] == ["", "12,345", ""]
-    assert not any(row.below for row in block_of(short).rows)
-    assert not any(row.note for row in block_of(long).rows)
-    assert [row.text for row in block_of(long).rows if row.below] == ["12,345", LINES[3].note]
+    assert [row.note for row in make_block(short).rows if row.starts_trigger] == ["", "12,345", ""]
+    assert not any(row.is_note for row in make_block(short).rows)
+    assert not any(row.note for row in make_block(long).rows)
+    assert [row.text for row in make_block(long).rows if row.is_note] == ["12,345", LINES[3].note]
 
 
 def test_a_note_stands_as_near_to_its_trigger_as_its_column_lets_it() -> None:
-    alone = block_of((Line(OUT, "expire", "7"),))
-    with_longer = block_of((Line(OUT, "expire", "7"), Line(OUT, "handover_to_agent")))
-    assert alone.notes == with_longer.notes < with_longer.width
+    alone = make_block((TriggerLine(OUT, "expire", "7"),))
+    with_longer = make_block(
+        (TriggerLine(OUT, "expire", "7"), TriggerLine(OUT, "handover_to_agent"))
+    )
+    assert alone.notes_right == with_longer.notes_right < with_longer.width
 
 
 def test_a_single_badge_is_a_circle() -> None:
-    pill = pill_of(("7",))
+    pill = make_pill(("7",))
     assert pill.width == pill.height
-    assert len(pill_of(tuple(map(str, range(30)))).rows) > 1
+    assert len(make_pill(tuple(map(str, range(30)))).rows) > 1
 
 
 # --- fonts and dots -------------------------------------------------------------------------------
@@ -731,14 +762,14 @@ def test_the_widths_are_those_of_the_fonts_in_the_package() -> None:
     )
     assert upright.keys() == bold.keys() == italic.keys()
     for char in upright:
-        assert knows(char)
+        assert has_glyph(char)
         assert text_width(char, 2048) == max(upright[char], italic[char]), char
         assert text_width(char, 2048, bold=True) == bold[char], char
     assert len(metrics._WIDTHS) == len(upright)
 
 
 def test_a_letter_that_no_font_has_counts_as_square() -> None:
-    assert not knows("漢")
+    assert not has_glyph("漢")
     assert text_width("漢字", 10) == 20
 
 
@@ -746,7 +777,7 @@ def test_everything_that_a_picture_says_of_itself_is_in_the_fonts() -> None:
     said = "".join(
         itertools.chain(*(words_of(read(written(made()))) for made in DRAWINGS.values()))
     )
-    assert all(map(knows, said))
+    assert all(map(has_glyph, said))
 
 
 def test_the_licence_lies_beside_the_fonts() -> None:

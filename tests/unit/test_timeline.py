@@ -15,8 +15,8 @@ from sermo_fsm.cli import main
 from sermo_fsm.core.machine import State
 from sermo_fsm.core.session import Outcome
 from sermo_fsm.protocol.events import Trigger
-from sermo_fsm.views.participants import Role, Someone
-from sermo_fsm.views.timeline import Entry, move, tell
+from sermo_fsm.views.participants import Participant, Role
+from sermo_fsm.views.timeline import TimelineEntry, describe_transition, timeline_entries
 from tests.command.test_cli_support import sermo, url_of
 from tests.command.test_cli_terminal import EVIL, Terminal
 from tests.support import ANDERS, BEATA, BOT, USER, at, envelope, event, text
@@ -69,14 +69,14 @@ def chat(*lines: Line, sweep: float | None = None) -> tuple[ChatSession, list[Hi
         return session, list(engine.history(session.session_id))
 
 
-def told(*lines: Line, bodies: bool = False, sweep: float | None = None) -> list[Entry]:
+def told(*lines: Line, bodies: bool = False, sweep: float | None = None) -> list[TimelineEntry]:
     session, rows = chat(*lines, sweep=sweep)
-    return list(tell(session, rows, bodies=bodies))
+    return list(timeline_entries(session, rows, bodies=bodies))
 
 
-def words(entry: Entry) -> str:
-    odd = f" {entry.odd}" if entry.odd else ""
-    return f"{entry.who} → {entry.whom}{odd}: {entry.what}"
+def words(entry: TimelineEntry) -> str:
+    odd = f" {entry.unusual_outcome}" if entry.unusual_outcome else ""
+    return f"{entry.actor} → {entry.recipient}{odd}: {entry.summary}"
 
 
 def test_a_chat_reads_as_what_happened_in_it() -> None:
@@ -105,7 +105,7 @@ def test_a_chat_reads_as_what_happened_in_it() -> None:
 
 
 def test_it_says_where_each_step_took_the_chat() -> None:
-    assert [move(entry) for entry in told(*WHOLE) if entry.moved] == [
+    assert [describe_transition(entry) for entry in told(*WHOLE) if entry.moved] == [
         "new chat → open",
         "open → bot",
         "bot → queued",
@@ -136,15 +136,15 @@ def test_it_says_who_has_the_chat_and_when_nobody_has() -> None:
 )
 def test_it_says_why_it_closed(last: Line, sweep: float | None, why: str) -> None:
     *_, entry = told(inbound(0, text()), last, sweep=sweep)
-    assert move(entry).startswith(f"bot → closed: {why}")
+    assert describe_transition(entry).startswith(f"bot → closed: {why}")
     if sweep is not None:
         assert words(entry) == "clock → customer: has waited long enough"
 
 
 def test_a_reason_that_is_none_of_ours_is_no_error() -> None:
     session, rows = chat(inbound(0, text()), inbound(1, event("client_left")))
-    *_, entry = tell(session, [*rows[:-1], attrs.evolve(rows[-1], reason=None)])
-    assert move(entry) == "bot → closed: nobody knows why"
+    *_, entry = timeline_entries(session, [*rows[:-1], attrs.evolve(rows[-1], reason=None)])
+    assert describe_transition(entry) == "bot → closed: nobody knows why"
 
 
 def test_an_agent_who_had_not_read_the_last_word_leaves_it_to_the_bot() -> None:
@@ -153,9 +153,9 @@ def test_an_agent_who_had_not_read_the_last_word_leaves_it_to_the_bot() -> None:
         inbound(20, text("Vänta!")),
         outbound(10, event("agent_done")),
     )
-    assert entry.what == "is done with the chat, but the customer has written since"
-    assert str(entry.who) == "anan01"
-    assert move(entry) == "with_agent → bot"
+    assert entry.summary == "is done with the chat, but the customer has written since"
+    assert str(entry.actor) == "anan01"
+    assert describe_transition(entry) == "with_agent → bot"
 
 
 def test_what_was_said_and_what_people_are_called_is_told_only_where_asked_for() -> None:
@@ -163,28 +163,28 @@ def test_what_was_said_and_what_people_are_called_is_told_only_where_asked_for()
     for secret in ("hemligt", "Du är i kön", "Anders", "Beata", "sol"):
         assert secret not in shy
     entries = told(*WHOLE, bodies=True)
-    said = [entry.said for entry in entries if entry.said]
+    said = [entry.body for entry in entries if entry.body]
     assert said[:3] == ["Hej, hemligt!", "Ett ögonblick", "Du är i kön"]
     assert len(said) == 10
-    assert {entry.who.name for entry in entries} == {None, ANDERS["name"], BEATA["name"]}
+    assert {entry.actor.name for entry in entries} == {None, ANDERS["name"], BEATA["name"]}
 
 
 def test_a_name_that_was_told_once_is_known_while_the_agent_has_the_chat() -> None:
     entries = told(*WHOLE[:6], outbound(30, text("Hej", agent=ANDERS)), *WHOLE[7:8], bodies=True)
-    assert entries[-1].whom == Someone(Role.AGENT, ANDERS["id"])
-    assert entries[-1].whom.name == ANDERS["name"]
+    assert entries[-1].recipient == Participant(Role.AGENT, ANDERS["id"])
+    assert entries[-1].recipient.name == ANDERS["name"]
 
 
 def test_an_agent_without_a_name_is_known_by_the_id() -> None:
     (entry,) = told(outbound(0, text("Hej", agent={"id": "x1", "type": "human"})), bodies=True)
-    assert (entry.who, entry.who.name) == (Someone(Role.AGENT, "x1"), None)
+    assert (entry.actor, entry.actor.name) == (Participant(Role.AGENT, "x1"), None)
 
 
 def test_a_name_that_was_told_once_is_that_of_the_next_text_too() -> None:
     nameless = outbound(30, text("Hej", agent={"id": ANDERS["id"], "type": "human"}))
     after_another = outbound(40, text("Hej", agent=BEATA))
     entries = told(WHOLE[6], nameless, after_another, nameless, bodies=True)
-    assert [entry.who.name for entry in entries] == [ANDERS["name"]] * 2 + [BEATA["name"], None]
+    assert [entry.actor.name for entry in entries] == [ANDERS["name"]] * 2 + [BEATA["name"], None]
 
 
 def test_an_agent_who_is_called_what_we_call_somebody_is_no_such() -> None:
@@ -203,7 +203,7 @@ def test_what_was_read_late_says_when_it_was_received() -> None:
         outbound(night - 1, text(agent=ANDERS)),
         sweep=night + 9999,
     )
-    assert [entry.received_earlier for entry in entries] == [
+    assert [entry.received_note for entry in entries] == [
         *(None, None, "received 23:59:30", None, None),
         *("received 2026-03-01 23:59:59", None),
     ]
@@ -212,8 +212,8 @@ def test_what_was_read_late_says_when_it_was_received() -> None:
 def test_what_was_erased_is_shown_as_such_and_the_facts_stay() -> None:
     session, rows = chat(*WHOLE, sweep=None)
     erased = [attrs.evolve(row, event=None) for row in rows]
-    entries = list(tell(session, erased, bodies=True))
-    assert {entry.said for entry in entries} == {"[erased]"}
+    entries = list(timeline_entries(session, erased, bodies=True))
+    assert {entry.body for entry in entries} == {"[erased]"}
     assert words(entries[6]) == "anan01 → customer: writes"
     assert words(entries[4]) == "platform → customer: tells the place in the queue"
 
@@ -221,23 +221,28 @@ def test_what_was_erased_is_shown_as_such_and_the_facts_stay() -> None:
 def test_a_late_text_is_of_whom_it_says_while_it_is_there() -> None:
     late = outbound(2, text("Varsågod", agent=ANDERS))
     session, rows = chat(inbound(0, text()), inbound(1, event("client_left")), late)
-    assert words([*tell(session, rows)][-1]) == "anan01 → customer late: writes"
+    assert words([*timeline_entries(session, rows)][-1]) == "anan01 → customer late: writes"
     erased = attrs.evolve(rows[-1], event=None)
-    assert words([*tell(session, [*rows[:-1], erased])][-1]) == "agent → customer late: writes"
+    assert (
+        words([*timeline_entries(session, [*rows[:-1], erased])][-1])
+        == "agent → customer late: writes"
+    )
 
 
 def test_the_clock_says_nothing_that_could_be_erased() -> None:
     *_, entry = told(inbound(0, text()), sweep=9999, bodies=True)
-    assert entry.said is None
+    assert entry.body is None
 
 
 def test_every_trigger_has_words_and_somebody_who_did_it() -> None:
     session, (row, *_) = chat(inbound(0, text()))
     for trigger in Trigger:
         for state in State:
-            (entry,) = tell(session, [attrs.evolve(row, trigger=trigger, to_state=state)])
-            assert entry.what
-            assert entry.who != entry.whom or trigger in (
+            (entry,) = timeline_entries(
+                session, [attrs.evolve(row, trigger=trigger, to_state=state)]
+            )
+            assert entry.summary
+            assert entry.actor != entry.recipient or trigger in (
                 Trigger.HANDOVER_TO_AGENT,
                 Trigger.HANDOVER_TO_BOT,
             )
@@ -247,7 +252,7 @@ def test_times_are_counted_from_the_opening_and_from_the_row_before() -> None:
     entries = told(inbound(0.9, text()), inbound(61.2, text()), inbound(61.2, text()))
     assert [entry.since_opening.total_seconds() for entry in entries] == [0, 60.3, 60.3]
     assert [entry.pause.total_seconds() for entry in entries] == [0, 60.3, 0]
-    assert entries[1].clock == timedelta(seconds=61)  # what 12:00:00 and 12:01:01 lie apart
+    assert entries[1].elapsed == timedelta(seconds=61)  # what 12:00:00 and 12:01:01 lie apart
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -517,8 +522,8 @@ def test_a_lone_half_of_a_character_goes_into_a_file_as_its_escape(tmp_path: Pat
 
 def test_a_row_that_came_too_late_is_marked() -> None:
     entries = told(*WHOLE)
-    assert [entry.odd for entry in entries].count(Outcome.LATE) == 3
-    assert {entry.odd for entry in entries} == {
+    assert [entry.unusual_outcome for entry in entries].count(Outcome.LATE) == 3
+    assert {entry.unusual_outcome for entry in entries} == {
         None,
         Outcome.LATE,
         Outcome.UNKNOWN,
@@ -538,5 +543,5 @@ def test_the_writer_keeps_one_row_however_many_there_are(db: str) -> None:
             kept.append(seq)
             yield attrs.evolve(row, seq=seq)
 
-    for entry in tell(session, rows()):
+    for entry in timeline_entries(session, rows()):
         assert kept[-1] == entry.seq

@@ -7,8 +7,8 @@ from typing import Final
 from attrs import frozen
 
 from sermo_fsm.core.machine import State
-from sermo_fsm.picture.drawing import Arrow, Drawing, Key, Line, Mark, Node
-from sermo_fsm.picture.formats.palette import MARKS, Palette, Theme, palette_of
+from sermo_fsm.picture.drawing import Arrow, Drawing, LegendEntry, LegendSymbol, Node, TriggerLine
+from sermo_fsm.picture.formats.palette import DIRECTION_SYMBOLS, Palette, Theme, palette_for
 from sermo_fsm.protocol.events import Direction
 
 __all__ = ["dot"]
@@ -27,24 +27,24 @@ _TYPEFACES: Final = {
     Direction.TIMER: "<I>{}</I>",
 }
 _DIRECTIONS: Final = {
-    Mark.INBOUND: Direction.INBOUND,
-    Mark.OUTBOUND: Direction.OUTBOUND,
-    Mark.TIMER: Direction.TIMER,
+    LegendSymbol.INBOUND: Direction.INBOUND,
+    LegendSymbol.OUTBOUND: Direction.OUTBOUND,
+    LegendSymbol.TIMER: Direction.TIMER,
 }
 _SAMPLES: Final = {
-    Mark.BADGE: "<B>1</B>",
-    Mark.COUNT: "<B>12</B>",
-    Mark.CURRENT: "double frame:",
-    Mark.WIDTH: "wide:",
-    Mark.SHADE: "strong colour:",
-    Mark.FADED: "grey:",
-    Mark.EXTRA: "dashed:",
+    LegendSymbol.BADGE: "<B>1</B>",
+    LegendSymbol.COUNT: "<B>12</B>",
+    LegendSymbol.CURRENT: "double frame:",
+    LegendSymbol.WIDTH: "wide:",
+    LegendSymbol.SHADE: "strong colour:",
+    LegendSymbol.FADED: "grey:",
+    LegendSymbol.EXTRA: "dashed:",
 }
 
 
 def dot(drawing: Drawing, theme: Theme) -> str:
     """The text that Graphviz draws it from."""
-    return "\n".join(_Writer(drawing, palette_of(theme)).lines()) + "\n"
+    return "\n".join(_Writer(drawing, palette_for(theme)).lines()) + "\n"
 
 
 def _text(words: str) -> str:
@@ -74,25 +74,25 @@ class _Writer:
         yield f"  graph [rankdir=LR, nodesep=0.3, ranksep=0.25, bgcolor={_quoted(palette.page)},"
         yield f"         tooltip={_quoted(drawing.description)},"
         yield f"         {_FONT}, fontsize=12, label=<{self.words()}>]"
-        yield f'  node [shape=box, style="rounded,filled", color="{palette.line}",'
+        yield f'  node [shape=box, style="rounded,filled", color="{palette.stroke}",'
         yield f'        fontcolor="{palette.ink}", penwidth=1.4, margin="0.22,0.12",'
         yield f"        {_FONT}, fontsize=16]"
-        yield f'  edge [color="{palette.line}", arrowsize=0.8, {_FONT}, fontsize=12]'
-        yield f'  start [id="start", shape=circle, width=0.2, {self.mark(start=True)}]'
+        yield f'  edge [color="{palette.stroke}", arrowsize=0.8, {_FONT}, fontsize=12]'
+        yield f'  start [id="start", shape=circle, width=0.2, {self.marker(start=True)}]'
         for node in drawing.nodes:
             yield f"  {node.state} [{', '.join(self.node(node))}]"
-        yield f'  end [id="end", shape=doublecircle, width=0.13, {self.mark(start=False)}]'
+        yield f'  end [id="end", shape=doublecircle, width=0.13, {self.marker(start=False)}]'
         for arrow in sorted(drawing.arrows, key=_by_target):  # else those to and fro run together
             way = f"{arrow.source or 'start'} -> {arrow.target or 'end'}"
             yield f"  {way} [{', '.join(self.arrow(arrow))}]"
         yield "}"
 
-    def mark(self, *, start: bool) -> str:
+    def marker(self, *, start: bool) -> str:
         arrows = self.drawing.arrows
         here = [one for one in arrows if (one.source if start else one.target) is None]
         taken, faded = any(one.taken for one in here), all(one.faded for one in here)
         palette = self.palette
-        colour = palette.accent if taken else palette.faded if faded else palette.line
+        colour = palette.accent if taken else palette.faded if faded else palette.stroke
         return f'group=chat, label="", style=filled, color="{colour}", fillcolor="{colour}"'
 
     def words(self) -> str:
@@ -106,17 +106,17 @@ class _Writer:
         caption = [_coloured(ink, _text(line)) for line in self.drawing.caption]
         return "<BR/>".join([title, *caption, legend])
 
-    def key(self, key: Key) -> str:
-        if key.mark in _DIRECTIONS:
-            return self.line(Line(_DIRECTIONS[key.mark], key.text))
-        return _coloured(self.palette.ink, f"{_SAMPLES[key.mark]} {_text(key.text)}")
+    def key(self, key: LegendEntry) -> str:
+        if key.symbol in _DIRECTIONS:
+            return self.line(TriggerLine(_DIRECTIONS[key.symbol], key.text))
+        return _coloured(self.palette.ink, f"{_SAMPLES[key.symbol]} {_text(key.text)}")
 
     def node(self, node: Node) -> Iterator[str]:
         palette = self.palette
         yield f'id="{node.state}"'
         yield "group=chat"  # in one group they stand in one line, as a chat runs
         loops = [
-            arrow for arrow in self.drawing.arrows if arrow.loop and arrow.source is node.state
+            arrow for arrow in self.drawing.arrows if arrow.is_loop and arrow.source is node.state
         ]
         if node.notes or loops:
             ink = palette.faded_ink if node.faded else palette.ink
@@ -132,12 +132,12 @@ class _Writer:
             yield f'color="{palette.faded}", fontcolor="{palette.faded_ink}"'
             yield f'fillcolor="{palette.page}"'
         else:
-            fill = palette.state if node.shade is None else palette.shade(node.shade)
+            fill = palette.state_fill if node.shade is None else palette.shade(node.shade)
             yield f'fillcolor="{fill}"'
 
     def arrow(self, arrow: Arrow) -> Iterator[str]:
         yield f'id="{arrow.id}"'
-        if not arrow.loop:
+        if not arrow.is_loop:
             nearest = _place(arrow.target, len(State)) - _place(arrow.source, -1) == 1
             yield f"weight={10 if nearest else 1}"
         if arrow.faded:
@@ -148,7 +148,7 @@ class _Writer:
             yield f'color="{self.palette.accent}", penwidth=2.5'
         if arrow.extra:
             yield "style=dashed"
-        if (arrow.lines or arrow.badges) and not arrow.loop:
+        if (arrow.lines or arrow.badges) and not arrow.is_loop:
             # A table of one column keeps its lines to the left, and its distance from the arrow.
             yield f"label=<{_TABLE}{self.rows(arrow)}</TABLE>>"
 
@@ -164,7 +164,7 @@ class _Writer:
     def badges(self, arrow: Arrow) -> str:
         palette, counts = self.palette, arrow.weight is not None
         fill, ink = (palette.page, palette.ink) if counts else (palette.accent, palette.on_accent)
-        edge = f'BORDER="1" STYLE="ROUNDED" COLOR="{palette.line if counts else fill}"'
+        edge = f'BORDER="1" STYLE="ROUNDED" COLOR="{palette.stroke if counts else fill}"'
         cells, width = [], 2
         for badge in arrow.badges:
             words = _coloured(ink, f"<B>{_text(badge)}</B>", _SMALL)
@@ -177,13 +177,15 @@ class _Writer:
         borders = 'BORDER="0" CELLBORDER="0" CELLPADDING="0" CELLSPACING="2"'
         return f"<TABLE {size} {borders}><TR>{''.join(cells)}</TR></TABLE>"
 
-    def line(self, line: Line, arrow: Arrow | None = None) -> str:
+    def line(self, line: TriggerLine, arrow: Arrow | None = None) -> str:
         colour = self.palette.triggers[line.direction]
         if line.faded or (arrow is not None and arrow.faded):
             colour = self.palette.faded_ink
-        elif arrow is not None and arrow.loop:
+        elif arrow is not None and arrow.is_loop:
             colour = self.palette.ink  # no other is sure to stand out from every shade
-        words = _TYPEFACES[line.direction].format(f"{MARKS[line.direction]} {_text(line.text)}")
+        words = _TYPEFACES[line.direction].format(
+            f"{DIRECTION_SYMBOLS[line.direction]} {_text(line.text)}"
+        )
         note = f"{_SPACE * 2}{_text(line.note)}" if line.note else ""
         return _coloured(colour, words + note, _SMALL)
 

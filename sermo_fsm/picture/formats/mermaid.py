@@ -13,14 +13,14 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from sermo_fsm.core.machine import State
-from sermo_fsm.picture.drawing import Arrow, Drawing, Line, Mark, Node
-from sermo_fsm.picture.formats.palette import MARKS, Palette, Theme, palette_of
+from sermo_fsm.picture.drawing import Arrow, Drawing, LegendSymbol, Node, TriggerLine
+from sermo_fsm.picture.formats.palette import DIRECTION_SYMBOLS, Palette, Theme, palette_for
 from sermo_fsm.protocol.events import Direction
 
 __all__ = ["mermaid"]
 
 _BREAK: Final = "<br/>"
-_SAFE: Final = re.compile(rf"[^\w .,:/()+=×–’…\[\]{''.join(MARKS.values())}-]")
+_SAFE: Final = re.compile(rf"[^\w .,:/()+=×–’…\[\]{''.join(DIRECTION_SYMBOLS.values())}-]")
 _START, _STOP, _WORDS = "start", "stop", "words"
 
 _STRONGEST: Final = 4
@@ -29,15 +29,15 @@ _THIN, _WIDEST = 1.5, 11.0
 
 def _classes(palette: Palette) -> Iterator[tuple[str, str]]:
     """Of states and marks. Each says the colour of its own text, so it is the same on any page."""
-    line = f"stroke:{palette.line},color:{palette.ink}"
-    yield "mark", f"fill:{palette.line},{line}"
+    line = f"stroke:{palette.stroke},color:{palette.ink}"
+    yield "mark", f"fill:{palette.stroke},{line}"
     yield "stop", f"fill:none,{line},stroke-width:3px"
-    yield "state", f"fill:{palette.state},{line},stroke-width:1.5px"
+    yield "state", f"fill:{palette.state_fill},{line},stroke-width:1.5px"
     for step in range(_STRONGEST + 1):
         yield f"shade{step}", f"fill:{palette.shade(step / _STRONGEST)},{line},stroke-width:1.5px"
     yield "faded", f"fill:{palette.page},stroke:{palette.faded},color:{palette.faded_ink}"
     current = f"stroke:{palette.accent},stroke-width:4px,color:{palette.ink}"
-    yield "current", f"fill:{palette.state},{current}"
+    yield "current", f"fill:{palette.state_fill},{current}"
     yield "words", "fill:none,stroke:none,text-align:left"
 
 
@@ -66,28 +66,28 @@ def _init(theme: Theme, settings: str) -> str:
     return f"%%{{init: {{{of_theme}{settings}}}}}%%"
 
 
-def _line(line: Line) -> str:
+def _line(line: TriggerLine) -> str:
     note = f": {line.note}" if line.note else ""
-    return _escaped(f"{MARKS[line.direction]} {line.text}{note}")
+    return _escaped(f"{DIRECTION_SYMBOLS[line.direction]} {line.text}{note}")
 
 
 def _legend(drawing: Drawing) -> Iterator[str]:
     for key in drawing.legend:
-        sample = _SAMPLES[key.mark]
+        sample = _SAMPLES[key.symbol]
         yield _escaped(f"{sample} {key.text}" if sample else key.text)
 
 
 _SAMPLES: Final = {
-    Mark.INBOUND: MARKS[Direction.INBOUND],
-    Mark.OUTBOUND: MARKS[Direction.OUTBOUND],
-    Mark.TIMER: MARKS[Direction.TIMER],
-    Mark.BADGE: "(1)",
-    Mark.COUNT: "(12)",
-    Mark.CURRENT: "thick frame:",
-    Mark.WIDTH: "wide:",
-    Mark.SHADE: "strong colour:",
-    Mark.FADED: "dotted, grey:",
-    Mark.EXTRA: "dashed:",
+    LegendSymbol.INBOUND: DIRECTION_SYMBOLS[Direction.INBOUND],
+    LegendSymbol.OUTBOUND: DIRECTION_SYMBOLS[Direction.OUTBOUND],
+    LegendSymbol.TIMER: DIRECTION_SYMBOLS[Direction.TIMER],
+    LegendSymbol.BADGE: "(1)",
+    LegendSymbol.COUNT: "(12)",
+    LegendSymbol.CURRENT: "thick frame:",
+    LegendSymbol.WIDTH: "wide:",
+    LegendSymbol.SHADE: "strong colour:",
+    LegendSymbol.FADED: "dotted, grey:",
+    LegendSymbol.EXTRA: "dashed:",
 }
 
 
@@ -100,12 +100,12 @@ def _state_diagram(drawing: Drawing, theme: Theme) -> Iterator[str]:
     yield f"    accDescr: {drawing.description}"
     yield "    direction TB"
     for arrow in drawing.arrows:
-        if not arrow.loop:
+        if not arrow.is_loop:
             label = _BREAK.join(map(_line, arrow.lines))
             way = f"    {arrow.source or '[*]'} --> {arrow.target or '[*]'}"
             yield f"{way} : {label}" if label else way
     for arrow in drawing.arrows:
-        if arrow.loop:
+        if arrow.is_loop:
             yield from _note(f"right of {arrow.source}", map(_line, arrow.lines))
     caption = map(_escaped, drawing.caption)
     yield from _note(f"left of {State.OPEN}", (*_legend(drawing), *caption))
@@ -131,17 +131,17 @@ def _flowchart(drawing: Drawing, theme: Theme) -> Iterator[str]:
     yield f'    {_WORDS}["{_BREAK.join([*map(_escaped, words), *_legend(drawing)])}"]:::words'
     yield f'    {_START}((" ")):::mark'
     for node in drawing.nodes:
-        loops = [_label(a) for a in drawing.arrows if a.loop and a.source is node.state]
+        loops = [_label(a) for a in drawing.arrows if a.is_loop and a.source is node.state]
         label = _BREAK.join([*map(_escaped, (node.state, *node.notes)), *loops])
         yield f'    {node.state}("{label}"):::{_class_of(node)}'
     yield f'    {_STOP}(((" "))):::stop'
-    drawn = [arrow for arrow in drawing.arrows if not arrow.loop]
+    drawn = [arrow for arrow in drawing.arrows if not arrow.is_loop]
     for arrow in drawn:
         yield f"    {_edge(arrow)}"
     for place, arrow in enumerate(drawn):
-        if style := _style_of(arrow, palette_of(theme)):
+        if style := _style_of(arrow, palette_for(theme)):
             yield f"    linkStyle {place} {style}"
-    for name, style in _classes(palette_of(theme)):
+    for name, style in _classes(palette_for(theme)):
         yield f"    classDef {name} {style}"
 
 

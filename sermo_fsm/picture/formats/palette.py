@@ -13,9 +13,9 @@ from attrs import frozen
 from sermo_fsm.errors import InvalidArgument
 from sermo_fsm.protocol.events import Direction
 
-__all__ = ["MARKS", "PALETTES", "Palette", "Theme", "palette_of"]
+__all__ = ["DIRECTION_SYMBOLS", "PALETTES", "Palette", "Theme", "palette_for"]
 
-MARKS: Final = {Direction.INBOUND: "►", Direction.OUTBOUND: "◄", Direction.TIMER: "○"}
+DIRECTION_SYMBOLS: Final = {Direction.INBOUND: "►", Direction.OUTBOUND: "◄", Direction.TIMER: "○"}
 """Who pulls, also where there is no colour. Every font has them: the oldest code pages had."""
 
 
@@ -47,10 +47,10 @@ class Palette:
 
     page: str
     ink: str
-    quiet: str
-    rule: str
-    line: str
-    state: str
+    muted: str
+    hairline: str
+    stroke: str
+    state_fill: str
     faded: str
     faded_ink: str
     accent: str
@@ -62,12 +62,12 @@ class Palette:
         """The colour between two of the shades; *strength* from 0 to 1."""
         place = min(max(strength, 0.0), 1.0) * (len(self.shades) - 1)
         low = min(int(place), len(self.shades) - 2)
-        weak, strong = _parts(self.shades[low]), _parts(self.shades[low + 1])
+        weak, strong = _rgb(self.shades[low]), _rgb(self.shades[low + 1])
         mixed = (a + (b - a) * (place - low) for a, b in zip(weak, strong, strict=True))
         return "#" + "".join(f"{round(part):02x}" for part in mixed)
 
 
-def _parts(colour: str) -> tuple[int, int, int]:
+def _rgb(colour: str) -> tuple[int, int, int]:
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
@@ -75,10 +75,10 @@ PALETTES: Final[Mapping[str, Palette]] = {
     "light": Palette(
         page="#ffffff",
         ink="#1b2431",
-        quiet="#566173",
-        rule="#d9dfe8",
-        line="#5a6b85",
-        state="#f1f5fb",
+        muted="#566173",
+        hairline="#d9dfe8",
+        stroke="#5a6b85",
+        state_fill="#f1f5fb",
         faded="#858f9e",
         faded_ink="#667080",
         accent="#843fe0",
@@ -93,10 +93,10 @@ PALETTES: Final[Mapping[str, Palette]] = {
     "dark": Palette(
         page="#0d1117",
         ink="#e6edf3",
-        quiet="#9ba6b4",
-        rule="#2a323d",
-        line="#8696ad",
-        state="#1a2230",
+        muted="#9ba6b4",
+        hairline="#2a323d",
+        stroke="#8696ad",
+        state_fill="#1a2230",
         faded="#667281",
         faded_ink="#87919e",
         accent="#b78cf7",
@@ -111,7 +111,7 @@ PALETTES: Final[Mapping[str, Palette]] = {
 }
 
 
-def palette_of(theme: str) -> Palette:
+def palette_for(theme: str) -> Palette:
     """The colours of a theme.
 
     Raises:

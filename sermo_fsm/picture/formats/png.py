@@ -8,7 +8,7 @@ from attrs import evolve
 from sermo_fsm.errors import InvalidArgument
 from sermo_fsm.picture.drawing import Drawing
 from sermo_fsm.picture.formats.svg import svg
-from sermo_fsm.picture.layout.font_metrics import knows
+from sermo_fsm.picture.layout.font_metrics import has_glyph
 
 __all__ = ["png"]
 
@@ -44,4 +44,4 @@ def png(drawing: Drawing, theme: str = "light", scale: float = 1.0) -> bytes:
 
 def _spelled(text: str) -> str:
     """An id can be told from another also where these fonts have no letters for it."""
-    return "".join(char if knows(char) else f"\\u{ord(char):04x}" for char in text)
+    return "".join(char if has_glyph(char) else f"\\u{ord(char):04x}" for char in text)

@@ -1,32 +1,32 @@
 """A drawing as SVG: laid out by us, so that it comes out the same on every machine.
 
 There is no style sheet and no script in it: everything stands in attributes, which every reader of
-SVG understands and which do not touch the page that the picture is put into.
+SVG understands and which do not touch the page that the layout is put into.
 """
 
 from collections.abc import Iterator
 from typing import Final
 
 from sermo_fsm.picture.drawing import Arrow, Drawing
-from sermo_fsm.picture.formats.palette import Palette, palette_of
-from sermo_fsm.picture.formats.svg_legend import ROW, legend, legend_rows
-from sermo_fsm.picture.formats.svg_markup import Value, element, path, words
-from sermo_fsm.picture.formats.svg_shapes import arrow_shape, loop_text, node_shape, text
-from sermo_fsm.picture.layout.arrange import Picture, arranged
-from sermo_fsm.picture.layout.geometry import Box, around
+from sermo_fsm.picture.formats.palette import Palette, palette_for
+from sermo_fsm.picture.formats.svg_legend import LEGEND_ROW_HEIGHT, legend_shapes, wrap_legend
+from sermo_fsm.picture.formats.svg_markup import AttributeValue, element, escape_text, path_data
+from sermo_fsm.picture.formats.svg_shapes import arrow_shape, loop_label, node_shape, text_element
+from sermo_fsm.picture.layout.arrange import Layout, arrange_drawing
+from sermo_fsm.picture.layout.geometry import Box, bounding_box
 from sermo_fsm.picture.layout.routes import Route
-from sermo_fsm.picture.layout.text_blocks import fitting, printable
+from sermo_fsm.picture.layout.text_blocks import printable, wrap_text
 
-__all__ = ["FONTS", "svg"]
+__all__ = ["FONT_FAMILY", "svg"]
 
-FONTS: Final = "Arimo, Arial, Helvetica, 'Liberation Sans', sans-serif"
+FONT_FAMILY: Final = "Arimo, Arial, Helvetica, 'Liberation Sans', sans-serif"
 """As wide as each other, and one of them is on every machine."""
 
 _MARGIN: Final = 24.0
-_NARROWEST: Final = 640.0
-_TITLE: Final = 20.0
+_MIN_WIDTH: Final = 640.0
+_TITLE_SIZE: Final = 20.0
 _TITLE_LEADING: Final = 26.0
-_CAPTION: Final = 14.0
+_CAPTION_SIZE: Final = 14.0
 _CAPTION_LEADING: Final = 20.0
 
 
@@ -36,105 +36,111 @@ def svg(drawing: Drawing, theme: str = "light") -> str:
     Raises:
         InvalidArgument: There is no such theme.
     """
-    return _Page(drawing, arranged(drawing), palette_of(theme)).text()
+    return _SvgDocument(drawing, arrange_drawing(drawing), palette_for(theme)).render()
 
 
-class _Page:
+class _SvgDocument:
     """The title above, the machine, the legend below."""
 
-    def __init__(self, drawing: Drawing, picture: Picture, palette: Palette) -> None:
+    def __init__(self, drawing: Drawing, layout: Layout, palette: Palette) -> None:
         self._drawing = drawing
-        self._picture = picture
+        self._layout = layout
         self._palette = palette
-        self._bounds = _bounds(picture)
-        inner = max(_NARROWEST, self._bounds.width)
+        self._bounds = _bounds(layout)
+        inner = max(_MIN_WIDTH, self._bounds.width)
         self._width = round(inner + 2 * _MARGIN)
-        self._title = fitting(printable(drawing.title), inner, _TITLE, bold=True)
+        self._title = wrap_text(printable(drawing.title), inner, _TITLE_SIZE, bold=True)
         self._caption = [
-            row for line in drawing.caption for row in fitting(printable(line), inner, _CAPTION)
+            row
+            for line in drawing.caption
+            for row in wrap_text(printable(line), inner, _CAPTION_SIZE)
         ]
-        self._legend = legend_rows(drawing.legend, inner)
+        self._legend = wrap_legend(drawing.legend, inner)
         self._top = _MARGIN + _TITLE_LEADING * len(self._title)
         self._middle = self._top + _CAPTION_LEADING * len(self._caption) + 22.0
         self._rule = self._middle + self._bounds.height + 26.0
-        below = ROW * len(self._legend) + 14.0 if self._legend else 0.0
+        below = LEGEND_ROW_HEIGHT * len(self._legend) + 14.0 if self._legend else 0.0
         self._height = round(self._rule + below + _MARGIN - 10.0)
 
-    def text(self) -> str:
+    def render(self) -> str:
         """The whole file."""
         name = self._drawing.name
-        attributes: dict[str, Value] = {
+        attributes: dict[str, AttributeValue] = {
             "xmlns": "http://www.w3.org/2000/svg",
             "width": float(self._width),
             "height": float(self._height),
             "viewBox": f"0 0 {self._width} {self._height}",
             "role": "img",
             "aria-labelledby": f"{name}-title {name}-desc",
-            "font-family": FONTS,
+            "font-family": FONT_FAMILY,
         }
         children = [
-            element("title", {"id": f"{name}-title"}, words(self._drawing.title)),
-            element("desc", {"id": f"{name}-desc"}, words(self._description())),
-            element("metadata", {}, words(self._drawing.origin)),
+            element("title", {"id": f"{name}-title"}, escape_text(self._drawing.title)),
+            element("desc", {"id": f"{name}-desc"}, escape_text(self._description())),
+            element("metadata", {}, escape_text(self._drawing.origin)),
             element("rect", {"width": "100%", "height": "100%", "fill": self._palette.page}),
             *self._heading(),
             *self._machine(),
-            *self._below(),
+            *self._legend_shapes(),
         ]
         return "\n".join(_lines(element("svg", attributes, "\n", *_each(children)))) + "\n"
 
     def _description(self) -> str:
         if self._drawing.description:
             return self._drawing.description
-        return " ".join(f"{_told(arrow)}." for arrow in self._drawing.arrows)
+        return " ".join(f"{_describe_arrow(arrow)}." for arrow in self._drawing.arrows)
 
     def _heading(self) -> Iterator[str]:
         y = _MARGIN - 10.0
         for row in self._title:
             y += _TITLE_LEADING
-            yield text((_MARGIN, y), _TITLE, self._palette.ink, words(row), font_weight="bold")
+            yield text_element(
+                (_MARGIN, y), _TITLE_SIZE, self._palette.ink, escape_text(row), font_weight="bold"
+            )
         for row in self._caption:
             y += _CAPTION_LEADING
-            yield text((_MARGIN, y + 1), _CAPTION, self._palette.quiet, words(row))
+            yield text_element(
+                (_MARGIN, y + 1), _CAPTION_SIZE, self._palette.muted, escape_text(row)
+            )
 
     def _machine(self) -> Iterator[str]:
         right = (self._width - self._bounds.width) / 2 - self._bounds.left
         down = self._middle - self._bounds.top
         name = self._drawing.name
-        yield f'<g id="{words(name)}" transform="translate({right:.1f} {down:.1f})">'
+        yield f'<g id="{escape_text(name)}" transform="translate({right:.1f} {down:.1f})">'
         # A label that a line has to run through is drawn after that line.
         routes = sorted(
-            self._picture.routes, key=lambda route: route.arrow.id in self._picture.struck
+            self._layout.routes, key=lambda route: route.arrow.id in self._layout.crossings
         )
-        yield from (self._arrow(route) for route in routes if not route.loops)
-        for state, spot in self._picture.spots.items():
+        yield from (self._arrow(route) for route in routes if not route.is_loop)
+        for state, spot in self._layout.state_boxes.items():
             shape = node_shape(spot, self._palette)
             told = f"{state}: {', '.join(spot.notes)}" if spot.notes else str(state)
-            title = element("title", {}, words(told))
+            title = element("title", {}, escape_text(told))
             yield element("g", {"id": f"{name}-{state}"}, title, shape)
-        yield from (self._arrow(route) for route in routes if route.loops)
+        yield from (self._arrow(route) for route in routes if route.is_loop)
         yield "</g>"
 
     def _arrow(self, route: Route) -> str:
         arrow = route.arrow
-        label, pill = self._picture.labels.get(arrow.id), self._picture.pills.get(arrow.id)
-        struck = arrow.id in self._picture.struck
-        shape = arrow_shape(route, label, pill, self._palette, struck=struck)
-        if route.loops and arrow.source:
-            shape += loop_text(self._picture.spots[arrow.source], arrow.id, self._palette)
-        title = element("title", {}, words(_told(arrow)))
+        label, pill = self._layout.labels.get(arrow.id), self._layout.pills.get(arrow.id)
+        crossed = arrow.id in self._layout.crossings
+        shape = arrow_shape(route, label, pill, self._palette, crossed=crossed)
+        if route.is_loop and arrow.source:
+            shape += loop_label(self._layout.state_boxes[arrow.source], arrow.id, self._palette)
+        title = element("title", {}, escape_text(_describe_arrow(arrow)))
         return element("g", {"id": f"{self._drawing.name}-{arrow.id}"}, title, shape)
 
-    def _below(self) -> Iterator[str]:
+    def _legend_shapes(self) -> Iterator[str]:
         if not self._legend:
             return
         ends = (_MARGIN, self._rule), (self._width - _MARGIN, self._rule)
-        shape = path("M", ends[0], "L", ends[1])
-        yield element("path", {"d": shape, "stroke": self._palette.rule, "stroke-width": 1.0})
-        yield from legend(self._legend, _MARGIN, self._rule + 14.0, self._palette)
+        shape = path_data("M", ends[0], "L", ends[1])
+        yield element("path", {"d": shape, "stroke": self._palette.hairline, "stroke-width": 1.0})
+        yield from legend_shapes(self._legend, _MARGIN, self._rule + 14.0, self._palette)
 
 
-def _told(arrow: Arrow) -> str:
+def _describe_arrow(arrow: Arrow) -> str:
     """An arrow in words."""
     way = f"{arrow.source or 'start'} to {arrow.target or 'end'}"
     lines = [
@@ -146,11 +152,11 @@ def _told(arrow: Arrow) -> str:
     return f"{way}: {rest}" if rest else way
 
 
-def _bounds(picture: Picture) -> Box:
-    boxes = [spot.box for spot in picture.spots.values()]
-    boxes += [route.curve.bounds.grown(route.width / 2 + 1) for route in picture.routes]
-    boxes += [route.mark for route in picture.routes if route.mark]
-    return around(*boxes, *picture.labels.values(), *picture.pills.values())
+def _bounds(layout: Layout) -> Box:
+    boxes = [spot.box for spot in layout.state_boxes.values()]
+    boxes += [route.curve.bounds.grown(route.width / 2 + 1) for route in layout.routes]
+    boxes += [route.marker for route in layout.routes if route.marker]
+    return bounding_box(*boxes, *layout.labels.values(), *layout.pills.values())
 
 
 def _each(children: list[str]) -> Iterator[str]:

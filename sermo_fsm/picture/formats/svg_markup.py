@@ -4,24 +4,24 @@ import html
 
 from sermo_fsm.picture.layout.text_blocks import printable
 
-__all__ = ["Value", "element", "path", "words"]
+__all__ = ["AttributeValue", "element", "escape_text", "path_data"]
 
-Value = str | float
+AttributeValue = str | float
 
 
-def element(name: str, attributes: dict[str, Value], *children: str) -> str:
+def element(name: str, attributes: dict[str, AttributeValue], *children: str) -> str:
     """An element; children are elements already, or come from :func:`words`."""
     written = "".join(f' {key}="{_value(value)}"' for key, value in attributes.items())
     inside = "".join(children)
     return f"<{name}{written}>{inside}</{name}>" if inside else f"<{name}{written}/>"
 
 
-def words(text: str) -> str:
+def escape_text(text: str) -> str:
     """A text between elements, whatever is in it."""
     return html.escape(printable(text), quote=False)
 
 
-def path(*parts: str | tuple[float, float]) -> str:
+def path_data(*parts: str | tuple[float, float]) -> str:
     """The data of a path: letters and points."""
     return "".join(
         part if isinstance(part, str) else f"{_number(part[0])},{_number(part[1])} "
@@ -29,7 +29,7 @@ def path(*parts: str | tuple[float, float]) -> str:
     ).strip()
 
 
-def _value(value: Value) -> str:
+def _value(value: AttributeValue) -> str:
     return html.escape(printable(value)) if isinstance(value, str) else _number(value)
 
 

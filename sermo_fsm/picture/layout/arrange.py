@@ -8,11 +8,11 @@ from attrs import frozen
 from sermo_fsm.core.machine import State
 from sermo_fsm.picture.drawing import Drawing
 from sermo_fsm.picture.layout.geometry import Box
-from sermo_fsm.picture.layout.labels import placed
-from sermo_fsm.picture.layout.routes import Route, routes_of
-from sermo_fsm.picture.layout.spots import Gaps, Spot, spots_of
+from sermo_fsm.picture.layout.label_search import place_labels
+from sermo_fsm.picture.layout.routes import Route, route_arrows
+from sermo_fsm.picture.layout.state_boxes import Gaps, StateBox, place_states
 
-__all__ = ["Picture", "arranged"]
+__all__ = ["Layout", "arrange_drawing"]
 
 _ACROSS: Final = 150.0
 _DOWN: Final = 136.0
@@ -39,7 +39,7 @@ _WIDE: Final = 2.8
 
 
 @frozen
-class Picture:
+class Layout:
     """All that has a place.
 
     Attributes:
@@ -49,28 +49,28 @@ class Picture:
         struck: The labels that a line runs through, because there is no better way, and how often.
     """
 
-    spots: Mapping[State, Spot]
+    state_boxes: Mapping[State, StateBox]
     routes: tuple[Route, ...]
     labels: Mapping[str, Box]
     pills: Mapping[str, Box]
-    covered: bool
-    struck: Mapping[str, int]
+    has_overlap: bool
+    crossings: Mapping[str, int]
 
 
-def arranged(drawing: Drawing) -> Picture:
+def arrange_drawing(drawing: Drawing) -> Layout:
     """The states as near to each other as the labels allow."""
     gaps = _first_gaps(drawing)
     best = _with(drawing, gaps)
     for across, down in _WIDER:
-        if not best.covered and (not best.struck or down > _WIDE):
+        if not best.has_overlap and (not best.crossings or down > _WIDE):
             break
-        picture = _with(drawing, Gaps(gaps.across * across, gaps.down * down))
-        best = min(best, picture, key=_badness)
+        layout = _with(drawing, Gaps(gaps.across * across, gaps.down * down))
+        best = min(best, layout, key=_badness)
     return best
 
 
-def _badness(picture: Picture) -> tuple[bool, int]:
-    return picture.covered, sum(picture.struck.values())
+def _badness(layout: Layout) -> tuple[bool, int]:
+    return layout.has_overlap, sum(layout.crossings.values())
 
 
 def _first_gaps(drawing: Drawing) -> Gaps:
@@ -78,23 +78,23 @@ def _first_gaps(drawing: Drawing) -> Gaps:
     none = Gaps(0, 0)
     widths = [
         route.block.width + _AROUND_LABEL
-        for route in routes_of(drawing.arrows, spots_of(drawing, none), none)
+        for route in route_arrows(drawing.arrows, place_states(drawing, none), none)
         if route.block and {route.arrow.source, route.arrow.target} in _LEVEL
     ]
     marked = any(arrow.target is State.QUEUED and not arrow.source for arrow in drawing.arrows)
     return Gaps(max([_ACROSS, *widths]), _DOWN_WITH_MARK if marked else _DOWN)
 
 
-def _with(drawing: Drawing, gaps: Gaps) -> Picture:
+def _with(drawing: Drawing, gaps: Gaps) -> Layout:
     """The best that there is with so much room."""
-    spots = spots_of(drawing, gaps)
-    routes = routes_of(drawing.arrows, spots, gaps)
-    found, covered = placed(spots, routes)
-    return Picture(
+    spots = place_states(drawing, gaps)
+    routes = route_arrows(drawing.arrows, spots, gaps)
+    found, covered = place_labels(spots, routes)
+    return Layout(
         spots,
         routes,
         {name: place.box for (name, pill), place in found.items() if not pill},
         {name: place.box for (name, pill), place in found.items() if pill},
         covered,
-        {name: place.struck for (name, _), place in found.items() if place.struck},
+        {name: place.crossings for (name, _), place in found.items() if place.crossings},
     )

@@ -7,9 +7,9 @@ and Liberation Sans: with any of the four a text fits where it was meant to stan
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["UNITS", "knows", "text_width"]
+__all__ = ["UNITS_PER_EM", "has_glyph", "text_width"]
 
-UNITS: Final = 2048
+UNITS_PER_EM: Final = 2048
 """To the em."""
 
 # A code point, and the widths from there on; of upright and italic the wider.
@@ -119,7 +119,7 @@ _WIDTHS: Final = _read(_REGULAR)
 _BOLD_WIDTHS: Final = _read(_BOLD)
 
 
-def knows(char: str) -> bool:
+def has_glyph(char: str) -> bool:
     """Whether this letter is in the fonts that lie in the package."""
     return char in _WIDTHS
 
@@ -127,4 +127,4 @@ def knows(char: str) -> bool:
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
     """How wide a text of this font size is; a letter that is not known counts as square."""
     widths = _BOLD_WIDTHS if bold else _WIDTHS
-    return sum(widths.get(char, UNITS) for char in text) * size / UNITS
+    return sum(widths.get(char, UNITS_PER_EM) for char in text) * size / UNITS_PER_EM

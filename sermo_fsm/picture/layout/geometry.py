@@ -11,7 +11,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-__all__ = ["Box", "Cubic", "Curve", "Point", "around", "corner", "cubic", "line"]
+__all__ = ["Box", "Cubic", "Curve", "Point", "bounding_box", "corner", "cubic", "straight"]
 
 Point = tuple[float, float]
 Cubic = tuple[Point, Point, Point, Point]
@@ -32,7 +32,7 @@ class Box:
     bottom: float
 
     @classmethod
-    def at(cls, centre: Point, width: float, height: float) -> "Box":
+    def centred_at(cls, centre: Point, width: float, height: float) -> "Box":
         """The one of this size around a point."""
         x, y = centre
         return cls(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
@@ -77,7 +77,7 @@ class Box:
         return math.sqrt(across * across + down * down)
 
 
-def around(*boxes: Box) -> Box:
+def bounding_box(*boxes: Box) -> Box:
     """The smallest box that holds them all."""
     return Box(
         min(box.left for box in boxes),
@@ -92,7 +92,7 @@ def cubic(start: Point, out: Point, into: Point, end: Point) -> Cubic:
     return start, out, into, end
 
 
-def line(start: Point, end: Point) -> Cubic:
+def straight(start: Point, end: Point) -> Cubic:
     """A straight piece, as a Bézier curve like any other."""
     (x, y), (u, v) = start, end
     return start, (x + (u - x) / 3, y + (v - y) / 3), (u - (u - x) / 3, v - (v - y) / 3), end
@@ -129,7 +129,7 @@ class Curve:
         across, down = zip(*self.points, strict=True)
         return Box(min(across), min(down), max(across), max(down))
 
-    def at(self, share: float) -> Point:
+    def point_at(self, share: float) -> Point:
         """The point so far along, from 0 at the start to 1 at the end."""
         return self.points[round(share * (len(self.points) - 1))]
 

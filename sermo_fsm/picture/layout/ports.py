@@ -10,20 +10,20 @@ from attrs import frozen
 from sermo_fsm.core.machine import State
 from sermo_fsm.picture.drawing import Arrow
 from sermo_fsm.picture.layout.geometry import Point
-from sermo_fsm.picture.layout.text_blocks import block_of, pill_of
+from sermo_fsm.picture.layout.text_blocks import make_block, make_pill
 
 __all__ = [
-    "ENDS",
-    "LOOPS",
-    "OUT",
-    "STARTS",
-    "Pair",
+    "END_MARKERS",
+    "LOOP_CORNERS",
+    "OUTWARD",
+    "START_MARKERS",
     "Port",
     "Side",
-    "alike",
-    "least",
-    "rooms",
-    "width_of",
+    "StatePair",
+    "arrows_between",
+    "line_width",
+    "minimum_size",
+    "ports_by_side",
 ]
 
 
@@ -36,7 +36,7 @@ class Side(StrEnum):
     BOTTOM = "bottom"
 
 
-OUT: Final[Mapping[Side, Point]] = {
+OUTWARD: Final[Mapping[Side, Point]] = {
     Side.LEFT: (-1.0, 0.0),
     Side.TOP: (0.0, -1.0),
     Side.RIGHT: (1.0, 0.0),
@@ -44,12 +44,12 @@ OUT: Final[Mapping[Side, Point]] = {
 }
 """The direction away from a state."""
 
-Pair = tuple[State, State]
+StatePair = tuple[State, State]
 
 _O, _B, _Q, _A, _C = State.OPEN, State.BOT, State.QUEUED, State.WITH_AGENT, State.CLOSED
 # What leaves or enters where: from left to right, or from top to bottom. In this order none of
 # those that share a side cross each other.
-PORTS: Final[Mapping[tuple[State, Side], tuple[Pair, ...]]] = {
+PORTS: Final[Mapping[tuple[State, Side], tuple[StatePair, ...]]] = {
     (_O, Side.LEFT): ((_O, _C), (_O, _B), (_B, _O)),
     (_O, Side.RIGHT): ((_C, _O), (_O, _A), (_A, _O)),
     (_O, Side.BOTTOM): ((_O, _Q), (_Q, _O)),
@@ -70,14 +70,14 @@ PORTS: Final[Mapping[tuple[State, Side], tuple[Pair, ...]]] = {
 # Where that order is from the inside to the outside.
 _INWARDS: Final = frozenset({(_C, Side.LEFT), (_C, Side.RIGHT), (_A, Side.TOP), (_A, Side.BOTTOM)})
 # Where the marks of a beginning and of an end stand, and how far along that side.
-STARTS: Final = {
+START_MARKERS: Final = {
     State.OPEN: (Side.TOP, 0.5),
     State.BOT: (Side.TOP, 0.12),
     State.QUEUED: (Side.TOP, 0.14),
     State.WITH_AGENT: (Side.TOP, 0.88),
     State.CLOSED: (Side.BOTTOM, 0.2),
 }
-ENDS: Final = {
+END_MARKERS: Final = {
     State.OPEN: (Side.TOP, 0.8),
     State.BOT: (Side.LEFT, 0.7),
     State.QUEUED: (Side.BOTTOM, 0.86),
@@ -85,7 +85,7 @@ ENDS: Final = {
     State.CLOSED: (Side.BOTTOM, 0.5),
 }
 # Around which corner a state's arrow to itself goes.
-LOOPS: Final = {
+LOOP_CORNERS: Final = {
     State.OPEN: (1, -1),
     State.BOT: (-1, 1),
     State.QUEUED: (1, -1),
@@ -119,20 +119,20 @@ class Port:
     after: float
 
 
-def width_of(arrow: Arrow) -> float:
+def line_width(arrow: Arrow) -> float:
     """How wide an arrow's line is."""
     if arrow.weight is not None:
-        widest = _WIDEST_LOOP if arrow.loop else _WIDEST
+        widest = _WIDEST_LOOP if arrow.is_loop else _WIDEST
         return _THINNEST + (widest - _THINNEST) * min(max(arrow.weight, 0.0), 1.0)
     return 2.6 if arrow.taken else 1.2 if arrow.faded else 1.7
 
 
-def rooms(arrows: tuple[Arrow, ...]) -> Iterator[tuple[State, Side, list[Port]]]:
+def ports_by_side(arrows: tuple[Arrow, ...]) -> Iterator[tuple[State, Side, list[Port]]]:
     """For each side of each state what leaves or enters there, in order."""
     for (state, side), pairs in PORTS.items():
         upright = side in (Side.LEFT, Side.RIGHT)
         order = -1 if (state, side) in _INWARDS else 1
-        here = [arrow for pair in pairs for arrow in alike(arrows, pair)[::order]]
+        here = [arrow for pair in pairs for arrow in arrows_between(arrows, pair)[::order]]
         # What the first and the last say stands outside of all.
         between = here[1:-1] if (state, side) in _LEVEL else []
         ports = [_port(arrow, upright=upright, between=arrow in between) for arrow in here]
@@ -141,27 +141,29 @@ def rooms(arrows: tuple[Arrow, ...]) -> Iterator[tuple[State, Side, list[Port]]]
 
 def _port(arrow: Arrow, *, upright: bool, between: bool) -> Port:
     half = _room(arrow, upright=upright) / 2
-    label = block_of(arrow.lines).height + _AROUND_LABEL if between and arrow.lines else 0.0
+    label = make_block(arrow.lines).height + _AROUND_LABEL if between and arrow.lines else 0.0
     return Port(arrow.id, half + label, half)
 
 
-def alike(arrows: tuple[Arrow, ...], ends: tuple[State | None, State | None]) -> list[Arrow]:
+def arrows_between(
+    arrows: tuple[Arrow, ...], ends: tuple[State | None, State | None]
+) -> list[Arrow]:
     """Those from there to there: one that the table has, and perhaps one that it has not."""
     return [arrow for arrow in arrows if (arrow.source, arrow.target) == ends]
 
 
 def _room(arrow: Arrow, *, upright: bool) -> float:
     """So much that a pill on one line does not touch the next."""
-    pill = pill_of(arrow.badges) if arrow.badges else None
+    pill = make_pill(arrow.badges) if arrow.badges else None
     if upright:
-        return max(_BESIDE, width_of(arrow) + 12.0, pill.height + 6.0 if pill else 0.0)
-    return max(_ABOVE, width_of(arrow) + 12.0, pill.width - 6.0 if pill else 0.0)
+        return max(_BESIDE, line_width(arrow) + 12.0, pill.height + 6.0 if pill else 0.0)
+    return max(_ABOVE, line_width(arrow) + 12.0, pill.width - 6.0 if pill else 0.0)
 
 
-def least(arrows: tuple[Arrow, ...], state: State) -> tuple[float, float]:
+def minimum_size(arrows: tuple[Arrow, ...], state: State) -> tuple[float, float]:
     """How wide and how high a state has to be for all that leaves and enters."""
     wide, high = 0.0, 0.0
-    for owner, side, ports in rooms(arrows):
+    for owner, side, ports in ports_by_side(arrows):
         if owner is state:
             whole = math.fsum(port.before + port.after for port in ports)
             if side in (Side.LEFT, Side.RIGHT):

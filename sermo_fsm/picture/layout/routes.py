@@ -12,22 +12,22 @@ from attrs import frozen
 
 from sermo_fsm.core.machine import State
 from sermo_fsm.picture.drawing import Arrow
-from sermo_fsm.picture.layout.geometry import Box, Cubic, Curve, Point, corner, cubic, line
+from sermo_fsm.picture.layout.geometry import Box, Cubic, Curve, Point, corner, cubic, straight
 from sermo_fsm.picture.layout.ports import (
-    ENDS,
-    LOOPS,
-    OUT,
-    STARTS,
+    END_MARKERS,
+    LOOP_CORNERS,
+    OUTWARD,
+    START_MARKERS,
     Port,
     Side,
-    alike,
-    rooms,
-    width_of,
+    arrows_between,
+    line_width,
+    ports_by_side,
 )
-from sermo_fsm.picture.layout.spots import Gaps, Spot
-from sermo_fsm.picture.layout.text_blocks import Block, Pill, block_of, pill_of
+from sermo_fsm.picture.layout.state_boxes import Gaps, StateBox
+from sermo_fsm.picture.layout.text_blocks import Pill, TextBlock, make_block, make_pill
 
-__all__ = ["Route", "head_of", "routes_of"]
+__all__ = ["Route", "arrow_head_size", "route_arrows"]
 
 
 _STUB: Final = 42.0
@@ -62,28 +62,28 @@ class Route:
     arrow: Arrow
     curve: Curve
     tip: Point
-    toward: Point
+    heading: Point
     width: float
-    block: Block | None
+    block: TextBlock | None
     pill: Pill | None
-    mark: Box | None = None
-    middle: float = _HALF
+    marker: Box | None = None
+    label_share: float = _HALF
 
     @property
-    def loops(self) -> bool:
+    def is_loop(self) -> bool:
         """From a state to itself."""
-        return self.arrow.loop
+        return self.arrow.is_loop
 
 
-def routes_of(
-    arrows: tuple[Arrow, ...], spots: Mapping[State, Spot], gaps: Gaps
+def route_arrows(
+    arrows: tuple[Arrow, ...], spots: Mapping[State, StateBox], gaps: Gaps
 ) -> tuple[Route, ...]:
     """The ways between states that stand there."""
     router = _Router(arrows, {state: spot.box for state, spot in spots.items()}, gaps)
     return tuple(map(router.route, arrows))
 
 
-def head_of(width: float) -> tuple[float, float]:
+def arrow_head_size(width: float) -> tuple[float, float]:
     """How long the head of such a line is, and how wide to each side."""
     return 8.0 + 1.5 * width, 3.3 + 0.95 * width
 
@@ -97,7 +97,7 @@ class _Router:
         self._gaps = gaps
         self._ports = {
             (state, name): (side, point)
-            for state, side, ports in rooms(arrows)
+            for state, side, ports in ports_by_side(arrows)
             if state in boxes
             for name, point in self._spread(state, side, ports)
         }
@@ -122,15 +122,15 @@ class _Router:
 
     def route(self, arrow: Arrow) -> Route:
         """The way of one arrow."""
-        width = width_of(arrow)
-        block = block_of(arrow.lines) if arrow.lines and not arrow.loop else None
-        pill = pill_of(arrow.badges) if arrow.badges and not arrow.loop else None
+        width = line_width(arrow)
+        block = make_block(arrow.lines) if arrow.lines and not arrow.is_loop else None
+        pill = make_pill(arrow.badges) if arrow.badges and not arrow.is_loop else None
         mark = None
-        head = head_of(width)[0]
+        head = arrow_head_size(width)[0]
         if arrow.source is None or arrow.target is None:
             mark, out, start, tip = self._mark(arrow)
             toward = out
-            pieces = [line(start, _shift(tip, toward, -head + 1))]
+            pieces = [straight(start, _shift(tip, toward, -head + 1))]
         elif arrow.source is arrow.target:
             pieces, tip, toward = self._loop(arrow.source, self._nth(arrow), head)
         else:
@@ -145,21 +145,21 @@ class _Router:
         box = self._mark(arrow)[0]
         if not arrow.lines or arrow.target is State.OPEN or arrow.source is State.CLOSED:
             return box
-        return box.grown(block_of(arrow.lines).width)
+        return box.grown(make_block(arrow.lines).width)
 
     def _nth(self, arrow: Arrow) -> int:
         """How many before it lead from there to there."""
-        return alike(self._arrows, (arrow.source, arrow.target)).index(arrow)
+        return arrows_between(self._arrows, (arrow.source, arrow.target)).index(arrow)
 
     def _mark(self, arrow: Arrow) -> tuple[Box, Point, Point, Point]:
         """The box of a mark, the direction, and the two ends of the line between it and a state."""
         state = arrow.target or arrow.source or State.OPEN
-        side, share = (ENDS if arrow.target is None else STARTS)[state]
-        out = OUT[side]
+        side, share = (END_MARKERS if arrow.target is None else START_MARKERS)[state]
+        out = OUTWARD[side]
         inwards = _ASIDE if share < _HALF else -_ASIDE
         port = self._on(state, side, share + inwards * self._nth(arrow))
         length = _STUB + (16.0 if arrow.badges else 0.0) + (14.0 if arrow.lines else 0.0)
-        box = Box.at(_shift(port, out, length + _MARK / 2), _MARK, _MARK)
+        box = Box.centred_at(_shift(port, out, length + _MARK / 2), _MARK, _MARK)
         far = _shift(port, out, length)
         if arrow.target is None:
             return box, out, port, _shift(far, out, -_AIR)
@@ -167,7 +167,7 @@ class _Router:
 
     def _loop(self, state: State, nth: int, head: float) -> tuple[list[Cubic], Point, Point]:
         box = self._boxes[state]
-        right, down = LOOPS[state]
+        right, down = LOOP_CORNERS[state]
         right *= -1 if nth else 1
         x = box.right if right > 0 else box.left
         y = box.bottom if down > 0 else box.top
@@ -190,37 +190,37 @@ class _Router:
     ) -> tuple[list[Cubic], Point, Point]:
         leaves, start = self._ports[source, arrow.id]
         enters, port = self._ports[target, arrow.id]
-        out = OUT[enters]
+        out = OUTWARD[enters]
         tip = _shift(port, out, _AIR)
         end = _shift(tip, out, head - 1)
         if leaves is enters:
-            around = self._lane if leaves in (Side.LEFT, Side.RIGHT) else self._arch
-            pieces = around(leaves, start, end, self._nth(arrow))
+            bend = self._lane if leaves in (Side.LEFT, Side.RIGHT) else self._arch
+            pieces = bend(leaves, start, end, self._nth(arrow))
         elif (leaves in (Side.LEFT, Side.RIGHT)) == (enters in (Side.LEFT, Side.RIGHT)):
-            pieces = [line(start, end)]
+            pieces = [straight(start, end)]
         else:
             tip_of_bend = (end[0], start[1]) if out[0] == 0 else (start[0], end[1])
             pieces = [corner(start, tip_of_bend, end, _BEND)]
         return pieces, tip, (-out[0], -out[1])
 
     def _arch(self, side: Side, start: Point, end: Point, nth: int) -> list[Cubic]:
-        high = self._gaps.down * (_ARCH - 0.2 * nth) * OUT[side][1]
+        high = self._gaps.down * (_ARCH - 0.2 * nth) * OUTWARD[side][1]
         base = min(start[1], end[1]) if high < 0 else max(start[1], end[1])
         return [cubic(start, (start[0], base + high), (end[0], base + high), end)]
 
     def _lane(self, side: Side, start: Point, end: Point, nth: int) -> list[Cubic]:
         x = self._left if side is Side.LEFT else self._right
-        x += OUT[side][0] * _LANE / 2 * nth
-        inward = -OUT[side][0] * _LANE_BEND
+        x += OUTWARD[side][0] * _LANE / 2 * nth
+        inward = -OUTWARD[side][0] * _LANE_BEND
         down = _LANE_BEND if end[1] > start[1] else -_LANE_BEND
         first, second = (x + inward, start[1]), (x, start[1] + down)
         third, fourth = (x, end[1] - down), (x + inward, end[1])
         return [
-            line(start, first),
+            straight(start, first),
             corner(first, (x, start[1]), second),
-            line(second, third),
+            straight(second, third),
             corner(third, (x, end[1]), fourth),
-            line(fourth, end),
+            straight(fourth, end),
         ]
 
 

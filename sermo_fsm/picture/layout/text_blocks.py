@@ -6,37 +6,37 @@ from typing import Final
 
 from attrs import frozen
 
-from sermo_fsm.picture.drawing import Line
+from sermo_fsm.picture.drawing import TriggerLine
 from sermo_fsm.picture.layout.font_metrics import text_width
 from sermo_fsm.protocol.events import Direction
 
 __all__ = [
-    "INDENT",
-    "LEADING",
-    "PILL",
-    "PILL_LEADING",
-    "PILL_ROW",
-    "SIZE",
-    "Block",
+    "LINE_HEIGHT",
+    "PILL_FONT_SIZE",
+    "PILL_HEIGHT",
+    "PILL_LINE_HEIGHT",
+    "SYMBOL_INDENT",
+    "TRIGGER_FONT_SIZE",
     "Pill",
-    "Row",
-    "block_of",
-    "fitting",
-    "pill_of",
+    "TextBlock",
+    "TextRow",
+    "make_block",
+    "make_pill",
     "printable",
+    "wrap_text",
 ]
 
-SIZE: Final = 14.0
+TRIGGER_FONT_SIZE: Final = 14.0
 """Of the triggers."""
-LEADING: Final = 18.0
+LINE_HEIGHT: Final = 18.0
 """From one line of a text to the next."""
-INDENT: Final = 15.0
+SYMBOL_INDENT: Final = 15.0
 """The mark before a trigger, and the space after it."""
-PILL: Final = 13.0
+PILL_FONT_SIZE: Final = 13.0
 """Of the numbers in a pill."""
-PILL_ROW: Final = 21.0
+PILL_HEIGHT: Final = 21.0
 """How high a pill of one row is."""
-PILL_LEADING: Final = 16.0
+PILL_LINE_HEIGHT: Final = 16.0
 """From one row of a pill to the next."""
 
 _WIDEST: Final = 206.0
@@ -57,7 +57,7 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub("\ufffd", re.sub("[\t\n\r\x85\u2028\u2029]+", " ", text))
 
 
-def fitting(text: str, widest: float, size: float, *, bold: bool = False) -> tuple[str, ...]:
+def wrap_text(text: str, widest: float, size: float, *, bold: bool = False) -> tuple[str, ...]:
     """A text in lines no wider than that, broken at spaces; inside a word only where it must be."""
     lines = [""]
     for word in _pieces(text, widest, size, bold=bold):
@@ -81,7 +81,7 @@ def _pieces(text: str, widest: float, size: float, *, bold: bool) -> Iterator[st
 
 
 @frozen
-class Row:
+class TextRow:
     """A line as it stands in the picture.
 
     Attributes:
@@ -91,75 +91,84 @@ class Row:
         below: It is a note that found no room beside its trigger.
     """
 
-    line: Line
+    line: TriggerLine
     text: str
-    first: bool = False
+    starts_trigger: bool = False
     note: str = ""
-    below: bool = False
+    is_note: bool = False
 
 
 @frozen
-class Block:
+class TextBlock:
     """The triggers of an arrow.
 
     Attributes:
         notes: Where the column of the notes ends, from the left.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[TextRow, ...]
     width: float
-    notes: float
+    notes_right: float
 
     @property
     def height(self) -> float:
         """Of all rows."""
-        return LEADING * len(self.rows)
+        return LINE_HEIGHT * len(self.rows)
 
 
-def block_of(lines: tuple[Line, ...], widest: float = _WIDEST) -> Block:
+def make_block(lines: tuple[TriggerLine, ...], widest: float = _WIDEST) -> TextBlock:
     """The triggers, in rows no wider than that; long ones are broken before their condition."""
     beside = all(_fits(line, widest) for line in lines)  # or all below: a column has no holes
     rows = tuple(row for line in lines for row in _rows(line, widest, beside=beside))
     notes = 0.0
     if any(row.note for row in rows):
         words = max(_wide(row) for row in rows if row.note)
-        notes = INDENT + words + _NOTE_GAP + max(text_width(row.note, SIZE) for row in rows)
-    return Block(rows, max(notes, *(INDENT + _wide(row) for row in rows)), notes)
+        notes = (
+            SYMBOL_INDENT
+            + words
+            + _NOTE_GAP
+            + max(text_width(row.note, TRIGGER_FONT_SIZE) for row in rows)
+        )
+    return TextBlock(rows, max(notes, *(SYMBOL_INDENT + _wide(row) for row in rows)), notes)
 
 
-def _fits(line: Line, widest: float) -> bool:
+def _fits(line: TriggerLine, widest: float) -> bool:
     """Whether its note has room beside it."""
-    wide = text_width(_broken(line, widest)[0], SIZE, bold=_bold(line))
+    wide = text_width(_broken(line, widest)[0], TRIGGER_FONT_SIZE, bold=_bold(line))
     note = printable(line.note)
-    return not note or wide + _NOTE_GAP + text_width(note, SIZE) <= _WIDEST_WITH_NOTE
+    return not note or wide + _NOTE_GAP + text_width(note, TRIGGER_FONT_SIZE) <= _WIDEST_WITH_NOTE
 
 
-def _broken(line: Line, widest: float) -> tuple[str, ...]:
+def _broken(line: TriggerLine, widest: float) -> tuple[str, ...]:
     text, bold = printable(line.text), _bold(line)
     condition = ""
-    if text_width(text, SIZE, bold=bold) > widest:
+    if text_width(text, TRIGGER_FONT_SIZE, bold=bold) > widest:
         text, opening, condition = text.partition(" [")
         condition = opening.strip() + condition
-    words = fitting(text, widest, SIZE, bold=bold)
-    return (*words, *fitting(condition, widest, SIZE, bold=bold)) if condition else words
+    words = wrap_text(text, widest, TRIGGER_FONT_SIZE, bold=bold)
+    return (
+        (*words, *wrap_text(condition, widest, TRIGGER_FONT_SIZE, bold=bold))
+        if condition
+        else words
+    )
 
 
-def _rows(line: Line, widest: float, *, beside: bool) -> Iterator[Row]:
+def _rows(line: TriggerLine, widest: float, *, beside: bool) -> Iterator[TextRow]:
     note = printable(line.note)
     first, *others = _broken(line, widest)
-    yield Row(line, first, first=True, note=note if beside else "")
+    yield TextRow(line, first, starts_trigger=True, note=note if beside else "")
     for row in others:
-        yield Row(line, row)
+        yield TextRow(line, row)
     if note and not beside:
-        for row in fitting(note, widest, SIZE):
-            yield Row(line, row, below=True)
+        for row in wrap_text(note, widest, TRIGGER_FONT_SIZE):
+            yield TextRow(line, row, is_note=True)
 
 
-def _wide(row: Row) -> float:
-    return text_width(row.text, SIZE, bold=_bold(row.line) and not row.below)
+def _wide(row: TextRow) -> float:
+    return text_width(row.text, TRIGGER_FONT_SIZE, bold=_bold(row.line) and not row.is_note)
 
 
-def _bold(line: Line) -> bool:
+def _bold(line: TriggerLine) -> bool:
     return line.direction is Direction.INBOUND
 
 
@@ -172,14 +181,18 @@ class Pill:
     @property
     def width(self) -> float:
         """At least that of a circle."""
-        return max(PILL_ROW, *(text_width(row, PILL, bold=True) + 13.0 for row in self.rows))
+        return max(
+            PILL_HEIGHT, *(text_width(row, PILL_FONT_SIZE, bold=True) + 13.0 for row in self.rows)
+        )
 
     @property
     def height(self) -> float:
         """Of all rows."""
-        return PILL_ROW + (len(self.rows) - 1) * PILL_LEADING
+        return PILL_HEIGHT + (len(self.rows) - 1) * PILL_LINE_HEIGHT
 
 
-def pill_of(badges: tuple[str, ...]) -> Pill:
+def make_pill(badges: tuple[str, ...]) -> Pill:
     """The badges one after the other, with commas."""
-    return Pill(fitting(", ".join(map(printable, badges)), _WIDEST_PILL, PILL, bold=True))
+    return Pill(
+        wrap_text(", ".join(map(printable, badges)), _WIDEST_PILL, PILL_FONT_SIZE, bold=True)
+    )

@@ -13,26 +13,33 @@ from typing import Final
 from attrs import evolve, frozen
 
 from sermo_fsm.core.machine import TABLE, Effect, State
-from sermo_fsm.picture.drawing import Arrow, Line, direction_of
+from sermo_fsm.picture.drawing import Arrow, TriggerLine, direction_of
 from sermo_fsm.protocol.events import Trigger
 
-__all__ = ["Leg", "legs_of", "noted", "shown_id", "shown_time", "with_extra"]
+__all__ = [
+    "Traversal",
+    "add_missing_arrows",
+    "annotate_lines",
+    "display_id",
+    "display_time",
+    "traversals",
+]
 
-_LONGEST_ID: Final = 60
+_MAX_ID_LENGTH: Final = 60
 # What has no picture of its own: controls, marks that turn the direction of writing, separators,
 # halves of characters. No format takes all of them.
-_UNSEEN: Final = re.compile(
+_INVISIBLE: Final = re.compile(
     r"[\x00-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufffe\uffff\ud800-\udfff]"
 )
 
 
 @frozen
-class Leg:
+class Traversal:
     """One arrow of a way.
 
     Attributes:
         source: None for the start mark.
-        trigger: None where it stands on the next leg: that of an opening which lands elsewhere.
+        trigger: None if it stands on the next arrow: an opening that lands elsewhere.
         extra: Today's table has no such arrow for this trigger.
     """
 
@@ -47,51 +54,65 @@ class Leg:
         return ends == (self.source, self.target, self.extra)
 
 
-def legs_of(
+def traversals(
     source: State | None, target: State, trigger: Trigger, *, resumed: bool = False
-) -> tuple[Leg, ...]:
+) -> tuple[Traversal, ...]:
     """The arrows that a row of the history goes along."""
     if source is not None:
-        return (Leg(source, target, trigger, extra=not _leads(source, target, trigger)),)
-    if resumed or not _leads(State.OPEN, target, trigger):
-        return (Leg(None, target, trigger, extra=True),)
+        return (Traversal(source, target, trigger, extra=not _in_table(source, target, trigger)),)
+    if resumed or not _in_table(State.OPEN, target, trigger):
+        return (Traversal(None, target, trigger, extra=True),)
     if target is State.OPEN:
-        return (Leg(None, target, trigger),)
-    return Leg(None, State.OPEN, None), Leg(State.OPEN, target, trigger)
+        return (Traversal(None, target, trigger),)
+    return Traversal(None, State.OPEN, None), Traversal(State.OPEN, target, trigger)
 
 
-def _leads(source: State, target: State, trigger: Trigger) -> bool:
+def _in_table(source: State, target: State, trigger: Trigger) -> bool:
     cell = TABLE.get((source, trigger))
     if cell is None:  # what comes late to a closed chat moves nothing
         return source is target
     return target in (cell.to, cell.otherwise)
 
 
-def _line_of(leg: Leg, trigger: Trigger) -> Line:
+def _new_line(traversal: Traversal, trigger: Trigger) -> TriggerLine:
     """What stands on an arrow that the machine alone has no line for."""
-    cell = TABLE.get((leg.source, trigger)) if leg.source is leg.target and leg.source else None
+    cell = (
+        TABLE.get((traversal.source, trigger))
+        if traversal.source is traversal.target and traversal.source
+        else None
+    )
     ignored = cell is not None and cell.effect is Effect.IGNORE
-    sign = "" if leg.source is not leg.target else f"{Effect.IGNORE if ignored else Effect.STAY} "
-    return Line(direction_of(trigger), f"{sign}{trigger}", triggers=(trigger,))
+    sign = (
+        ""
+        if traversal.source is not traversal.target
+        else f"{Effect.IGNORE if ignored else Effect.STAY} "
+    )
+    return TriggerLine(direction_of(trigger), f"{sign}{trigger}", triggers=(trigger,))
 
 
-def noted(arrow: Arrow, leg: Leg, notes: Mapping[Trigger, str]) -> tuple[Line, ...]:
+def annotate_lines(
+    arrow: Arrow, traversal: Traversal, notes: Mapping[Trigger, str]
+) -> tuple[TriggerLine, ...]:
     """The lines of *arrow* with *notes*; those without are faded, those that it lacks are added."""
     known = {trigger for line in arrow.lines for trigger in line.triggers}
-    added = [_line_of(leg, trigger) for trigger in Trigger if trigger in notes.keys() - known]
+    added = [
+        _new_line(traversal, trigger) for trigger in Trigger if trigger in notes.keys() - known
+    ]
     return tuple(
         evolve(line, note=notes.get(line.triggers[0], ""), faded=line.triggers[0] not in notes)
         for line in (*arrow.lines, *added)
     )
 
 
-def with_extra(arrows: Iterable[Arrow], legs: Sequence[Leg]) -> tuple[Arrow, ...]:
-    """*arrows*, and one for each way of *legs* that is not among them."""
+def add_missing_arrows(
+    arrows: Iterable[Arrow], traversals: Sequence[Traversal]
+) -> tuple[Arrow, ...]:
+    """*arrows*, and one for each way of *traversals* that is not among them."""
     *known, end = arrows
     new = dict.fromkeys(
-        Arrow(leg.source, leg.target, extra=leg.extra)
-        for leg in legs
-        if not any(leg.lies_on(arrow) for arrow in known)
+        Arrow(traversal.source, traversal.target, extra=traversal.extra)
+        for traversal in traversals
+        if not any(traversal.lies_on(arrow) for arrow in known)
     )
     order = (None, *State)
     return (
@@ -101,10 +122,10 @@ def with_extra(arrows: Iterable[Arrow], legs: Sequence[Leg]) -> tuple[Arrow, ...
     )
 
 
-def shown_id(text: str) -> str:
+def display_id(text: str) -> str:
     """An id as a person can read it in any picture."""
-    seen = _UNSEEN.sub(_escape, text)
-    return seen if len(seen) <= _LONGEST_ID else seen[: _LONGEST_ID - 1] + "…"
+    seen = _INVISIBLE.sub(_escape, text)
+    return seen if len(seen) <= _MAX_ID_LENGTH else seen[: _MAX_ID_LENGTH - 1] + "…"
 
 
 def _escape(found: re.Match[str]) -> str:
@@ -112,6 +133,6 @@ def _escape(found: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"  # noqa: PLR2004 - as in Python
 
 
-def shown_time(moment: datetime) -> str:
+def display_time(moment: datetime) -> str:
     """To the second; in UTC, without saying so."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from sermo_fsm import ChatEngine, ChatSession, Direction, State, Trigger
-from sermo_fsm.views.chat_path import Walk, walk_of
+from sermo_fsm.views.chat_path import ChatPath, path_from_rows
 from tests.another_table import hand_in, script
 from tests.support import ANDERS, PLATFORM, at
 
@@ -18,13 +18,13 @@ LEFT = {"type": "client_left"}
 LATER = 1900  # by then the clock has closed a chat, and the customer can still resume it
 
 
-def walk(chats: ChatEngine, session: ChatSession | None = None) -> Walk:
+def walk(chats: ChatEngine, session: ChatSession | None = None) -> ChatPath:
     found = session or chats.status(PLATFORM, "anna")
     assert found is not None
-    return walk_of(found, chats.history(found.session_id))
+    return path_from_rows(found, chats.history(found.session_id))
 
 
-def stays(walk: Walk, now: float) -> list[tuple[State, float]]:
+def stays(walk: ChatPath, now: float) -> list[tuple[State, float]]:
     return [(state, length.total_seconds()) for state, length in walk.stays(at(now))]
 
 
@@ -102,6 +102,6 @@ def test_without_rows_there_is_no_way(chats: ChatEngine, seconds: float) -> None
     chat = chats.status(PLATFORM, "anna")
     assert chat is not None
 
-    assert walk_of(chat, []) == Walk(chat, ())
-    assert walk_of(chat, []).stays(chat.since + timedelta(seconds=seconds)) == ()
-    assert walk_of(chat, chats.strays()).steps == ()
+    assert path_from_rows(chat, []) == ChatPath(chat, ())
+    assert path_from_rows(chat, []).stays(chat.since + timedelta(seconds=seconds)) == ()
+    assert path_from_rows(chat, chats.strays()).steps == ()

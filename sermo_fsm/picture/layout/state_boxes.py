@@ -13,16 +13,32 @@ from sermo_fsm.core.machine import State
 from sermo_fsm.picture.drawing import Arrow, Drawing, Node
 from sermo_fsm.picture.layout.font_metrics import text_width
 from sermo_fsm.picture.layout.geometry import Box
-from sermo_fsm.picture.layout.ports import alike, least
-from sermo_fsm.picture.layout.text_blocks import LEADING, Block, Pill, block_of, pill_of, printable
+from sermo_fsm.picture.layout.ports import arrows_between, minimum_size
+from sermo_fsm.picture.layout.text_blocks import (
+    LINE_HEIGHT,
+    Pill,
+    TextBlock,
+    make_block,
+    make_pill,
+    printable,
+)
 
-__all__ = ["NAME", "NOTE", "PADDING", "RING", "Gaps", "Inside", "Spot", "spots_of"]
+__all__ = [
+    "NAME_FONT_SIZE",
+    "NOTE_FONT_SIZE",
+    "PADDING",
+    "RING_GAP",
+    "Gaps",
+    "LoopLabel",
+    "StateBox",
+    "place_states",
+]
 
-NAME: Final = 17.0
+NAME_FONT_SIZE: Final = 17.0
 """Of a state's name."""
-NOTE: Final = 13.0
+NOTE_FONT_SIZE: Final = 13.0
 """Of the notes under it; nothing in a picture is smaller."""
-RING: Final = 5.0
+RING_GAP: Final = 5.0
 """Between the two edges of the state where a chat is."""
 PADDING: Final = 15.0
 """Between an edge and what is written inside."""
@@ -45,7 +61,7 @@ class Gaps:
 
 
 @frozen
-class Inside:
+class LoopLabel:
     """What a state's arrow to itself says: inside of the state, below a line across it.
 
     Attributes:
@@ -53,11 +69,11 @@ class Inside:
         pill: Stands upon the line.
     """
 
-    block: Block | None
+    block: TextBlock | None
     pill: Pill | None
 
     @property
-    def seam(self) -> float:
+    def divider_height(self) -> float:
         """The room around the line."""
         return self.pill.height + _AROUND_PILL if self.pill else _SEAM
 
@@ -69,11 +85,11 @@ class Inside:
     @property
     def height(self) -> float:
         """Of all."""
-        return self.seam + (self.block.height if self.block else 0.0)
+        return self.divider_height + (self.block.height if self.block else 0.0)
 
 
 @frozen
-class Spot:
+class StateBox:
     """A state, and the room it takes.
 
     Attributes:
@@ -83,16 +99,16 @@ class Spot:
     node: Node
     box: Box
     notes: tuple[str, ...]
-    loops: Mapping[str, Inside]
+    loop_labels: Mapping[str, LoopLabel]
 
 
-def spots_of(drawing: Drawing, gaps: Gaps) -> dict[State, Spot]:
+def place_states(drawing: Drawing, gaps: Gaps) -> dict[State, StateBox]:
     """The states of a drawing, with as much room between as that; those of a row are as high."""
     bare = {
-        node.state: _bare(node, alike(drawing.arrows, (node.state, node.state)))
+        node.state: _bare(node, arrows_between(drawing.arrows, (node.state, node.state)))
         for node in drawing.nodes
     }
-    sizes = {state: least(drawing.arrows, state) for state in bare}
+    sizes = {state: minimum_size(drawing.arrows, state) for state in bare}
     wide = max(
         [_NARROWEST, *(max(spot.box.width, sizes[state][0]) for state, spot in bare.items())]
     )
@@ -107,21 +123,24 @@ def spots_of(drawing: Drawing, gaps: Gaps) -> dict[State, Spot]:
     return bare
 
 
-def _bare(node: Node, loops: list[Arrow]) -> Spot:
+def _bare(node: Node, loops: list[Arrow]) -> StateBox:
     """A state as large as what is written in it."""
     notes = tuple(map(printable, node.notes))
     inside = {
-        loop.id: Inside(
-            block_of(loop.lines, _WIDEST) if loop.lines else None,
-            pill_of(loop.badges) if loop.badges else None,
+        loop.id: LoopLabel(
+            make_block(loop.lines, _WIDEST) if loop.lines else None,
+            make_pill(loop.badges) if loop.badges else None,
         )
         for loop in loops
         if loop.lines or loop.badges
     }
-    widths = [text_width(node.state, NAME, bold=True), *(text_width(n, NOTE) for n in notes)]
-    height = 2 * PADDING + 22.0 + (LEADING - 1) * len(notes)
+    widths = [
+        text_width(node.state, NAME_FONT_SIZE, bold=True),
+        *(text_width(n, NOTE_FONT_SIZE) for n in notes),
+    ]
+    height = 2 * PADDING + 22.0 + (LINE_HEIGHT - 1) * len(notes)
     for part in inside.values():
         widths.append(part.width)
         height += part.height
-    edge = 2 * RING if node.current else 0.0
-    return Spot(node, Box(0, 0, max(widths) + 2 * PADDING + edge, height + edge), notes, inside)
+    edge = 2 * RING_GAP if node.current else 0.0
+    return StateBox(node, Box(0, 0, max(widths) + 2 * PADDING + edge, height + edge), notes, inside)
