@@ -1,1 +1,1 @@
-"""How a drawing is written: Mermaid, DOT, SVG and PNG. Each reads a drawing and nothing else."""
+"""Diagrams: what a drawing holds, how it is laid out, and how each format writes it."""

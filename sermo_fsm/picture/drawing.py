@@ -1,11 +1,11 @@
-"""What is to be drawn, before anybody says how: states, arrows, and what is written on them.
+"""A diagram as data: states, arrows and their texts, before layout and rendering.
 
-A drawing is a value. What it shows of the machine comes from the table, so it can't say what the
-machine does not do; an overlay (a chat's path, the traffic) is the same drawing with more on it.
-Each format (Mermaid, DOT, SVG) reads a drawing and nothing else.
+The machine's drawing is made from the table, so it can't differ from what the machine does. An
+overlay (the path of a chat, the traffic) is that drawing with more on it. The formats (Mermaid,
+DOT, SVG, PNG) read nothing but a drawing.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from itertools import groupby
 from typing import Final
@@ -13,6 +13,7 @@ from typing import Final
 from attrs import frozen
 
 from sermo_fsm.core.machine import LIVE, TABLE, Cell, Effect, Guard, State
+from sermo_fsm.picture.display_text import join_words
 from sermo_fsm.protocol.events import KINDS, Direction, Trigger
 
 __all__ = [
@@ -24,26 +25,42 @@ __all__ = [
     "Node",
     "TriggerLine",
     "direction_of",
-    "join_words",
     "machine_drawing",
 ]
 
 
 class LegendSymbol(StrEnum):
-    """What a legend explains."""
+    """The symbols that a legend explains."""
 
     INBOUND = "inbound"
     OUTBOUND = "outbound"
     TIMER = "timer"
     BADGE = "badge"
-    """A number on an arrow: the steps of a chat."""
+    """The number of a chat's step, on an arrow."""
     COUNT = "count"
-    """Likewise: how often chats went this way."""
+    """How often chats followed an arrow."""
     CURRENT = "current"
+    """The frame of the state that the chat is in."""
     WIDTH = "width"
+    """The width of an arrow."""
     SHADE = "shade"
+    """The colour of a state."""
     FADED = "faded"
+    """A state or an arrow that the overlay has nothing for."""
     EXTRA = "extra"
+    """The dashes of an arrow that the table does not have."""
+
+    @property
+    def direction(self) -> Direction | None:
+        """The direction of the triggers with this symbol; None for the other symbols."""
+        return _SYMBOL_DIRECTIONS.get(self)
+
+
+_SYMBOL_DIRECTIONS: Final = {
+    LegendSymbol.INBOUND: Direction.INBOUND,
+    LegendSymbol.OUTBOUND: Direction.OUTBOUND,
+    LegendSymbol.TIMER: Direction.TIMER,
+}
 
 
 @frozen
@@ -51,11 +68,11 @@ class TriggerLine:
     """One trigger on an arrow.
 
     Attributes:
-        direction: Who pulls it; never ``internal``, which triggers the same as ``outbound``.
+        direction: Which side causes the trigger; ``outbound`` includes ``internal``.
         text: The trigger, and its condition if it has one.
         note: What an overlay adds, such as a count.
-        faded: The overlay has nothing here.
-        triggers: The same, for who reads a drawing by program.
+        faded: The overlay has nothing for this trigger.
+        triggers: The trigger as a value, in a tuple of one.
     """
 
     direction: Direction
@@ -67,17 +84,17 @@ class TriggerLine:
 
 @frozen
 class Arrow:
-    """All that leads from one state to another, or to itself.
+    """All transitions from one state to another, or from a state to itself.
 
     Attributes:
-        source: None for the start mark.
-        target: None for the end mark.
-        lines: Its triggers.
-        badges: Short texts on the arrow: the numbers of a chat's steps.
-        weight: How much goes this way, 0 to 1; None where that is not told.
-        faded: The overlay has nothing here.
-        extra: Not in the table: a chat that was resumed, a move of an older release's.
-        taken: The one chat that is shown went this way.
+        source: None for the start marker.
+        target: None for the end marker.
+        lines: The triggers.
+        badges: Short texts on the arrow: the numbers of a chat's steps, or a count.
+        weight: How wide to draw the arrow for its traffic, 0 to 1; None if no traffic is shown.
+        faded: The overlay has nothing for this arrow.
+        extra: The table has no such arrow: a chat was resumed, or moved under an older table.
+        taken: The chat whose path is shown followed this arrow.
     """
 
     source: State | None
@@ -91,24 +108,24 @@ class Arrow:
 
     @property
     def is_loop(self) -> bool:
-        """From a state to itself."""
+        """Whether the arrow leads from a state to itself."""
         return self.source is self.target
 
     @property
     def id(self) -> str:
-        """The same on every run, and in every format that has ids."""
+        """The arrow's id in every format that has ids, such as ``open-bot``."""
         return f"{self.source or 'start'}-{self.target or 'end'}{'-extra' if self.extra else ''}"
 
 
 @frozen
 class Node:
-    """A state.
+    """A state in a drawing.
 
     Attributes:
-        notes: Lines under its name, such as the time spent there.
-        shade: How strong its colour is, 0 to 1; None where that says nothing.
-        faded: The overlay has nothing here.
-        current: The chat is here.
+        notes: Lines below the name, such as the time spent there.
+        shade: The strength of the colour, 0 to 1; None for the usual colour.
+        faded: The overlay has nothing for this state.
+        current: The chat whose path is shown is in this state.
     """
 
     state: State
@@ -120,7 +137,7 @@ class Node:
 
 @frozen
 class LegendEntry:
-    """A line of the legend."""
+    """A symbol and its explanation."""
 
     symbol: LegendSymbol
     text: str
@@ -128,14 +145,14 @@ class LegendEntry:
 
 @frozen
 class Drawing:
-    """A picture that nobody has drawn yet.
+    """A diagram as data, before layout and rendering.
 
     Attributes:
-        name: Begins the ids of what is in it, so that two pictures can stand on one page.
-        title: One line.
-        description: What it shows, in sentences, for who can't see it.
-        origin: How it was made.
-        caption: Lines to stand under the title; none for the machine alone.
+        name: The prefix of all ids, so that two diagrams can share a page.
+        title: One line of text.
+        description: The content in sentences, for readers who can't see the diagram.
+        origin: The command and the source that the diagram was made from.
+        caption: Lines below the title; none for the machine alone.
     """
 
     name: str
@@ -153,44 +170,44 @@ LEGEND: Final = (
     LegendEntry(LegendSymbol.OUTBOUND, "outbound: bot, agents"),
     LegendEntry(LegendSymbol.TIMER, "timer: the clock"),
 )
-"""What the marks before the triggers mean."""
+"""What the symbols before the triggers mean."""
 
 _GUARDS: Final = {Guard.CUSTOMER_WROTE_LATER: "the customer wrote later"}
 _INBOUND: Final = frozenset(kind.trigger for kind in KINDS.values() if kind.inbound)
-_STATE_ORDER: Final = {state: place for place, state in enumerate(State)}
-_TRIGGER_ORDER: Final[Mapping[str, int]] = {trigger: place for place, trigger in enumerate(Trigger)}
+_STATE_ORDER: Final = {state: index for index, state in enumerate(State)}
+_TRIGGER_ORDER: Final[Mapping[str, int]] = {trigger: index for index, trigger in enumerate(Trigger)}
 _LOOPS_CAPTION: Final = "= stays where it is, × has no meaning there and is ignored"
 
 
 def direction_of(trigger: Trigger) -> Direction:
-    """Who pulls it; for ``unknown``, which comes on either queue, ``outbound``."""
+    """Return which side causes a trigger; ``outbound`` for ``unknown``, which either side may."""
     if trigger is Trigger.EXPIRE:
         return Direction.TIMER
     return Direction.INBOUND if trigger in _INBOUND else Direction.OUTBOUND
 
 
 def machine_drawing(*, loops: bool = False) -> Drawing:
-    """The machine: one arrow for each pair of states, its triggers as lines.
+    """Return the drawing of the machine: one arrow for each pair of states that has triggers.
 
     Args:
-        loops: Also what does not move a chat, as arrows from a state to itself.
+        loops: Include the triggers that don't change the state, as arrows from a state to itself.
     """
     moves = tuple(_moving_arrows())
-    stays = tuple(_loop_arrows()) if loops else ()
+    self_loops = tuple(_loop_arrows()) if loops else ()
     return Drawing(
         name="machine",
         title="The states of a chat, and what moves it from one to the next",
-        description=" ".join(_describe_machine(moves, stays)),
+        description=" ".join(_describe_machine(moves, self_loops)),
         origin="Drawn by sermo-fsm diagram from the table in sermo_fsm/core/machine.py",
         nodes=tuple(Node(state) for state in State),
-        arrows=(Arrow(None, State.OPEN), *moves, *stays, Arrow(State.CLOSED, None)),
+        arrows=(Arrow(None, State.OPEN), *moves, *self_loops, Arrow(State.CLOSED, None)),
         legend=LEGEND,
         caption=(_LOOPS_CAPTION,) if loops else (),
     )
 
 
 def _moving_arrows() -> Iterator[Arrow]:
-    """As a chat runs: by where they begin, then the nearest first."""
+    """Yield the arrows between states, in the order in which a chat usually passes them."""
     lines: dict[tuple[State, State], list[TriggerLine]] = {}
     for (state, trigger), cell in sorted(
         TABLE.items(), key=lambda item: _TRIGGER_ORDER[item[0][1]]
@@ -209,7 +226,7 @@ def _nearest_first(pair: tuple[State, State]) -> tuple[int, int, int]:
 
 
 def _transitions(cell: Cell) -> Iterator[tuple[State, str]]:
-    """Where a cell goes, and under which condition."""
+    """Yield each state that a cell of the table leads to, with its condition in words."""
     if cell.guard is None or cell.otherwise is None:
         yield cell.to, ""
         return
@@ -239,19 +256,14 @@ def _directions(trigger: Trigger) -> tuple[Direction, ...]:
     return (direction_of(trigger),)
 
 
-def join_words(words: Sequence[str], last: str = "and") -> str:
-    """As a person writes a list: ``one, two and three``."""
-    return f" {last} ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
-
-
-def _describe_machine(moves: Iterable[Arrow], stays: Iterable[Arrow]) -> Iterator[str]:
-    """All that the picture shows, in words."""
+def _describe_machine(moves: Iterable[Arrow], loops: Iterable[Arrow]) -> Iterator[str]:
+    """Yield the content of the drawing in sentences."""
     yield f"A chat is in one of {len(State)} states: {join_words([*State])}."
     yield f"It begins in {State.OPEN}."
     for source, arrows in groupby(moves, key=lambda arrow: arrow.source):
-        ways = [f"to {arrow.target} by {_describe_lines(arrow.lines)}" for arrow in arrows]
-        yield f"From {source} it goes {'; '.join(ways)}."
-    for arrow in stays:
+        targets = [f"to {arrow.target} by {_describe_lines(arrow.lines)}" for arrow in arrows]
+        yield f"From {source} it goes {'; '.join(targets)}."
+    for arrow in loops:
         for effect, verb in ((Effect.STAY, "stays on"), (Effect.IGNORE, "ignores")):
             if names := _loop_triggers(arrow, effect):
                 yield f"In {arrow.source} it {verb} {names}."

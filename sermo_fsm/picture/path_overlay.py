@@ -1,7 +1,4 @@
-"""The picture of the machine with more on it: the path of one chat, the traffic of many.
-
-Both are functions of values: no clock, no database.
-"""
+"""The drawing of the machine with the path of one chat on it."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -11,6 +8,7 @@ from attrs import evolve, frozen
 
 from sermo_fsm.core.machine import State
 from sermo_fsm.core.session import ChatSession
+from sermo_fsm.picture.display_text import display_id, display_time
 from sermo_fsm.picture.drawing import (
     LEGEND,
     Arrow,
@@ -24,8 +22,6 @@ from sermo_fsm.picture.traversal import (
     Traversal,
     add_missing_arrows,
     annotate_lines,
-    display_id,
-    display_time,
     traversals,
 )
 from sermo_fsm.views.chat_path import ChatPath
@@ -39,7 +35,7 @@ _MAX_TIMES: Final = 2
 
 @frozen
 class _NumberedTraversal:
-    """A traversal of a chat's path, with its number and its time."""
+    """An arrow that a chat followed, with its number on the path and its time."""
 
     number: int
     traversal: Traversal
@@ -47,16 +43,16 @@ class _NumberedTraversal:
 
 
 def path_drawing(path: ChatPath, now: datetime) -> Drawing:
-    """The machine with the path of one chat on it.
+    """Return the drawing of the machine with the path of one chat on it.
 
-    The numbers count the arrows on its way. In the state where a live chat is it has been until
-    *now*.
+    The badges number the arrows in the order in which the chat followed them. A live chat stays in
+    its last state until *now*.
     """
     session, numbered = path.session, tuple(_number_traversals(path))
     nodes = tuple(_overlay_nodes(path, numbered, now))
     base = machine_drawing()
     arrows = tuple(
-        _overlay_arrow(arrow, [step for step in numbered if step.traversal.lies_on(arrow)])
+        _overlay_arrow(arrow, [step for step in numbered if step.traversal.follows(arrow)])
         for arrow in add_missing_arrows(base.arrows, [step.traversal for step in numbered])
     )
     arrows = _overlay_end(arrows, ended=not session.live)

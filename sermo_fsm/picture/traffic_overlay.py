@@ -1,4 +1,4 @@
-"""The machine with the traffic of many chats on it."""
+"""The drawing of the machine with the traffic of many chats on it."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,6 +8,7 @@ from math import log1p, sqrt
 from attrs import evolve
 
 from sermo_fsm.core.machine import State
+from sermo_fsm.picture.display_text import display_id, display_time, join_words, pluralized
 from sermo_fsm.picture.drawing import (
     LEGEND,
     Arrow,
@@ -15,15 +16,12 @@ from sermo_fsm.picture.drawing import (
     LegendEntry,
     LegendSymbol,
     Node,
-    join_words,
     machine_drawing,
 )
 from sermo_fsm.picture.traversal import (
     Traversal,
     add_missing_arrows,
     annotate_lines,
-    display_id,
-    display_time,
     traversals,
 )
 from sermo_fsm.views.durations import format_duration
@@ -33,25 +31,26 @@ __all__ = ["traffic_drawing"]
 
 
 def traffic_drawing(traffic: Traffic, *, loops: bool = False) -> Drawing:
-    """The machine with how often chats went each way, and how long they stayed in each state.
+    """Return the drawing of the machine with counts on its arrows and median stays in its states.
 
     Args:
-        loops: Also how many rows moved nothing, as arrows from a state to itself.
+        traffic: The counts.
+        loops: Include the rows that didn't change the state, as arrows from a state to itself.
     """
     counts = _count_traversals(traffic, loops=loops)
     base = machine_drawing()
-    ends = sum(
-        n
-        for traversal, n in counts.items()
+    closings = sum(
+        count
+        for traversal, count in counts.items()
         if traversal.target is State.CLOSED is not traversal.source
     )
     sums = {
-        arrow: ends
+        arrow: closings
         if arrow.target is None
-        else sum(count for traversal, count in counts.items() if traversal.lies_on(arrow))
+        else sum(count for traversal, count in counts.items() if traversal.follows(arrow))
         for arrow in add_missing_arrows(base.arrows, list(counts))
     }
-    # What moved nothing is so much more that beside it every way would be a hairline.
+    # Loops don't count: they have so many rows that every other arrow would be a hairline.
     most = max(total for arrow, total in sums.items() if not arrow.is_loop)
     arrows = tuple(_overlay_arrow(arrow, total, most, counts) for arrow, total in sums.items())
     nodes = tuple(_overlay_nodes(traffic, counts))
@@ -68,7 +67,7 @@ def traffic_drawing(traffic: Traffic, *, loops: bool = False) -> Drawing:
 
 
 def _count_traversals(traffic: Traffic, *, loops: bool) -> Counter[Traversal]:
-    """How often each arrow was taken; an opening that lands elsewhere counts on both its arrows."""
+    """Count the rows on each arrow; a row that follows two arrows counts on both."""
     counts: Counter[Traversal] = Counter()
     for (source, target, trigger), count in traffic.ways.items():
         if source is not target or loops:
@@ -79,28 +78,25 @@ def _count_traversals(traffic: Traffic, *, loops: bool) -> Counter[Traversal]:
 
 
 def _overlay_arrow(arrow: Arrow, total: int, most: int, counts: Mapping[Traversal, int]) -> Arrow:
-    on_it = {traversal: count for traversal, count in counts.items() if traversal.lies_on(arrow)}
+    matching = {traversal: count for traversal, count in counts.items() if traversal.follows(arrow)}
     notes = {
         traversal.trigger: _format_count(count)
-        for traversal, count in on_it.items()
+        for traversal, count in matching.items()
         if traversal.trigger
     }
-    traversal = next(iter(on_it), Traversal(arrow.source, arrow.target or State.CLOSED, None))
+    traversal = next(iter(matching), Traversal(arrow.source, arrow.target or State.CLOSED, None))
     return evolve(
         arrow,
         lines=annotate_lines(arrow, traversal, notes),
         badges=(_format_count(total),) if total else (),
-        weight=sqrt(min(total, most) / most) if most else 0.0,  # so that a tenth can still be seen
+        # The square root keeps small shares visible.
+        weight=sqrt(min(total, most) / most) if most else 0.0,
         faded=not total,
     )
 
 
 def _format_count(count: int) -> str:
     return f"{count:,}"
-
-
-def _pluralized(count: int, name: str) -> str:
-    return f"{_format_count(count)} {name}{'' if count == 1 else 's'}"
 
 
 def _overlay_nodes(traffic: Traffic, counts: Mapping[Traversal, int]) -> Iterator[Node]:
@@ -110,13 +106,13 @@ def _overlay_nodes(traffic: Traffic, counts: Mapping[Traversal, int]) -> Iterato
         median = traffic.medians.get(state)
         notes = [] if median is None else [f"median {format_duration(median)}"]
         if stays := traffic.stays.get(state):
-            notes.append(_pluralized(stays, "stay"))
+            notes.append(pluralized(stays, "stay"))
         shade = None if median is None else _shade(median, longest)
         yield Node(state, tuple(notes), shade, faded=state not in touched and median is None)
 
 
 def _shade(median: timedelta, longest: timedelta) -> float:
-    """On a scale on which seconds and hours can be told apart."""
+    """Return the strength of the colour, 0 to 1, on a logarithmic scale."""
     if longest <= timedelta():
         return 0.0
     return log1p(max(median.total_seconds(), 0.0)) / log1p(longest.total_seconds())
@@ -146,11 +142,11 @@ def _traffic_caption(traffic: Traffic, *, loops: bool) -> Iterator[str]:
     if not traffic.rows:
         yield "no rows: nothing happened there and then"
         return
-    rows, chats = _pluralized(traffic.rows, "row"), _pluralized(traffic.sessions, "chat")
-    still = sum(count for (source, to, _), count in traffic.ways.items() if source is to)
+    rows, chats = pluralized(traffic.rows, "row"), pluralized(traffic.sessions, "chat")
+    unmoved = sum(count for (source, to, _), count in traffic.ways.items() if source is to)
     yield f"{rows} of {chats}"
-    if still and not loops:
-        yield f"{_format_count(still)} of the rows moved nothing and are not drawn"
+    if unmoved and not loops:
+        yield f"{_format_count(unmoved)} of the rows moved nothing and are not drawn"
 
 
 def _describe_traffic(

@@ -1,1 +1,1 @@
-"""How is a session told? As JSON, as a timeline, as a path through the states. No database."""
+"""A session as JSON, as a timeline and as a path through the states. No database."""

@@ -1,4 +1,4 @@
-"""The way one chat took through the machine: where it was, for how long, and what moved it on."""
+"""The path of one chat through the machine: its transitions, and how long each state lasted."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -14,12 +14,14 @@ __all__ = ["ChatPath", "PathStep", "path_from_rows"]
 
 @frozen
 class PathStep:
-    """A row of the history that moved the chat.
+    """A history row that changed the state.
 
     Attributes:
-        seq: Its number in the history.
-        at: Its effective time: it never falls from one step to the next.
-        source: None for the opening.
+        seq: The number of the row in the session's history.
+        at: Its effective time; never earlier than that of the step before.
+        direction: Which side caused the trigger.
+        source: The state before; None for the row that opened the chat.
+        target: The state after.
     """
 
     seq: int
@@ -32,15 +34,15 @@ class PathStep:
 
 @frozen
 class ChatPath:
-    """A chat and its steps, in order."""
+    """A session and its steps, in order."""
 
     session: ChatSession
     steps: tuple[PathStep, ...]
 
     def stays(self, now: datetime) -> tuple[tuple[State, timedelta], ...]:
-        """Where the chat was, in order, and for how long; in ``closed`` for no time at all.
+        """Return the states that the chat entered, in order, each with the time it stayed there.
 
-        In the state where a live chat is it has been until *now*.
+        The stay in ``closed`` counts as no time. A live chat stays in its last state until *now*.
         """
         ends = [step.at for step in self.steps[1:]] + [now] * bool(self.steps)
         return tuple(
@@ -53,7 +55,7 @@ class ChatPath:
 
 
 def path_from_rows(session: ChatSession, rows: Iterable[HistoryRow]) -> ChatPath:
-    """The steps among the *rows* of a session's history."""
+    """Return the path of *session*; *rows* is its history, in order."""
     return ChatPath(
         session,
         tuple(

@@ -1,4 +1,4 @@
-"""Sessions and rows as the JSON that the command line prints (docs/design.md, section 9)."""
+"""Sessions and history rows as the JSON that the command line prints (docs/design.md, section 9)."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +10,7 @@ __all__ = ["row_view", "session_view", "stray_view", "time_view"]
 
 
 def time_view(moment: datetime | None) -> str | None:
-    """A time as ``2020-02-18T12:14:11.386Z``; with microseconds only where there are any."""
+    """Return a time as ``2020-02-18T12:14:11.386Z``, with microseconds only if it has any."""
     if moment is None:
         return None
     precision = "microseconds" if moment.microsecond % 1000 else "milliseconds"
@@ -24,7 +24,7 @@ def _agent_view(agent: Agent | None) -> dict[str, Any] | None:
 
 
 def session_view(session: ChatSession) -> dict[str, Any]:
-    """A session as ``status --json`` prints it."""
+    """Return a session as ``sermo-fsm status --json`` prints it."""
     return {
         "sessionId": session.session_id,
         "ordinal": session.ordinal,
@@ -56,7 +56,7 @@ def session_view(session: ChatSession) -> dict[str, Any]:
 
 
 def row_view(row: HistoryRow) -> dict[str, Any]:
-    """A row as ``history --json`` prints it."""
+    """Return a history row as ``sermo-fsm history --json`` prints it."""
     return {
         "seq": row.seq,
         "direction": row.direction,
@@ -77,7 +77,7 @@ def row_view(row: HistoryRow) -> dict[str, Any]:
 
 
 def stray_view(row: HistoryRow) -> dict[str, Any]:
-    """A row without a session as ``strays --json`` prints it."""
+    """Return a row that has no session as ``sermo-fsm strays --json`` prints it."""
     return {
         "id": row.id,
         "platformId": row.platform_id,

@@ -1,4 +1,4 @@
-"""Who takes part in a chat, and who did what each row of its history is about."""
+"""The participants of a chat, and which of them acted in each row of its history."""
 
 from enum import StrEnum
 from typing import Final
@@ -13,7 +13,7 @@ __all__ = ["Assignment", "Participant", "Role"]
 
 
 class Role(StrEnum):
-    """Who takes part in a chat."""
+    """The part that a participant has in a chat."""
 
     CUSTOMER = "customer"
     BOT = "bot"
@@ -21,18 +21,24 @@ class Role(StrEnum):
     PLATFORM = "platform"
     """The agents' application, with its queues."""
     CLOCK = "clock"
+    """The library itself, when it closes a chat at its deadline."""
 
 
 @frozen
 class Participant:
-    """Somebody who takes part; an agent has an id, where it is known, and perhaps a name."""
+    """A participant of a chat. Two with the same role and id are equal, whatever their names.
+
+    Attributes:
+        id: The agent's id, if it is known; None for every other role.
+        name: The agent's name, if it is known and was asked for.
+    """
 
     role: Role
     id: str | None = None
     name: str | None = field(default=None, eq=False)
 
     def __str__(self) -> str:
-        if self.id in _ROLES:  # an agent may be called "customer", but must not look like one
+        if self.id in _ROLES:  # an agent whose id is "customer" must not look like the customer
             return f"“{self.id}”"
         return self.id or self.role.value
 
@@ -42,8 +48,8 @@ _CUSTOMER: Final = Participant(Role.CUSTOMER)
 _BOT: Final = Participant(Role.BOT)
 _PLATFORM: Final = Participant(Role.PLATFORM)
 _CLOCK: Final = Participant(Role.CLOCK)
-_SENDERS: Final = {Trigger.BOT_TEXT: _BOT, Trigger.HANDOVER_TO_AGENT: _BOT, Trigger.EXPIRE: _CLOCK}
-_RECEIVERS: Final = {
+_ACTORS: Final = {Trigger.BOT_TEXT: _BOT, Trigger.HANDOVER_TO_AGENT: _BOT, Trigger.EXPIRE: _CLOCK}
+_RECIPIENTS: Final = {
     Trigger.HANDOVER_TO_BOT: _BOT,
     Trigger.HANDOVER_TO_AGENT: _PLATFORM,
     Trigger.PLATFORM_CLOSED: _BOT,
@@ -52,54 +58,57 @@ _RECEIVERS: Final = {
 
 @frozen
 class Assignment:
-    """Who serves the customer, as far as the rows told so far say.
+    """Who serves the customer after the rows read so far. A new chat begins with the bot.
 
     Attributes:
-        serving: Who does, or did last before the chat closed.
-        agent: The agent, while the chat is with one.
+        serving: The participant that serves the customer, or did last before the chat closed.
+        agent: The agent while the chat is with one; otherwise None.
     """
 
     serving: Participant = _BOT
     agent: Participant | None = None
 
     def actor(self, row: HistoryRow) -> Participant:
-        """Who did what *row* is about; asked before :meth:`after`."""
+        """Return who acted in *row*; call this on the assignment before the row."""
         trigger = row.trigger
         if row.direction is Direction.INBOUND:
             return _CUSTOMER
         if trigger is Trigger.AGENT_TEXT:
-            return self._known(_agent_in(row))
+            return self._with_known_name(_agent_in(row))
         if trigger in (Trigger.AGENT_DONE, Trigger.HANDOVER_TO_BOT) and self.agent:
             return self.agent
-        return _SENDERS.get(trigger or Trigger.UNKNOWN, _PLATFORM)
+        return _ACTORS.get(trigger or Trigger.UNKNOWN, _PLATFORM)
 
     def recipient(self, row: HistoryRow) -> Participant:
-        """Whom it was done to; asked after :meth:`after`."""
+        """Return whom *row* was addressed to; call this on the assignment after the row."""
         usual = self.serving if row.direction is Direction.INBOUND else _CUSTOMER
-        return _RECEIVERS.get(row.trigger or Trigger.UNKNOWN, usual)
+        return _RECIPIENTS.get(row.trigger or Trigger.UNKNOWN, usual)
 
     def after(self, row: HistoryRow) -> "Assignment":
-        """As it is when *row* is told."""
+        """Return the assignment after *row*."""
         match row.to_state:
             case State.BOT | State.OPEN:
                 return Assignment(_BOT)
             case State.QUEUED:
                 return Assignment(_PLATFORM)
             case State.WITH_AGENT:
-                agent = self._known(_agent_in(row))
+                agent = self._with_known_name(_agent_in(row))
                 return Assignment(agent, agent)
             case _:
                 return evolve(self, agent=None)
 
-    def _known(self, agent: Participant) -> Participant:
-        """With the name that an earlier row told, while the agent has the chat."""
+    def _with_known_name(self, agent: Participant) -> Participant:
+        """Return *agent*, with the name from an earlier row if the chat is with the same one."""
         if self.agent is None or agent != self.agent or agent.name is not None:
             return agent
         return self.agent
 
 
 def _agent_in(row: HistoryRow) -> Participant:
-    """The agent of a row: an id is a fact; a late row has it only in what came."""
+    """Return the agent of a row.
+
+    The agent's id is a column, but a late row has it only in the event, as it has the name.
+    """
     agent = (row.event or {}).get("agent") if row.trigger is Trigger.AGENT_TEXT else None
     match agent:
         case {"id": str(id), "name": str(name)}:

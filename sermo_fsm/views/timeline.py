@@ -1,8 +1,7 @@
-"""A chat as a conversation: who did what to whom, when, and what became of it.
+"""A chat as a conversation: who did what to whom, when, and with what outcome.
 
-Everything is told from the facts of the rows. What people wrote, and what agents are called, is
-told only where it is asked for: it can be erased, and a timeline ends up in tickets and mails.
-Quiet events wrote no row, so they are not told.
+What people wrote and the names of agents are left out unless asked for: both can be erased, and a
+timeline ends up in tickets and mails. Quiet events write no history row, so they have no entry.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,25 +25,28 @@ __all__ = [
 ]
 
 NOTABLE_PAUSE: Final = timedelta(minutes=1)
-"""From here on it is worth a word that nothing happened."""
+"""A pause of this length or longer is shown."""
 
 
 @frozen(kw_only=True)
 class TimelineEntry:
-    """A row of the history, told.
+    """A history row as a line of a conversation.
 
     Attributes:
-        seq: Its number in the history.
+        seq: The number of the row in the session's history.
         at: Its effective time.
-        received: When it was received, which may be earlier: its queue was read late. None for
-            what the clock does.
-        since_opening: How long after the chat opened that was.
-        pause: How long after the row before.
-        what: In a few words, without what was said.
-        source: None for the row that opened the chat.
-        serving: Who has the chat after it; None where nobody has.
-        reason: Why it closed, on the row that closes.
-        said: What was said, where that was asked for; ``[erased]`` where it is gone.
+        received_at: When the event was received: earlier than ``at`` if its queue was read late.
+            None if the clock caused the row.
+        since_opening: The time from the opening of the chat to ``at``.
+        pause: The time from the row before to ``at``.
+        actor: Who acted.
+        recipient: Whom the event was addressed to.
+        summary: What the actor did, in a few words, without the text of the message.
+        source: The state before; None for the row that opened the chat.
+        target: The state after.
+        serving: Who serves the customer after the row; None in ``open`` and ``closed``.
+        reason: Why the chat closed, on the row that closes it.
+        body: The text of the message, if it was asked for; ``[erased]`` if it was erased.
     """
 
     seq: int
@@ -65,13 +67,13 @@ class TimelineEntry:
 
     @property
     def elapsed(self) -> timedelta:
-        """The time since the opening as a clock shows it, which knows no parts of a second."""
+        """The time since the opening, between two clock readings without fractions of a second."""
         opened = self.at - self.since_opening
         return self.at.replace(microsecond=0) - opened.replace(microsecond=0)
 
     @property
     def received_note(self) -> str | None:
-        """When it was received, where that is not the time that it is told at; in UTC."""
+        """The words ``received <UTC time>`` if that differs from ``at`` by seconds; else None."""
         at = self.at.astimezone(UTC).replace(microsecond=0)
         received = (self.received_at or at).astimezone(UTC).replace(microsecond=0)
         if received == at:
@@ -81,12 +83,12 @@ class TimelineEntry:
 
     @property
     def moved(self) -> bool:
-        """Whether the chat went to another state, or opened."""
+        """Whether the row changed the state or opened the chat."""
         return self.source is not self.target
 
     @property
     def unusual_outcome(self) -> Outcome | None:
-        """What became of it, where the machine did not take it."""
+        """The outcome, unless the event moved or kept the state."""
         return None if self.outcome in _USUAL_OUTCOMES else self.outcome
 
 
@@ -124,52 +126,50 @@ _CLOSE_REASONS: Final[Mapping[str, str]] = {
 
 
 def describe_transition(entry: TimelineEntry) -> str:
-    """Where an entry took the chat."""
+    """Return the state before and after in words, and for ``closed`` the reason."""
     if entry.target is State.CLOSED:
-        return (
-            f"{entry.source} → closed: {_CLOSE_REASONS.get(entry.reason or '', 'nobody knows why')}"
-        )
+        reason = _CLOSE_REASONS.get(entry.reason or "", "nobody knows why")
+        return f"{entry.source} → closed: {reason}"
     return f"{entry.source or 'new chat'} → {entry.target}"
 
 
 def timeline_entries(
     session: ChatSession, rows: Iterable[HistoryRow], *, bodies: bool = False
 ) -> Iterator[TimelineEntry]:
-    """The *rows* of a session, from its first one on, as they come: one is kept.
+    """Yield an entry for each history row of a session; only one row is held in memory.
 
     Args:
-        session: Whose rows they are.
-        rows: In order.
-        bodies: Tell also what was said, and what agents are called.
+        session: The session.
+        rows: Its history, in order, from the first row on.
+        bodies: Include what people wrote and the names of agents.
     """
-    assignment, before = Assignment(), session.opened_at
+    assignment, previous_at = Assignment(), session.opened_at
     for row in rows:
         actor, assignment = assignment.actor(row), assignment.after(row)
         recipient, trigger = assignment.recipient(row), row.trigger or Trigger.UNKNOWN
+        serving = assignment.serving if row.to_state in _SERVED_STATES else None
         yield TimelineEntry(
             seq=row.seq or 0,
             at=row.effective_at,
             received_at=row.received_at,
             since_opening=row.effective_at - session.opened_at,
-            pause=row.effective_at - before,
+            pause=row.effective_at - previous_at,
             trigger=trigger,
-            actor=_with_name(actor, named=bodies),
-            recipient=_with_name(recipient, named=bodies),
+            actor=_shown(actor, with_name=bodies),
+            recipient=_shown(recipient, with_name=bodies),
             summary=_summary(row, trigger),
             source=row.from_state,
             target=row.to_state or session.state,
             outcome=row.outcome,
-            serving=_with_name(assignment.serving, named=bodies)
-            if row.to_state in _SERVED_STATES
-            else None,
+            serving=_shown(serving, with_name=bodies) if serving else None,
             reason=row.reason,
             body=_body(row) if bodies else None,
         )
-        before = row.effective_at
+        previous_at = row.effective_at
 
 
-def _with_name(participant: Participant, *, named: bool) -> Participant:
-    return participant if named else evolve(participant, name=None)
+def _shown(participant: Participant, *, with_name: bool) -> Participant:
+    return participant if with_name else evolve(participant, name=None)
 
 
 def _summary(row: HistoryRow, trigger: Trigger) -> str:
@@ -219,7 +219,7 @@ def _participant_view(participant: Participant) -> dict[str, Any]:
 
 
 def entry_view(entry: TimelineEntry) -> dict[str, Any]:
-    """An entry as ``timeline --json`` prints it."""
+    """Return an entry as ``sermo-fsm timeline --json`` prints it."""
     return {
         "seq": entry.seq,
         "at": time_view(entry.at),

@@ -1,4 +1,4 @@
-"""What a count of traffic is: how often each way was gone, and how long each state lasts."""
+"""The traffic of many sessions: how often each transition was taken, how long each state lasted."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -11,26 +11,30 @@ from sermo_fsm.protocol.events import Trigger
 __all__ = ["Traffic", "Way"]
 
 Way = tuple[State | None, State, Trigger]
-"""From where to where, and by what; from None where a session opened. From a state to itself where
-nothing moved."""
+"""A source state, a target state and a trigger.
+
+The source is None for the row that opened a session. Source and target are equal for a row that
+did not change the state.
+"""
 
 
 @frozen(kw_only=True)
 class Traffic:
-    """The rows of many sessions, counted.
+    """Counts over the history rows of many sessions.
 
-    What happened at ``since`` is counted, what happened at ``until`` is not. A stay counts where it
-    ended in between, however long before it began; one that has not ended does not count.
+    The period includes ``since`` and excludes ``until``. A stay is counted if it ended within the
+    period, however early it began; a stay that has not ended is not counted.
 
     Attributes:
-        rows: How many were counted; ``sessions`` of how many sessions they are.
-        ways: How many rows went each way.
-        stays: How often a state was entered and left again.
-        medians: Half of those stays were no longer; without a state that was never left. Of more
-            than 10 000 stays it is right to 0.8 %.
-        since: Only rows of this effective time or later were counted; None for all.
-        until: Only rows of an earlier effective time.
-        platform: Only sessions of this platform.
+        rows: The number of rows counted.
+        sessions: The number of sessions that these rows belong to.
+        ways: The number of rows for each transition.
+        stays: How often each state was entered and left again.
+        medians: The median length of these stays, by state; a state that was never left has none.
+            Exact up to 10 000 stays, within 0.8 % beyond.
+        since: Rows with this effective time or a later one are counted; None for no lower bound.
+        until: Rows with an earlier effective time are counted; None for no upper bound.
+        platform: Sessions of this platform are counted; None for those of all platforms.
     """
 
     rows: int
