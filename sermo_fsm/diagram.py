@@ -1,4 +1,4 @@
-"""Drawings in the formats that people can look at, or hand to a tool that draws.
+"""Diagrams of the machine: a drawing as data, and its rendering as Mermaid, DOT, SVG or PNG.
 
 The same drawing gives the same bytes. Only PNG needs the extra ``diagrams``.
 """
@@ -10,17 +10,17 @@ from sermo_fsm.errors import InvalidArgument
 from sermo_fsm.picture.drawing import Drawing, machine_drawing
 from sermo_fsm.picture.formats.dot import dot
 from sermo_fsm.picture.formats.mermaid import mermaid
-from sermo_fsm.picture.formats.palette import Theme
+from sermo_fsm.picture.formats.palette import Theme, theme_named
 from sermo_fsm.picture.formats.png import png
 from sermo_fsm.picture.formats.svg import svg
 
 __all__ = ["FILES", "FORMATS", "THEMES", "machine_drawing", "render"]
 
 FORMATS: Final = ("mermaid", "dot", "svg", "png")
-"""What :func:`render` can write."""
+"""The formats that :func:`render` writes."""
 
 THEMES: Final = tuple(theme.value for theme in Theme)
-"""What the page may be like; in Mermaid ``light`` leaves it to the page."""
+"""The themes of :func:`render`. In Mermaid, ``light`` leaves the choice to the page."""
 
 
 @overload
@@ -41,23 +41,24 @@ def render(
 ) -> str | bytes: ...
 def render(
     drawing: Drawing,
-    format: str,  # noqa: A002 - the option of the command is called so, too
+    format: str,  # noqa: A002 - the command's option has this name too
     theme: str = Theme.LIGHT,
     *,
     scale: float = 2.0,
 ) -> str | bytes:
-    """*drawing* in one of :data:`FORMATS`, for a page that is like one of :data:`THEMES`.
+    """Return *drawing* in a format: text, or the bytes of a file for ``png``.
 
     Args:
-        scale: How many pixels of a PNG stand for one of the SVG.
+        drawing: The drawing.
+        format: One of :data:`FORMATS`.
+        theme: One of :data:`THEMES`.
+        scale: For ``png``: how many pixels a unit of the SVG becomes; above 0 and at most 8.
 
     Raises:
-        InvalidArgument: There is no such format, no such theme, or no such size.
-        ImportError: For a PNG something has to be installed.
+        InvalidArgument: There is no such format or theme, or the scale is out of range.
+        ImportError: ``png`` needs the extra ``diagrams``, which is not installed.
     """
-    if theme not in THEMES:
-        raise InvalidArgument("theme", wanted=" or ".join(THEMES), got=theme)
-    page = Theme(theme)
+    page = theme_named(theme)
     match format:
         case "mermaid":
             return mermaid(drawing, page)
@@ -71,18 +72,18 @@ def render(
             raise InvalidArgument("format", wanted=" or ".join(FORMATS), got=format)
 
 
-def _machine(format: str, theme: str = Theme.LIGHT) -> Callable[[], bytes]:  # noqa: A002 - as above
-    def make() -> bytes:
+def _machine_renderer(format: str, theme: str = Theme.LIGHT) -> Callable[[], bytes]:  # noqa: A002 - as above
+    def draw() -> bytes:
         drawn = render(machine_drawing(), format, theme)
         return drawn if isinstance(drawn, bytes) else drawn.encode()
 
-    return make
+    return draw
 
 
 FILES: Final[Mapping[str, Callable[[], bytes]]] = {
-    "machine.mmd": _machine("mermaid"),
-    "machine.dot": _machine("dot"),
-    "machine.svg": _machine("svg"),
-    "machine-dark.svg": _machine("svg", Theme.DARK),
+    "machine.mmd": _machine_renderer("mermaid"),
+    "machine.dot": _machine_renderer("dot"),
+    "machine.svg": _machine_renderer("svg"),
+    "machine-dark.svg": _machine_renderer("svg", Theme.DARK),
 }
-"""The pictures of the machine that stand in ``diagrams/``, and what makes each of them."""
+"""The files in ``diagrams/``, each with the function that returns its content."""

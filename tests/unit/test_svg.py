@@ -474,8 +474,8 @@ def test_an_arrow_to_its_own_state_may_say_nothing() -> None:
 
 
 def test_where_no_room_is_enough_the_best_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrange, "_WIDER", ((1.0, 1.1),))
-    monkeypatch.setattr(label_search, "_ROUNDS", 1)
+    monkeypatch.setattr(arrange, "_GAP_FACTORS", ((1.0, 1.1),))
+    monkeypatch.setattr(label_search, "_MAX_ROUNDS", 1)
     worst = arrange_drawing(everything())
     assert worst.has_overlap or worst.crossings
     assert len(worst.labels) == len(PAIRS)
@@ -496,7 +496,7 @@ def test_between_lines_side_by_side_is_room_for_what_they_say(pair: tuple[State,
 
 
 def away(label: Box, route: Route) -> float:
-    return min(label.gap(Box(*point, *point)) for point in route.curve.points)
+    return min(label.distance(Box(*point, *point)) for point in route.curve.points)
 
 
 @pytest.mark.parametrize("name", ["machine", "path"])
@@ -505,7 +505,7 @@ def test_a_label_is_nearest_to_its_own_arrow(name: str) -> None:
     for route in picture.routes:
         if label := picture.labels.get(route.arrow.id):
             pill = picture.pills.get(route.arrow.id)
-            own = min(away(label, route), label.gap(pill) if pill else 1e9)
+            own = min(away(label, route), label.distance(pill) if pill else 1e9)
             others = [away(label, other) for other in picture.routes if other is not route]
             assert own < min(others), route.arrow.id
 

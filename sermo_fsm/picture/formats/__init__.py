@@ -1,1 +1,1 @@
-"""How is a laid out picture written? One module for each format, and what SVG is made of."""
+"""The formats of a diagram, one module each: Mermaid, DOT, SVG and PNG."""

@@ -15,9 +15,9 @@ __all__ = ["dot"]
 
 _FONT: Final = 'fontname="Helvetica,Arial,sans-serif"'
 _SPACE: Final = "&#160;"
-_ORDER: Final = {state: place for place, state in enumerate(State)}
-_THIN, _WIDEST = 1.2, 7.0
-_SMALL: Final = 12
+_STATE_ORDER: Final = {state: index for index, state in enumerate(State)}
+_MIN_WIDTH, _MAX_WIDTH = 1.2, 7.0
+_LABEL_SIZE: Final = 12
 _TABLE: Final = '<TABLE BORDER="0" CELLBORDER="0" CELLPADDING="2" CELLSPACING="1">'
 
 
@@ -26,12 +26,7 @@ _TYPEFACES: Final = {
     Direction.OUTBOUND: "{}",
     Direction.TIMER: "<I>{}</I>",
 }
-_DIRECTIONS: Final = {
-    LegendSymbol.INBOUND: Direction.INBOUND,
-    LegendSymbol.OUTBOUND: Direction.OUTBOUND,
-    LegendSymbol.TIMER: Direction.TIMER,
-}
-_SAMPLES: Final = {
+_SYMBOLS: Final = {
     LegendSymbol.BADGE: "<B>1</B>",
     LegendSymbol.COUNT: "<B>12</B>",
     LegendSymbol.CURRENT: "double frame:",
@@ -43,12 +38,12 @@ _SAMPLES: Final = {
 
 
 def dot(drawing: Drawing, theme: Theme) -> str:
-    """The text that Graphviz draws it from."""
-    return "\n".join(_Writer(drawing, palette_for(theme)).lines()) + "\n"
+    """Return a drawing as DOT text; the same drawing gives the same text."""
+    return "\n".join(_DotWriter(drawing, palette_for(theme)).lines()) + "\n"
 
 
-def _text(words: str) -> str:
-    """*words* inside of a label, whatever they hold: on one line, and no mark-up."""
+def _escaped(words: str) -> str:
+    """Escape any text for an HTML-like label, on one line."""
     return html.escape(" ".join(words.split()))
 
 
@@ -58,12 +53,14 @@ def _quoted(words: str) -> str:
 
 
 def _coloured(colour: str, words: str, size: int | None = None) -> str:
-    of_size = "" if size is None else f' POINT-SIZE="{size}"'
-    return f'<FONT COLOR="{colour}"{of_size}>{words}</FONT>'
+    size_attribute = "" if size is None else f' POINT-SIZE="{size}"'
+    return f'<FONT COLOR="{colour}"{size_attribute}>{words}</FONT>'
 
 
 @frozen
-class _Writer:
+class _DotWriter:
+    """Writes a drawing in the colours of a palette."""
+
     drawing: Drawing
     palette: Palette
 
@@ -73,7 +70,7 @@ class _Writer:
         yield f"digraph {_quoted(drawing.name)} {{"
         yield f"  graph [rankdir=LR, nodesep=0.3, ranksep=0.25, bgcolor={_quoted(palette.page)},"
         yield f"         tooltip={_quoted(drawing.description)},"
-        yield f"         {_FONT}, fontsize=12, label=<{self.words()}>]"
+        yield f"         {_FONT}, fontsize=12, label=<{self.heading()}>]"
         yield f'  node [shape=box, style="rounded,filled", color="{palette.stroke}",'
         yield f'        fontcolor="{palette.ink}", penwidth=1.4, margin="0.22,0.12",'
         yield f"        {_FONT}, fontsize=16]"
@@ -82,49 +79,49 @@ class _Writer:
         for node in drawing.nodes:
             yield f"  {node.state} [{', '.join(self.node(node))}]"
         yield f'  end [id="end", shape=doublecircle, width=0.13, {self.marker(start=False)}]'
-        for arrow in sorted(drawing.arrows, key=_by_target):  # else those to and fro run together
-            way = f"{arrow.source or 'start'} -> {arrow.target or 'end'}"
-            yield f"  {way} [{', '.join(self.arrow(arrow))}]"
+        for arrow in sorted(drawing.arrows, key=_by_target):  # else opposite arrows overlap
+            ends = f"{arrow.source or 'start'} -> {arrow.target or 'end'}"
+            yield f"  {ends} [{', '.join(self.arrow(arrow))}]"
         yield "}"
 
     def marker(self, *, start: bool) -> str:
         arrows = self.drawing.arrows
-        here = [one for one in arrows if (one.source if start else one.target) is None]
-        taken, faded = any(one.taken for one in here), all(one.faded for one in here)
+        marked = [one for one in arrows if (one.source if start else one.target) is None]
+        taken, faded = any(one.taken for one in marked), all(one.faded for one in marked)
         palette = self.palette
         colour = palette.accent if taken else palette.faded if faded else palette.stroke
         return f'group=chat, label="", style=filled, color="{colour}", fillcolor="{colour}"'
 
-    def words(self) -> str:
-        """What stands under the picture."""
+    def heading(self) -> str:
+        """Return the label of the graph: title and caption, if it has any, and the legend."""
         ink = self.palette.ink
-        lines = [self.key(key) for key in self.drawing.legend]
-        legend = (_SPACE * 3).join(lines)
+        legend = (_SPACE * 3).join(map(self.legend_entry, self.drawing.legend))
         if not self.drawing.caption:
             return legend
-        title = _coloured(ink, f"<B>{_text(self.drawing.title)}</B>", 16)
-        caption = [_coloured(ink, _text(line)) for line in self.drawing.caption]
+        title = _coloured(ink, f"<B>{_escaped(self.drawing.title)}</B>", 16)
+        caption = [_coloured(ink, _escaped(line)) for line in self.drawing.caption]
         return "<BR/>".join([title, *caption, legend])
 
-    def key(self, key: LegendEntry) -> str:
-        if key.symbol in _DIRECTIONS:
-            return self.line(TriggerLine(_DIRECTIONS[key.symbol], key.text))
-        return _coloured(self.palette.ink, f"{_SAMPLES[key.symbol]} {_text(key.text)}")
+    def legend_entry(self, entry: LegendEntry) -> str:
+        if direction := entry.symbol.direction:
+            return self.line(TriggerLine(direction, entry.text))
+        return _coloured(self.palette.ink, f"{_SYMBOLS[entry.symbol]} {_escaped(entry.text)}")
 
     def node(self, node: Node) -> Iterator[str]:
         palette = self.palette
         yield f'id="{node.state}"'
-        yield "group=chat"  # in one group they stand in one line, as a chat runs
+        yield "group=chat"  # one group is drawn in one line
         loops = [
             arrow for arrow in self.drawing.arrows if arrow.is_loop and arrow.source is node.state
         ]
         if node.notes or loops:
             ink = palette.faded_ink if node.faded else palette.ink
-            words = [node.state, *(_coloured(ink, _text(note), _SMALL) for note in node.notes)]
-            # What stands on a loop stands inside of its state: there no other arrow crosses it.
-            rows = [self.row("<BR/>".join(words), "CENTER"), *map(self.rows, loops)]
+            notes = [_coloured(ink, _escaped(note), _LABEL_SIZE) for note in node.notes]
+            name_and_notes = "<BR/>".join([node.state, *notes])
+            # The label of a loop stands inside its state, where no other arrow crosses it.
+            rows = [self.row(name_and_notes, "CENTER"), *map(self.rows, loops)]
             yield f"label=<{_TABLE}{''.join(rows)}</TABLE>>"
-        else:  # said outright: some readers take the empty label of the marks for everybody's
+        else:  # some readers would apply the markers' empty label to every node
             yield f'label="{node.state}"'
         if node.current:
             yield f'color="{palette.accent}", penwidth=2, peripheries=2'
@@ -138,18 +135,18 @@ class _Writer:
     def arrow(self, arrow: Arrow) -> Iterator[str]:
         yield f'id="{arrow.id}"'
         if not arrow.is_loop:
-            nearest = _place(arrow.target, len(State)) - _place(arrow.source, -1) == 1
-            yield f"weight={10 if nearest else 1}"
+            adjacent = _rank(arrow.target, len(State)) - _rank(arrow.source, -1) == 1
+            yield f"weight={10 if adjacent else 1}"
         if arrow.faded:
             yield f'color="{self.palette.faded}", penwidth=0.8'
         elif arrow.weight is not None:
-            yield f"penwidth={_THIN + arrow.weight * (_WIDEST - _THIN):.1f}"
+            yield f"penwidth={_MIN_WIDTH + arrow.weight * (_MAX_WIDTH - _MIN_WIDTH):.1f}"
         elif arrow.taken:
             yield f'color="{self.palette.accent}", penwidth=2.5'
         if arrow.extra:
             yield "style=dashed"
         if (arrow.lines or arrow.badges) and not arrow.is_loop:
-            # A table of one column keeps its lines to the left, and its distance from the arrow.
+            # A table aligns the lines to the left and keeps its distance from the arrow.
             yield f"label=<{_TABLE}{self.rows(arrow)}</TABLE>>"
 
     def rows(self, arrow: Arrow) -> str:
@@ -164,35 +161,35 @@ class _Writer:
     def badges(self, arrow: Arrow) -> str:
         palette, counts = self.palette, arrow.weight is not None
         fill, ink = (palette.page, palette.ink) if counts else (palette.accent, palette.on_accent)
-        edge = f'BORDER="1" STYLE="ROUNDED" COLOR="{palette.stroke if counts else fill}"'
+        border = f'BORDER="1" STYLE="ROUNDED" COLOR="{palette.stroke if counts else fill}"'
         cells, width = [], 2
         for badge in arrow.badges:
-            words = _coloured(ink, f"<B>{_text(badge)}</B>", _SMALL)
-            of_cell = 8 * len(badge) + 10
-            width += of_cell + 2
-            size = f'FIXEDSIZE="TRUE" WIDTH="{of_cell}" HEIGHT="18"'
-            cells.append(f'<TD {size} {edge} BGCOLOR="{fill}">{words}</TD>')
-        # Of a fixed size: else it grows as wide as the lines below.
+            words = _coloured(ink, f"<B>{_escaped(badge)}</B>", _LABEL_SIZE)
+            cell_width = 8 * len(badge) + 10
+            width += cell_width + 2
+            size = f'FIXEDSIZE="TRUE" WIDTH="{cell_width}" HEIGHT="18"'
+            cells.append(f'<TD {size} {border} BGCOLOR="{fill}">{words}</TD>')
+        # A fixed size: else the table becomes as wide as the lines below it.
         size = f'FIXEDSIZE="TRUE" WIDTH="{width}" HEIGHT="22" ALIGN="LEFT"'
-        borders = 'BORDER="0" CELLBORDER="0" CELLPADDING="0" CELLSPACING="2"'
-        return f"<TABLE {size} {borders}><TR>{''.join(cells)}</TR></TABLE>"
+        spacing = 'BORDER="0" CELLBORDER="0" CELLPADDING="0" CELLSPACING="2"'
+        return f"<TABLE {size} {spacing}><TR>{''.join(cells)}</TR></TABLE>"
 
     def line(self, line: TriggerLine, arrow: Arrow | None = None) -> str:
         colour = self.palette.triggers[line.direction]
         if line.faded or (arrow is not None and arrow.faded):
             colour = self.palette.faded_ink
         elif arrow is not None and arrow.is_loop:
-            colour = self.palette.ink  # no other is sure to stand out from every shade
+            colour = self.palette.ink  # the only one readable on every shade
         words = _TYPEFACES[line.direction].format(
-            f"{DIRECTION_SYMBOLS[line.direction]} {_text(line.text)}"
+            f"{DIRECTION_SYMBOLS[line.direction]} {_escaped(line.text)}"
         )
-        note = f"{_SPACE * 2}{_text(line.note)}" if line.note else ""
-        return _coloured(colour, words + note, _SMALL)
+        note = f"{_SPACE * 2}{_escaped(line.note)}" if line.note else ""
+        return _coloured(colour, words + note, _LABEL_SIZE)
 
 
 def _by_target(arrow: Arrow) -> tuple[int, int, bool]:
-    return _place(arrow.target, len(State)), _place(arrow.source, -1), arrow.extra
+    return _rank(arrow.target, len(State)), _rank(arrow.source, -1), arrow.extra
 
 
-def _place(state: State | None, mark: int) -> int:
-    return mark if state is None else _ORDER[state]
+def _rank(state: State | None, marker: int) -> int:
+    return marker if state is None else _STATE_ORDER[state]

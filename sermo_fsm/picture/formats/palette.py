@@ -1,7 +1,8 @@
-"""The two themes and their colours, and the marks that stand where there is no colour.
+"""The colours of the two themes, and the symbols of the directions.
 
-Every text stands out from what is behind it at least 4.5 : 1 and every line 3 : 1, as WCAG 2 wants
-it; the tests measure it. No colour says anything that a shape, a typeface or a number does not.
+The contrast of every text with its background is at least 4.5 : 1 and that of every line 3 : 1, as
+WCAG 2 demands; the tests measure it. Everything that a colour says, a shape, a typeface or a number
+says too.
 """
 
 from collections.abc import Mapping
@@ -13,14 +14,14 @@ from attrs import frozen
 from sermo_fsm.errors import InvalidArgument
 from sermo_fsm.protocol.events import Direction
 
-__all__ = ["DIRECTION_SYMBOLS", "PALETTES", "Palette", "Theme", "palette_for"]
+__all__ = ["DIRECTION_SYMBOLS", "PALETTES", "Palette", "Theme", "palette_for", "theme_named"]
 
 DIRECTION_SYMBOLS: Final = {Direction.INBOUND: "►", Direction.OUTBOUND: "◄", Direction.TIMER: "○"}
-"""Who pulls, also where there is no colour. Every font has them: the oldest code pages had."""
+"""The symbol before a trigger. The characters are in old code pages, so every font has them."""
 
 
 class Theme(StrEnum):
-    """What the page is like."""
+    """The background that a diagram is made for."""
 
     LIGHT = "light"
     DARK = "dark"
@@ -31,18 +32,18 @@ class Palette:
     """The colours of one theme, each as ``#rrggbb``.
 
     Attributes:
-        page: Behind everything.
+        page: The background.
         ink: Text.
-        quiet: Text of less weight.
-        rule: Hairlines that mean nothing.
-        line: Arrows and the edges of states.
-        state: What fills a state.
-        faded: Lines that the overlay has nothing for.
-        faded_ink: Text likewise.
-        accent: The way that a chat took.
-        on_accent: Text on that.
-        triggers: Text, by who pulls the trigger.
-        shades: What fills a state, from the weakest to the strongest; ``ink`` reads on each.
+        muted: Text of less importance.
+        hairline: Lines that only separate.
+        stroke: Arrows and the borders of states.
+        state_fill: The inside of a state.
+        faded: Arrows and borders that the overlay has nothing for.
+        faded_ink: Text that the overlay has nothing for.
+        accent: The path of a chat.
+        on_accent: Text on ``accent``.
+        triggers: The text of triggers, by direction.
+        shades: The inside of a state from weak to strong; ``ink`` is readable on each.
     """
 
     page: str
@@ -59,11 +60,11 @@ class Palette:
     shades: tuple[str, ...]
 
     def shade(self, strength: float) -> str:
-        """The colour between two of the shades; *strength* from 0 to 1."""
-        place = min(max(strength, 0.0), 1.0) * (len(self.shades) - 1)
-        low = min(int(place), len(self.shades) - 2)
+        """Return the shade of a *strength* from 0 to 1, mixed from the two nearest ones."""
+        position = min(max(strength, 0.0), 1.0) * (len(self.shades) - 1)
+        low = min(int(position), len(self.shades) - 2)
         weak, strong = _rgb(self.shades[low]), _rgb(self.shades[low + 1])
-        mixed = (a + (b - a) * (place - low) for a, b in zip(weak, strong, strict=True))
+        mixed = (a + (b - a) * (position - low) for a, b in zip(weak, strong, strict=True))
         return "#" + "".join(f"{round(part):02x}" for part in mixed)
 
 
@@ -112,11 +113,20 @@ PALETTES: Final[Mapping[str, Palette]] = {
 
 
 def palette_for(theme: str) -> Palette:
-    """The colours of a theme.
+    """Return the colours of a theme.
 
     Raises:
-        InvalidArgument: There is none of that name.
+        InvalidArgument: There is no such theme.
     """
-    if theme not in PALETTES:
-        raise InvalidArgument("theme", wanted=" or ".join(PALETTES), got=theme)
-    return PALETTES[theme]
+    return PALETTES[theme_named(theme)]
+
+
+def theme_named(name: str) -> Theme:
+    """Return the theme of this name.
+
+    Raises:
+        InvalidArgument: There is no such theme.
+    """
+    if name not in PALETTES:
+        raise InvalidArgument("theme", wanted=" or ".join(PALETTES), got=name)
+    return Theme(name)

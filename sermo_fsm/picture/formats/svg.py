@@ -1,7 +1,7 @@
-"""A drawing as SVG: laid out by us, so that it comes out the same on every machine.
+"""A drawing as SVG, laid out here so that the file is the same on every machine.
 
-There is no style sheet and no script in it: everything stands in attributes, which every reader of
-SVG understands and which do not touch the page that the layout is put into.
+The file has no style sheet and no script. All style stands in attributes: every SVG reader
+understands them, and they don't affect a page that the SVG is embedded in.
 """
 
 from collections.abc import Iterator
@@ -10,8 +10,14 @@ from typing import Final
 from sermo_fsm.picture.drawing import Arrow, Drawing
 from sermo_fsm.picture.formats.palette import Palette, palette_for
 from sermo_fsm.picture.formats.svg_legend import LEGEND_ROW_HEIGHT, legend_shapes, wrap_legend
-from sermo_fsm.picture.formats.svg_markup import AttributeValue, element, escape_text, path_data
-from sermo_fsm.picture.formats.svg_shapes import arrow_shape, loop_label, node_shape, text_element
+from sermo_fsm.picture.formats.svg_markup import (
+    AttributeValue,
+    element,
+    escape_text,
+    path_data,
+    text_element,
+)
+from sermo_fsm.picture.formats.svg_shapes import arrow_shape, loop_label_shape, node_shape
 from sermo_fsm.picture.layout.arrange import Layout, arrange_drawing
 from sermo_fsm.picture.layout.geometry import Box, bounding_box
 from sermo_fsm.picture.layout.routes import Route
@@ -20,7 +26,7 @@ from sermo_fsm.picture.layout.text_blocks import printable, wrap_text
 __all__ = ["FONT_FAMILY", "svg"]
 
 FONT_FAMILY: Final = "Arimo, Arial, Helvetica, 'Liberation Sans', sans-serif"
-"""As wide as each other, and one of them is on every machine."""
+"""Fonts with the same letter widths; every machine has one of them or a plain sans-serif."""
 
 _MARGIN: Final = 24.0
 _MIN_WIDTH: Final = 640.0
@@ -31,7 +37,7 @@ _CAPTION_LEADING: Final = 20.0
 
 
 def svg(drawing: Drawing, theme: str = "light") -> str:
-    """A drawing as the text of an SVG file, the same on every run.
+    """Return a drawing as the text of an SVG file; the same drawing gives the same text.
 
     Raises:
         InvalidArgument: There is no such theme.
@@ -40,7 +46,7 @@ def svg(drawing: Drawing, theme: str = "light") -> str:
 
 
 class _SvgDocument:
-    """The title above, the machine, the legend below."""
+    """Lays out the page: title and caption, the machine below, then the legend."""
 
     def __init__(self, drawing: Drawing, layout: Layout, palette: Palette) -> None:
         self._drawing = drawing
@@ -57,13 +63,13 @@ class _SvgDocument:
         ]
         self._legend = wrap_legend(drawing.legend, inner)
         self._top = _MARGIN + _TITLE_LEADING * len(self._title)
-        self._middle = self._top + _CAPTION_LEADING * len(self._caption) + 22.0
-        self._rule = self._middle + self._bounds.height + 26.0
+        self._machine_top = self._top + _CAPTION_LEADING * len(self._caption) + 22.0
+        self._legend_top = self._machine_top + self._bounds.height + 26.0
         below = LEGEND_ROW_HEIGHT * len(self._legend) + 14.0 if self._legend else 0.0
-        self._height = round(self._rule + below + _MARGIN - 10.0)
+        self._height = round(self._legend_top + below + _MARGIN - 10.0)
 
     def render(self) -> str:
-        """The whole file."""
+        """Return the text of the file."""
         name = self._drawing.name
         attributes: dict[str, AttributeValue] = {
             "xmlns": "http://www.w3.org/2000/svg",
@@ -83,7 +89,7 @@ class _SvgDocument:
             *self._machine(),
             *self._legend_shapes(),
         ]
-        return "\n".join(_lines(element("svg", attributes, "\n", *_each(children)))) + "\n"
+        return element("svg", attributes, "\n", *(f"{child}\n" for child in children)) + "\n"
 
     def _description(self) -> str:
         if self._drawing.description:
@@ -105,18 +111,19 @@ class _SvgDocument:
 
     def _machine(self) -> Iterator[str]:
         right = (self._width - self._bounds.width) / 2 - self._bounds.left
-        down = self._middle - self._bounds.top
+        down = self._machine_top - self._bounds.top
         name = self._drawing.name
         yield f'<g id="{escape_text(name)}" transform="translate({right:.1f} {down:.1f})">'
-        # A label that a line has to run through is drawn after that line.
+        # Arrows whose label is crossed by a line are drawn last, so that the label covers the line.
         routes = sorted(
             self._layout.routes, key=lambda route: route.arrow.id in self._layout.crossings
         )
         yield from (self._arrow(route) for route in routes if not route.is_loop)
-        for state, spot in self._layout.state_boxes.items():
-            shape = node_shape(spot, self._palette)
-            told = f"{state}: {', '.join(spot.notes)}" if spot.notes else str(state)
-            title = element("title", {}, escape_text(told))
+        for state, state_box in self._layout.state_boxes.items():
+            shape = node_shape(state_box, self._palette)
+            notes = state_box.notes
+            name_and_notes = f"{state}: {', '.join(notes)}" if notes else str(state)
+            title = element("title", {}, escape_text(name_and_notes))
             yield element("g", {"id": f"{name}-{state}"}, title, shape)
         yield from (self._arrow(route) for route in routes if route.is_loop)
         yield "</g>"
@@ -127,43 +134,34 @@ class _SvgDocument:
         crossed = arrow.id in self._layout.crossings
         shape = arrow_shape(route, label, pill, self._palette, crossed=crossed)
         if route.is_loop and arrow.source:
-            shape += loop_label(self._layout.state_boxes[arrow.source], arrow.id, self._palette)
+            state_box = self._layout.state_boxes[arrow.source]
+            shape += loop_label_shape(state_box, arrow.id, self._palette)
         title = element("title", {}, escape_text(_describe_arrow(arrow)))
         return element("g", {"id": f"{self._drawing.name}-{arrow.id}"}, title, shape)
 
     def _legend_shapes(self) -> Iterator[str]:
         if not self._legend:
             return
-        ends = (_MARGIN, self._rule), (self._width - _MARGIN, self._rule)
+        ends = (_MARGIN, self._legend_top), (self._width - _MARGIN, self._legend_top)
         shape = path_data("M", ends[0], "L", ends[1])
         yield element("path", {"d": shape, "stroke": self._palette.hairline, "stroke-width": 1.0})
-        yield from legend_shapes(self._legend, _MARGIN, self._rule + 14.0, self._palette)
+        yield from legend_shapes(self._legend, _MARGIN, self._legend_top + 14.0, self._palette)
 
 
 def _describe_arrow(arrow: Arrow) -> str:
-    """An arrow in words."""
-    way = f"{arrow.source or 'start'} to {arrow.target or 'end'}"
+    """Return an arrow in words: its ends, its badges and its triggers."""
+    ends = f"{arrow.source or 'start'} to {arrow.target or 'end'}"
     lines = [
         f"{line.text} ({line.direction}{', ' if line.note else ''}{line.note})"
         for line in arrow.lines
     ]
     steps = f"steps {', '.join(arrow.badges)}" if arrow.badges else ""
     rest = "; ".join(filter(None, [steps, ", ".join(lines)]))
-    return f"{way}: {rest}" if rest else way
+    return f"{ends}: {rest}" if rest else ends
 
 
 def _bounds(layout: Layout) -> Box:
-    boxes = [spot.box for spot in layout.state_boxes.values()]
+    boxes = [state_box.box for state_box in layout.state_boxes.values()]
     boxes += [route.curve.bounds.grown(route.width / 2 + 1) for route in layout.routes]
     boxes += [route.marker for route in layout.routes if route.marker]
     return bounding_box(*boxes, *layout.labels.values(), *layout.pills.values())
-
-
-def _each(children: list[str]) -> Iterator[str]:
-    for child in children:
-        yield child
-        yield "\n"
-
-
-def _lines(whole: str) -> list[str]:
-    return whole.splitlines()

@@ -1,1 +1,1 @@
-"""Where does everything stand? States, arrows and labels, from measures of the font."""
+"""The positions of states, arrows and labels, computed from font metrics."""

@@ -1,4 +1,4 @@
-"""A drawing with a place for all that is in it: states, arrows, labels."""
+"""Arranges a drawing: tries wider and wider gaps between the states until the labels fit."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -14,14 +14,14 @@ from sermo_fsm.picture.layout.state_boxes import Gaps, StateBox, place_states
 
 __all__ = ["Layout", "arrange_drawing"]
 
-_ACROSS: Final = 150.0
-_DOWN: Final = 136.0
-_DOWN_WITH_MARK: Final = 240.0
-"""Above a state in the middle, so that a mark stands below the arch."""
-_AROUND_LABEL: Final = 30.0
-_LEVEL: Final = ({State.BOT, State.QUEUED}, {State.QUEUED, State.WITH_AGENT})
-# How much further apart, across and down; rather down, for pages are narrow.
-_WIDER: Final = (
+_MIN_GAP_ACROSS: Final = 150.0
+_MIN_GAP_DOWN: Final = 136.0
+_MIN_GAP_DOWN_WITH_MARKER: Final = 240.0
+"""The same if a start marker stands above ``queued``, below the arch over it."""
+_LABEL_MARGIN: Final = 30.0
+_NEIGHBOURS: Final = ({State.BOT, State.QUEUED}, {State.QUEUED, State.WITH_AGENT})
+# Factors for the gaps across and down. Down grows faster, because pages are narrow.
+_GAP_FACTORS: Final = (
     (1.0, 1.15),
     (1.0, 1.3),
     (1.0, 1.5),
@@ -34,19 +34,19 @@ _WIDER: Final = (
     (4.0, 6.5),
     (6.0, 10.0),
 )
-_WIDE: Final = 2.8
-"""Beyond that only what is covered is worth more room, and not what a line runs through."""
+_LAST_FOR_CROSSINGS: Final = 2.8
+"""Beyond this factor only an overlap is worth more room; a label that a line crosses is not."""
 
 
 @frozen
 class Layout:
-    """All that has a place.
+    """The position of everything in a drawing.
 
     Attributes:
-        labels: By the ids of the arrows.
-        pills: Likewise.
-        covered: Some label stands on a state or on another label.
-        struck: The labels that a line runs through, because there is no better way, and how often.
+        labels: The boxes of the labels, by the ids of the arrows.
+        pills: The boxes of the pills, by the ids of the arrows.
+        has_overlap: A label stands on a state or on another label, or too close to one.
+        crossings: The arrows whose label or pill a line runs through, and at how many points.
     """
 
     state_boxes: Mapping[State, StateBox]
@@ -58,14 +58,14 @@ class Layout:
 
 
 def arrange_drawing(drawing: Drawing) -> Layout:
-    """The states as near to each other as the labels allow."""
+    """Place the states as close to each other as the labels allow."""
     gaps = _first_gaps(drawing)
-    best = _with(drawing, gaps)
-    for across, down in _WIDER:
-        if not best.has_overlap and (not best.crossings or down > _WIDE):
+    best = _laid_out(drawing, gaps)
+    for across, down in _GAP_FACTORS:
+        if not best.has_overlap and (not best.crossings or down > _LAST_FOR_CROSSINGS):
             break
-        layout = _with(drawing, Gaps(gaps.across * across, gaps.down * down))
-        best = min(best, layout, key=_badness)
+        candidate = _laid_out(drawing, Gaps(gaps.across * across, gaps.down * down))
+        best = min(best, candidate, key=_badness)
     return best
 
 
@@ -74,27 +74,29 @@ def _badness(layout: Layout) -> tuple[bool, int]:
 
 
 def _first_gaps(drawing: Drawing) -> Gaps:
-    """Room for what stands between two states in the same row."""
+    """Return gaps with room for the labels between neighbouring states in a row."""
     none = Gaps(0, 0)
     widths = [
-        route.block.width + _AROUND_LABEL
+        route.block.width + _LABEL_MARGIN
         for route in route_arrows(drawing.arrows, place_states(drawing, none), none)
-        if route.block and {route.arrow.source, route.arrow.target} in _LEVEL
+        if route.block and {route.arrow.source, route.arrow.target} in _NEIGHBOURS
     ]
-    marked = any(arrow.target is State.QUEUED and not arrow.source for arrow in drawing.arrows)
-    return Gaps(max([_ACROSS, *widths]), _DOWN_WITH_MARK if marked else _DOWN)
+    has_marker = any(arrow.target is State.QUEUED and not arrow.source for arrow in drawing.arrows)
+    return Gaps(
+        max([_MIN_GAP_ACROSS, *widths]), _MIN_GAP_DOWN_WITH_MARKER if has_marker else _MIN_GAP_DOWN
+    )
 
 
-def _with(drawing: Drawing, gaps: Gaps) -> Layout:
-    """The best that there is with so much room."""
+def _laid_out(drawing: Drawing, gaps: Gaps) -> Layout:
+    """Return the best layout with these gaps."""
     spots = place_states(drawing, gaps)
     routes = route_arrows(drawing.arrows, spots, gaps)
     found, covered = place_labels(spots, routes)
     return Layout(
         spots,
         routes,
-        {name: place.box for (name, pill), place in found.items() if not pill},
-        {name: place.box for (name, pill), place in found.items() if pill},
+        {name: position.box for (name, pill), position in found.items() if not pill},
+        {name: position.box for (name, pill), position in found.items() if pill},
         covered,
-        {name: place.crossings for (name, _), place in found.items() if place.crossings},
+        {name: position.crossings for (name, _), position in found.items() if position.crossings},
     )

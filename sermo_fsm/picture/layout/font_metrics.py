@@ -1,7 +1,7 @@
-"""How wide a text is, so that a picture can be laid out on a machine that has no fonts.
+"""Text widths, so that a diagram can be laid out on a machine without fonts.
 
-The numbers are the advance widths of Arimo, whose letters are as wide as those of Arial, Helvetica
-and Liberation Sans: with any of the four a text fits where it was meant to stand.
+The numbers are the advance widths of Arimo. Arial, Helvetica and Liberation Sans have the same
+widths, so a text fits with any of the four.
 """
 
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ from typing import Final
 __all__ = ["UNITS_PER_EM", "has_glyph", "text_width"]
 
 UNITS_PER_EM: Final = 2048
-"""To the em."""
+"""The units of the widths: so many make an em, the font size."""
 
-# A code point, and the widths from there on; of upright and italic the wider.
+# A code point, and the widths from there on: the wider of upright and italic.
 _REGULAR: Final = """
 0x0020 569 569 727 1139 1139 1821 1366 391 682 682 797 1196 569 682 569 569 1139 1139 1139 1139
 1139 1139 1139 1139 1139 1139 569 569 1196 1196 1196 1139 2079 1366 1366 1479 1479 1366 1251 1593
@@ -104,7 +104,7 @@ _BOLD: Final = """
 """
 
 
-def _read(table: str) -> Mapping[str, int]:
+def _parse_widths(table: str) -> Mapping[str, int]:
     widths, code = {}, 0
     for word in table.split():
         if word.startswith("0x"):
@@ -115,16 +115,16 @@ def _read(table: str) -> Mapping[str, int]:
     return widths
 
 
-_WIDTHS: Final = _read(_REGULAR)
-_BOLD_WIDTHS: Final = _read(_BOLD)
+_WIDTHS: Final = _parse_widths(_REGULAR)
+_BOLD_WIDTHS: Final = _parse_widths(_BOLD)
 
 
 def has_glyph(char: str) -> bool:
-    """Whether this letter is in the fonts that lie in the package."""
+    """Whether the fonts of this package have the character."""
     return char in _WIDTHS
 
 
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
-    """How wide a text of this font size is; a letter that is not known counts as square."""
+    """Return the width of a text in units of the font size; an unknown character is one em wide."""
     widths = _BOLD_WIDTHS if bold else _WIDTHS
     return sum(widths.get(char, UNITS_PER_EM) for char in text) * size / UNITS_PER_EM

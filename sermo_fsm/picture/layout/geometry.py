@@ -1,7 +1,7 @@
-"""Boxes and curves in the plane of a picture: x to the right, y downwards.
+"""Boxes and curves; x grows to the right, y downwards.
 
-Nothing but sums, products and square roots, which are the same on every machine; the functions of
-an angle are not.
+Only sums, products and square roots are used: their results are the same on every machine, those
+of trigonometric functions are not.
 """
 
 import math
@@ -11,20 +11,21 @@ from typing import Final
 
 from attrs import field, frozen
 
-__all__ = ["Box", "Cubic", "Curve", "Point", "bounding_box", "corner", "cubic", "straight"]
+__all__ = ["Box", "Cubic", "Curve", "Point", "bounding_box", "corner", "straight"]
 
 Point = tuple[float, float]
 Cubic = tuple[Point, Point, Point, Point]
+"""A Bézier curve: its start, the two handles, its end."""
 
-_ROUND: Final = 0.5523
-"""How far along its edges a corner's handles lie, to look like a circle."""
-_STEP: Final = 9.0
-"""About so far apart are the points that stand for a curve."""
+_CIRCULAR: Final = 0.5523
+"""The share of a corner's edge at which its handle makes the curve look like a circle."""
+_SAMPLE_DISTANCE: Final = 9.0
+"""The approximate distance between the points that a curve is sampled at."""
 
 
 @frozen
 class Box:
-    """A rectangle along the axes."""
+    """A rectangle with sides along the axes."""
 
     left: float
     top: float
@@ -33,18 +34,18 @@ class Box:
 
     @classmethod
     def centred_at(cls, centre: Point, width: float, height: float) -> "Box":
-        """The one of this size around a point."""
+        """Return the box of this size around a point."""
         x, y = centre
         return cls(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
 
     @property
     def width(self) -> float:
-        """From left to right."""
+        """The extent from left to right."""
         return self.right - self.left
 
     @property
     def height(self) -> float:
-        """From top to bottom."""
+        """The extent from top to bottom."""
         return self.bottom - self.top
 
     @property
@@ -53,12 +54,12 @@ class Box:
         return (self.left + self.right) / 2, (self.top + self.bottom) / 2
 
     def grown(self, by: float) -> "Box":
-        """The same with a margin."""
+        """Return the box with a margin on every side."""
         return Box(self.left - by, self.top - by, self.right + by, self.bottom + by)
 
     def overlap(self, other: "Box") -> float:
-        """The area that lies in both."""
-        # Most lie apart, and this is asked very often.
+        """Return the area that lies in both boxes."""
+        # Most pairs of boxes lie apart, and this is called very often.
         if (
             self.left >= other.right
             or other.left >= self.right
@@ -70,15 +71,15 @@ class Box:
         high = min(self.bottom, other.bottom) - max(self.top, other.top)
         return wide * high
 
-    def gap(self, other: "Box") -> float:
-        """How far it is from one to the other; 0 where they meet."""
+    def distance(self, other: "Box") -> float:
+        """Return the distance between the boxes; 0 if they meet."""
         across = max(0.0, self.left - other.right, other.left - self.right)
         down = max(0.0, self.top - other.bottom, other.top - self.bottom)
         return math.sqrt(across * across + down * down)
 
 
 def bounding_box(*boxes: Box) -> Box:
-    """The smallest box that holds them all."""
+    """Return the smallest box that holds all *boxes*."""
     return Box(
         min(box.left for box in boxes),
         min(box.top for box in boxes),
@@ -87,19 +88,14 @@ def bounding_box(*boxes: Box) -> Box:
     )
 
 
-def cubic(start: Point, out: Point, into: Point, end: Point) -> Cubic:
-    """A Bézier curve with its two handles."""
-    return start, out, into, end
-
-
 def straight(start: Point, end: Point) -> Cubic:
-    """A straight piece, as a Bézier curve like any other."""
+    """Return a straight line as a Bézier curve."""
     (x, y), (u, v) = start, end
     return start, (x + (u - x) / 3, y + (v - y) / 3), (u - (u - x) / 3, v - (v - y) / 3), end
 
 
-def corner(start: Point, tip: Point, end: Point, pull: float = _ROUND) -> Cubic:
-    """A bend that would go by *tip* if it were not round."""
+def corner(start: Point, tip: Point, end: Point, pull: float = _CIRCULAR) -> Cubic:
+    """Return a rounded bend from *start* to *end*, with its corner at *tip*."""
     return start, _between(start, tip, pull), _between(end, tip, pull), end
 
 
@@ -109,11 +105,11 @@ def _between(start: Point, end: Point, share: float) -> Point:
 
 @frozen
 class Curve:
-    """Cubic pieces, each beginning where the one before ends.
+    """A chain of Bézier curves, each beginning where the one before ends.
 
     Attributes:
-        points: Points along it, evenly, both ends among them.
-        bounds: The box around those.
+        points: Evenly spaced points on the curve, including both ends.
+        bounds: The bounding box of the points.
     """
 
     pieces: tuple[Cubic, ...]
@@ -122,7 +118,7 @@ class Curve:
 
     @points.default
     def _points(self) -> tuple[Point, ...]:
-        return tuple(_evenly([point for piece in self.pieces for point in _steps(piece)]))
+        return tuple(_evenly_spaced([point for piece in self.pieces for point in _sampled(piece)]))
 
     @bounds.default
     def _bounds(self) -> Box:
@@ -130,11 +126,11 @@ class Curve:
         return Box(min(across), min(down), max(across), max(down))
 
     def point_at(self, share: float) -> Point:
-        """The point so far along, from 0 at the start to 1 at the end."""
+        """Return the point at a share of the length, from 0 at the start to 1 at the end."""
         return self.points[round(share * (len(self.points) - 1))]
 
 
-def _steps(piece: Cubic, count: int = 24) -> Iterator[Point]:
+def _sampled(piece: Cubic, count: int = 24) -> Iterator[Point]:
     (x0, y0), (x1, y1), (x2, y2), (x3, y3) = piece
     for step in range(count + 1):
         t = step / count
@@ -143,18 +139,18 @@ def _steps(piece: Cubic, count: int = 24) -> Iterator[Point]:
         yield a * x0 + b * x1 + c * x2 + d * x3, a * y0 + b * y1 + c * y2 + d * y3
 
 
-def _evenly(rough: list[Point]) -> Iterator[Point]:
-    """Points on a broken line, all as far apart along it."""
-    marks = [0.0]
+def _evenly_spaced(rough: list[Point]) -> Iterator[Point]:
+    """Yield points on a polyline at equal distances along it."""
+    lengths = [0.0]
     for (x, y), (u, v) in pairwise(rough):
-        marks.append(marks[-1] + math.sqrt((u - x) * (u - x) + (v - y) * (v - y)))
-    count = max(2, math.ceil(marks[-1] / _STEP))
-    place = 0
+        lengths.append(lengths[-1] + math.sqrt((u - x) * (u - x) + (v - y) * (v - y)))
+    count = max(2, math.ceil(lengths[-1] / _SAMPLE_DISTANCE))
+    index = 0
     for step in range(count + 1):
-        wanted = marks[-1] * step / count
-        while place < len(marks) - 2 and marks[place + 1] < wanted:
-            place += 1
-        length = marks[place + 1] - marks[place]
+        wanted = lengths[-1] * step / count
+        while index < len(lengths) - 2 and lengths[index + 1] < wanted:
+            index += 1
+        length = lengths[index + 1] - lengths[index]
         yield _between(
-            rough[place], rough[place + 1], (wanted - marks[place]) / length if length else 0.0
+            rough[index], rough[index + 1], (wanted - lengths[index]) / length if length else 0.0
         )

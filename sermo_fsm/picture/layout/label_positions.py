@@ -1,7 +1,7 @@
-"""The places that a label could stand at, and what each of them costs.
+"""The positions that a label may take, and the cost of each.
 
-There are some hundred along an arrow. It costs little to be far from its middle, much to lie on a
-line, and more than anything to cover a state.
+Each arrow has some hundred. To stand far from the middle of the arrow costs little, to lie on a
+line costs much, and to overlap a state costs most.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,26 +25,26 @@ __all__ = [
 ]
 
 LABEL_MARGIN: Final = 9.0
-"""Between a label and whatever else there is."""
+"""The margin around a label."""
 PILL_MARGIN: Final = 5.0
-"""Likewise around a pill."""
+"""The margin around a pill."""
 OVERLAP_COST: Final = 10_000.0
-"""For standing on a state or on another label."""
+"""The cost of an overlap with a state or another label."""
 CROSSING_COST: Final = 70.0
-"""For each point of a line that runs through."""
+"""The cost of each point of a line that runs through a label."""
 
-# For each point of another's line within reach, the more the nearer: whose label would it be?
-# A pill stands on its line, which says so.
-_NEAR: Final = 20.0
-_PILL_NEAR: Final = 1.0
-_OUTSIDE: Final = 0.8
-_OFF_CENTRE: Final = 26.0
-_FURTHER: Final = 1.0
-_OFF_LINE: Final = 40.0
-_CHOICE: Final = 90
+# The cost of each point of another line within reach, the higher the nearer: a reader could take
+# the label for that line's. A pill stands on its own line, so this matters less for it.
+_PROXIMITY_COST: Final = 20.0
+_PILL_PROXIMITY_COST: Final = 1.0
+_OUTSIDE_COST: Final = 0.8
+_OFF_CENTRE_COST: Final = 26.0
+_DISTANCE_COST: Final = 1.0
+_OFF_LINE_COST: Final = 40.0
+_MAX_POSITIONS: Final = 90
 _SHARES: Final = tuple(step / 16 for step in range(2, 15))
-# On which side of a point of the arrow, and what that costs: corners are less neat.
-_AROUND: Final = {
+# The directions from a point of the arrow to the label, and their costs: corners look less neat.
+_DIRECTION_COSTS: Final = {
     (x, y): 5.0 if x and abs(y) == 1 else 3.0 if y and abs(y) < 1 else 0.0
     for y in (-1.0, -0.5, 0.0, 0.5, 1.0)
     for x in (-1.0, -0.5, 0.0, 0.5, 1.0)
@@ -52,17 +52,17 @@ _AROUND: Final = {
 }
 _CELL_SIZE: Final = 32.0
 _REACH: Final = 24.0
-_TOUCHING: Final = 2.0
-_BESIDE: Final = 7.0
+_CROSSING_DISTANCE: Final = 2.0
+_LABEL_DISTANCE: Final = 7.0
 
 
 @frozen
 class LabelPosition:
-    """Where a label could stand.
+    """A position that a label may take.
 
     Attributes:
-        cost: Whatever the other labels do.
-        struck: How many points of lines lie in it.
+        cost: The cost before other labels are considered.
+        crossings: The number of points of lines inside the box.
     """
 
     box: Box
@@ -71,7 +71,7 @@ class LabelPosition:
 
 
 class _PointGrid:
-    """All that the arrows cover, found quickly by where it is."""
+    """The points of all arrows in a grid, for fast search by position."""
 
     def __init__(self, routes: tuple[Route, ...]) -> None:
         self._cells: dict[tuple[int, int], list[tuple[Route, float, float, float]]] = {}
@@ -81,7 +81,7 @@ class _PointGrid:
                 self._cells.setdefault(cell, []).append((route, route.width / 2, x, y))
 
     def near(self, box: Box) -> Iterator[tuple[Route, float]]:
-        """Each point that is near a box: its arrow, and how much air is between; below 0 inside."""
+        """Yield the arrow and the distance of each point near a box; negative inside the box."""
         left, top, right, bottom = box.left, box.top, box.right, box.bottom
         rows = range(int((top - _REACH) // _CELL_SIZE), int((bottom + _REACH) // _CELL_SIZE) + 1)
         for column in range(
@@ -89,71 +89,79 @@ class _PointGrid:
         ):
             for row in rows:
                 for route, half, x, y in self._cells.get((column, row), ()):
-                    air = max(left - x, x - right, top - y, y - bottom) - half
-                    if air < _REACH:
-                        yield route, air
+                    distance = max(left - x, x - right, top - y, y - bottom) - half
+                    if distance < _REACH:
+                        yield route, distance
 
 
 class PositionFinder:
-    """What is there before the labels are."""
+    """Finds positions for labels among the states, markers and lines."""
 
     def __init__(self, spots: Mapping[State, StateBox], routes: tuple[Route, ...]) -> None:
-        self._taken = [spot.box for spot in spots.values()]
-        self._taken += [route.marker for route in routes if route.marker]
+        self._obstacles = [spot.box for spot in spots.values()]
+        self._obstacles += [route.marker for route in routes if route.marker]
         self._points = _PointGrid(routes)
-        self._left = min(box.left for box in self._taken) - 10
-        self._right = max(box.right for box in self._taken) + 10
+        self._left = min(box.left for box in self._obstacles) - 10
+        self._right = max(box.right for box in self._obstacles) + 10
 
     def beside_arrow(self, route: Route, block: TextBlock) -> list[LabelPosition]:
-        """For what an arrow says: next to it, at any side; the cheapest first."""
-        return _cheapest(self._beside(route, block))
+        """Return positions for a label beside its arrow, cheapest first."""
+        return _cheapest(self._label_positions(route, block))
 
     def on_arrow(self, route: Route, pill: Pill) -> list[LabelPosition]:
-        """For a pill: on the line, or at its side where there is no other way; likewise."""
-        return _cheapest(self._upon(route, pill))
+        """Return positions for a pill on its line, cheapest first; beside a marker if need be."""
+        return _cheapest(self._pill_positions(route, pill))
 
-    def _beside(self, route: Route, block: TextBlock) -> Iterator[LabelPosition]:
+    def _label_positions(self, route: Route, block: TextBlock) -> Iterator[LabelPosition]:
         for share in _SHARES:
-            for aside, slant in _AROUND.items():
+            for direction, direction_cost in _DIRECTION_COSTS.items():
                 point = route.curve.point_at(share)
-                cost = abs(share - route.label_share) * _OFF_CENTRE + slant
-                airs = [_BESIDE + route.width / 2, *_between(route, aside)]
-                for further, air in enumerate(airs):
-                    box = _touching(point, aside, block.width, block.height, air)
-                    yield self._place(box, route, cost + further * _FURTHER, upon=False)
+                cost = abs(share - route.label_share) * _OFF_CENTRE_COST + direction_cost
+                distances = [_LABEL_DISTANCE + route.width / 2, *_extra_distances(route, direction)]
+                for index, distance in enumerate(distances):
+                    box = _box_beside(point, direction, block.width, block.height, distance)
+                    yield self._position(box, route, cost + index * _DISTANCE_COST, is_pill=False)
 
-    def _upon(self, route: Route, pill: Pill) -> Iterator[LabelPosition]:
+    def _pill_positions(self, route: Route, pill: Pill) -> Iterator[LabelPosition]:
         for share in _SHARES:
             point = route.curve.point_at(share)
-            cost = abs(share - route.label_share) * _OFF_CENTRE
+            cost = abs(share - route.label_share) * _OFF_CENTRE_COST
             boxes = [Box.centred_at(point, pill.width, pill.height)]
             if route.marker:
-                boxes += [_touching(point, way, pill.width, pill.height, 1.0) for way in _AROUND]
-            for further, box in enumerate(boxes):
-                yield self._place(box, route, cost + (_OFF_LINE if further else 0.0), upon=True)
+                boxes += [
+                    _box_beside(point, direction, pill.width, pill.height, 1.0)
+                    for direction in _DIRECTION_COSTS
+                ]
+            for index, box in enumerate(boxes):
+                off_line = _OFF_LINE_COST if index else 0.0
+                yield self._position(box, route, cost + off_line, is_pill=True)
 
-    def _place(self, box: Box, route: Route, cost: float, *, upon: bool) -> LabelPosition:
-        """What it costs to stand there, whatever the other labels do."""
-        struck = 0
-        grown = box.grown(2.0 if upon else LABEL_MARGIN)
-        for taken in self._taken:
-            if shared := grown.overlap(taken):
+    def _position(self, box: Box, route: Route, cost: float, *, is_pill: bool) -> LabelPosition:
+        """Return a position with its cost, before other labels are considered."""
+        crossings = 0
+        grown = box.grown(2.0 if is_pill else LABEL_MARGIN)
+        for obstacle in self._obstacles:
+            if shared := grown.overlap(obstacle):
                 return LabelPosition(box, cost + OVERLAP_COST + shared, 0)
-        for other, air in self._points.near(box):
-            if other is route and upon:
+        for other, distance in self._points.near(box):
+            if other is route and is_pill:
                 continue
-            if air < _TOUCHING:
-                struck += 1
+            if distance < _CROSSING_DISTANCE:
+                crossings += 1
                 cost += CROSSING_COST
             elif other is not route:
-                cost += (_PILL_NEAR if upon else _NEAR) * (1 - max(air, 0.0) / _REACH)
-        cost += _OUTSIDE * (max(0.0, self._left - box.left) + max(0.0, box.right - self._right))
-        return LabelPosition(box, cost, struck)
+                cost += (_PILL_PROXIMITY_COST if is_pill else _PROXIMITY_COST) * (
+                    1 - max(distance, 0.0) / _REACH
+                )
+        cost += _OUTSIDE_COST * (
+            max(0.0, self._left - box.left) + max(0.0, box.right - self._right)
+        )
+        return LabelPosition(box, cost, crossings)
 
 
-def _between(route: Route, aside: Point) -> Iterator[float]:
-    """How far away a label has to be for a pill or a mark to find room between."""
-    sideways = abs(aside[0]) == 1
+def _extra_distances(route: Route, direction: Point) -> Iterator[float]:
+    """Yield the distances at which a pill or a marker fits between label and line."""
+    sideways = abs(direction[0]) == 1
     if route.pill:
         yield (route.pill.width if sideways else route.pill.height) / 2 + PILL_MARGIN + 2
     if route.marker:
@@ -161,15 +169,15 @@ def _between(route: Route, aside: Point) -> Iterator[float]:
 
 
 def _cheapest(places: Iterator[LabelPosition]) -> list[LabelPosition]:
-    return sorted(places, key=lambda place: place.cost)[:_CHOICE]
+    return sorted(places, key=lambda place: place.cost)[:_MAX_POSITIONS]
 
 
-def _touching(
-    point: Point, aside: tuple[float, float], width: float, height: float, air: float
+def _box_beside(
+    point: Point, direction: Point, width: float, height: float, distance: float
 ) -> Box:
-    """A box on that side of a point, or at that corner."""
-    (x, y), (right, down) = point, aside
-    away = air * (0.85 if abs(right) == abs(down) else 1.0)
+    """Return a box of this size at a distance from a point; *direction* is a side or a corner."""
+    (x, y), (right, down) = point, direction
+    away = distance * (0.85 if abs(right) == abs(down) else 1.0)
     return Box.centred_at(
         (
             x + right * (width / 2 + (away if abs(right) == 1 else 0.0)),

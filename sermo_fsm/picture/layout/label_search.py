@@ -1,7 +1,8 @@
-"""Finds a place for every label: beside its own arrow, and on nothing else.
+"""Finds a position for every label: beside its own arrow and on nothing else.
 
-From the cheapest places on, one label after the other moves to where it costs least as the others
-stand, until none can. Then one that stands badly may push another away, if that is worth it.
+A local search. Every label starts at its cheapest position. One label after the other moves to the
+position that costs least with the others where they are, until none moves. Then a badly placed
+label may take a better position and push others away, if the total cost falls.
 """
 
 import math
@@ -23,58 +24,58 @@ from sermo_fsm.picture.layout.state_boxes import StateBox
 
 __all__ = ["LabelId", "LabelPositions", "place_labels"]
 
-_ROUNDS: Final = 8
-_PUSHES: Final = 16
-_FEW: Final = 3
-_APART: Final = 0.1
+_MAX_ROUNDS: Final = 8
+_POSITIONS_TO_TRY: Final = 16
+_MAX_BAD_LABELS: Final = 3
+_SEPARATION_COST: Final = 0.1
 
 LabelId = tuple[str, bool]
-"""An arrow's id, and whether it is its pill."""
+"""The id of an arrow, and whether its pill is meant rather than its label."""
 LabelPositions = Mapping[LabelId, LabelPosition]
 
 
 def place_labels(
     spots: Mapping[State, StateBox], routes: tuple[Route, ...]
 ) -> tuple[LabelPositions, bool]:
-    """Where each label stands, and whether one of them covers something."""
+    """Return the position of each label and pill, and whether one overlaps something."""
     search = _Search(spots, routes)
     found = search.run()
-    return found, search.covers(found)
+    return found, search.has_overlap(found)
 
 
 class _Search:
-    """The places that there are, and the way to the best of them."""
+    """The local search among the possible positions."""
 
     def __init__(self, spots: Mapping[State, StateBox], routes: tuple[Route, ...]) -> None:
         finder = PositionFinder(spots, routes)
-        self._choices: dict[LabelId, list[LabelPosition]] = {}
+        self._positions: dict[LabelId, list[LabelPosition]] = {}
         for route in routes:
             if route.block:
-                self._choices[route.arrow.id, False] = finder.beside_arrow(route, route.block)
+                self._positions[route.arrow.id, False] = finder.beside_arrow(route, route.block)
             if route.pill:
-                self._choices[route.arrow.id, True] = finder.on_arrow(route, route.pill)
+                self._positions[route.arrow.id, True] = finder.on_arrow(route, route.pill)
 
     def run(self) -> dict[LabelId, LabelPosition]:
-        """Where each label stands in the end."""
+        """Return the position of each label after the search."""
         found: dict[LabelId, LabelPosition] = {}
         for name in sorted(
-            self._choices, key=lambda name: (not name[1], self._choices[name][0].cost)
+            self._positions, key=lambda name: (not name[1], self._positions[name][0].cost)
         ):
             found[name] = self._best(name, found)
         self._settle(found)
-        rounds = _ROUNDS
+        rounds = _MAX_ROUNDS
         while rounds and self._push(found):
             self._settle(found)
             rounds -= 1
         return found
 
-    def covers(self, found: Mapping[LabelId, LabelPosition]) -> bool:
-        """Whether a label stands on a state or on another label, or too near to one."""
+    def has_overlap(self, found: Mapping[LabelId, LabelPosition]) -> bool:
+        """Whether a label stands on a state or on another label, or too close to one."""
         return any(self._cost(name, place, found) >= OVERLAP_COST for name, place in found.items())
 
     def _settle(self, found: dict[LabelId, LabelPosition]) -> None:
-        """Each moves to where it costs least as the others stand."""
-        for _ in range(_ROUNDS):
+        """Move one label after the other to its cheapest position, until none moves."""
+        for _ in range(_MAX_ROUNDS):
             before = dict(found)
             for name in found:
                 found[name] = self._best(name, found)
@@ -82,15 +83,15 @@ class _Search:
                 break
 
     def _push(self, found: dict[LabelId, LabelPosition]) -> bool:
-        """One that stands badly takes a better place, and who was there looks for another."""
+        """Give a badly placed label a better position and move the labels that are in the way."""
         bad = [
             name for name, place in found.items() if self._cost(name, place, found) >= CROSSING_COST
         ]
-        if len(bad) > _FEW:  # there is no room; where the states stand further apart there will be
+        if len(bad) > _MAX_BAD_LABELS:  # too little room: wait for wider gaps
             return False
-        best, better = 0.0, None
+        best_gain, best_trial = 0.0, None
         for name in bad:
-            for choice in self._choices[name][:_PUSHES]:
+            for choice in self._positions[name][:_POSITIONS_TO_TRY]:
                 trial = {name: choice}
                 for other, place in found.items():
                     if other != name and _overlap_cost(
@@ -98,15 +99,15 @@ class _Search:
                     ):
                         trial[other] = self._best(other, found | trial)
                 gain = self._gain(found, trial)
-                if gain > best:
-                    best, better = gain, trial
-        found.update(better or {})
-        return better is not None
+                if gain > best_gain:
+                    best_gain, best_trial = gain, trial
+        found.update(best_trial or {})
+        return best_trial is not None
 
     def _gain(
         self, found: Mapping[LabelId, LabelPosition], trial: Mapping[LabelId, LabelPosition]
     ) -> float:
-        """How much less it costs when some of them move."""
+        """Return how much the total cost falls if the labels of *trial* move."""
         moved = {**found, **trial}
         return math.fsum(
             self._cost(name, found[name], found) - self._cost(name, moved[name], moved)
@@ -125,7 +126,7 @@ class _Search:
     def _best(self, name: LabelId, found: Mapping[LabelId, LabelPosition]) -> LabelPosition:
         others = _other_boxes(name, found)
         return min(
-            self._choices[name],
+            self._positions[name],
             key=lambda place: (
                 place.cost + _overlap_cost(place.box, others) + _separation_cost(name, place, found)
             ),
@@ -133,7 +134,7 @@ class _Search:
 
 
 def _other_boxes(name: LabelId, found: Mapping[LabelId, LabelPosition]) -> list[Box]:
-    """The other labels, each with the air that it wants around it."""
+    """Return the boxes of the other labels, each with its margin."""
     return [_with_margin(other, name, place) for other, place in found.items() if other != name]
 
 
@@ -144,9 +145,9 @@ def _with_margin(other: LabelId, name: LabelId, place: LabelPosition) -> Box:
 def _separation_cost(
     name: LabelId, place: LabelPosition, found: Mapping[LabelId, LabelPosition]
 ) -> float:
-    """What an arrow says is to stand by its pill."""
+    """Return the cost of the distance between an arrow's label and its pill."""
     other = found.get((name[0], not name[1]))
-    return place.box.gap(other.box) * _APART if other else 0.0
+    return place.box.distance(other.box) * _SEPARATION_COST if other else 0.0
 
 
 def _overlap_cost(box: Box, others: list[Box]) -> float:

@@ -1,4 +1,4 @@
-"""At which side of a state each arrow leaves or enters, and how much room it takes there."""
+"""The side at which each arrow leaves or enters a state, and the room that it takes there."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -28,7 +28,7 @@ __all__ = [
 
 
 class Side(StrEnum):
-    """Of a state's box."""
+    """A side of a state's box."""
 
     LEFT = "left"
     TOP = "top"
@@ -42,13 +42,13 @@ OUTWARD: Final[Mapping[Side, Point]] = {
     Side.RIGHT: (1.0, 0.0),
     Side.BOTTOM: (0.0, 1.0),
 }
-"""The direction away from a state."""
+"""The unit vector that points away from a state, by side."""
 
 StatePair = tuple[State, State]
 
 _O, _B, _Q, _A, _C = State.OPEN, State.BOT, State.QUEUED, State.WITH_AGENT, State.CLOSED
-# What leaves or enters where: from left to right, or from top to bottom. In this order none of
-# those that share a side cross each other.
+# The arrows on each side, from left to right or from top to bottom. In this order, arrows that
+# share a side don't cross each other.
 PORTS: Final[Mapping[tuple[State, Side], tuple[StatePair, ...]]] = {
     (_O, Side.LEFT): ((_O, _C), (_O, _B), (_B, _O)),
     (_O, Side.RIGHT): ((_C, _O), (_O, _A), (_A, _O)),
@@ -67,9 +67,9 @@ PORTS: Final[Mapping[tuple[State, Side], tuple[StatePair, ...]]] = {
     (_C, Side.LEFT): ((_C, _B), (_B, _C), (_O, _C)),
     (_C, Side.RIGHT): ((_C, _A), (_A, _C), (_C, _O)),
 }
-# Where that order is from the inside to the outside.
+# The sides whose order runs from the inside to the outside.
 _INWARDS: Final = frozenset({(_C, Side.LEFT), (_C, Side.RIGHT), (_A, Side.TOP), (_A, Side.BOTTOM)})
-# Where the marks of a beginning and of an end stand, and how far along that side.
+# The side on which a state has its start or end marker, and the position along that side.
 START_MARKERS: Final = {
     State.OPEN: (Side.TOP, 0.5),
     State.BOT: (Side.TOP, 0.12),
@@ -84,7 +84,7 @@ END_MARKERS: Final = {
     State.WITH_AGENT: (Side.RIGHT, 0.7),
     State.CLOSED: (Side.BOTTOM, 0.5),
 }
-# Around which corner a state's arrow to itself goes.
+# The corner that an arrow from a state to itself goes around: right and down are positive.
 LOOP_CORNERS: Final = {
     State.OPEN: (1, -1),
     State.BOT: (-1, 1),
@@ -93,25 +93,25 @@ LOOP_CORNERS: Final = {
     State.CLOSED: (1, 1),
 }
 
-# Between neighbours in a row, where the lines of both sides run straight and side by side.
-_LEVEL: Final = {(_B, Side.RIGHT), (_Q, Side.LEFT), (_Q, Side.RIGHT), (_A, Side.LEFT)}
+# The sides between neighbours in a row, where the arrows are straight and parallel.
+_FACING_SIDES: Final = {(_B, Side.RIGHT), (_Q, Side.LEFT), (_Q, Side.RIGHT), (_A, Side.LEFT)}
 
-_BESIDE: Final = 18.0
-_ABOVE: Final = 30.0
-_AROUND_LABEL: Final = 14.0
-_THINNEST, _WIDEST = 1.2, 8.0
-_WIDEST_LOOP: Final = 3.0
-"""It is so short that a wide line would be all bend."""
+_MIN_ROOM_UPRIGHT: Final = 18.0
+_MIN_ROOM_LEVEL: Final = 30.0
+_LABEL_MARGIN: Final = 14.0
+_MIN_WIDTH, _MAX_WIDTH = 1.2, 8.0
+_MAX_LOOP_WIDTH: Final = 3.0
+"""Loops are so short that a wider line would hide the bend."""
 
 
 @frozen
 class Port:
-    """Where an arrow leaves or enters.
+    """The room that an arrow takes on a side where it leaves or enters.
 
     Attributes:
         name: The arrow's id.
-        before: The room along the side that it takes up to its line.
-        after: And from there on.
+        before: The room before its line, along the side.
+        after: The room after its line.
     """
 
     name: str
@@ -120,54 +120,54 @@ class Port:
 
 
 def line_width(arrow: Arrow) -> float:
-    """How wide an arrow's line is."""
+    """Return the width of an arrow's line."""
     if arrow.weight is not None:
-        widest = _WIDEST_LOOP if arrow.is_loop else _WIDEST
-        return _THINNEST + (widest - _THINNEST) * min(max(arrow.weight, 0.0), 1.0)
+        widest = _MAX_LOOP_WIDTH if arrow.is_loop else _MAX_WIDTH
+        return _MIN_WIDTH + (widest - _MIN_WIDTH) * min(max(arrow.weight, 0.0), 1.0)
     return 2.6 if arrow.taken else 1.2 if arrow.faded else 1.7
 
 
 def ports_by_side(arrows: tuple[Arrow, ...]) -> Iterator[tuple[State, Side, list[Port]]]:
-    """For each side of each state what leaves or enters there, in order."""
+    """Yield for each side of each state the arrows that leave or enter there, in order."""
     for (state, side), pairs in PORTS.items():
         upright = side in (Side.LEFT, Side.RIGHT)
         order = -1 if (state, side) in _INWARDS else 1
-        here = [arrow for pair in pairs for arrow in arrows_between(arrows, pair)[::order]]
-        # What the first and the last say stands outside of all.
-        between = here[1:-1] if (state, side) in _LEVEL else []
-        ports = [_port(arrow, upright=upright, between=arrow in between) for arrow in here]
+        on_side = [arrow for pair in pairs for arrow in arrows_between(arrows, pair)[::order]]
+        # The labels of the first and the last arrow stand outside, so they need no room here.
+        between = on_side[1:-1] if (state, side) in _FACING_SIDES else []
+        ports = [_port(arrow, upright=upright, between=arrow in between) for arrow in on_side]
         yield state, side, ports
 
 
 def _port(arrow: Arrow, *, upright: bool, between: bool) -> Port:
     half = _room(arrow, upright=upright) / 2
-    label = make_block(arrow.lines).height + _AROUND_LABEL if between and arrow.lines else 0.0
+    label = make_block(arrow.lines).height + _LABEL_MARGIN if between and arrow.lines else 0.0
     return Port(arrow.id, half + label, half)
 
 
 def arrows_between(
     arrows: tuple[Arrow, ...], ends: tuple[State | None, State | None]
 ) -> list[Arrow]:
-    """Those from there to there: one that the table has, and perhaps one that it has not."""
+    """Return the arrows with these ends: at most one that the table has and one that it has not."""
     return [arrow for arrow in arrows if (arrow.source, arrow.target) == ends]
 
 
 def _room(arrow: Arrow, *, upright: bool) -> float:
-    """So much that a pill on one line does not touch the next."""
+    """Return the room along a side that keeps a pill off the next line."""
     pill = make_pill(arrow.badges) if arrow.badges else None
     if upright:
-        return max(_BESIDE, line_width(arrow) + 12.0, pill.height + 6.0 if pill else 0.0)
-    return max(_ABOVE, line_width(arrow) + 12.0, pill.width - 6.0 if pill else 0.0)
+        return max(_MIN_ROOM_UPRIGHT, line_width(arrow) + 12.0, pill.height + 6.0 if pill else 0.0)
+    return max(_MIN_ROOM_LEVEL, line_width(arrow) + 12.0, pill.width - 6.0 if pill else 0.0)
 
 
 def minimum_size(arrows: tuple[Arrow, ...], state: State) -> tuple[float, float]:
-    """How wide and how high a state has to be for all that leaves and enters."""
-    wide, high = 0.0, 0.0
+    """Return the width and height that a state needs for the arrows on its sides."""
+    width, height = 0.0, 0.0
     for owner, side, ports in ports_by_side(arrows):
         if owner is state:
-            whole = math.fsum(port.before + port.after for port in ports)
+            room = math.fsum(port.before + port.after for port in ports)
             if side in (Side.LEFT, Side.RIGHT):
-                high = max(high, whole + 14.0)
+                height = max(height, room + 14.0)
             else:
-                wide = max(wide, whole + 24.0)
-    return wide, high
+                width = max(width, room + 24.0)
+    return width, height

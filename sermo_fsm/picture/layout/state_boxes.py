@@ -1,7 +1,7 @@
-"""Where the states stand, and how large they are.
+"""The position and size of the states.
 
-The chat runs from the top to the bottom: ``open`` above, the three where somebody may serve it
-beside each other, ``closed`` below.
+A chat runs from top to bottom: ``open`` at the top, the three states with someone to serve the
+customer in a row below, ``closed`` at the bottom.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,9 @@ from sermo_fsm.picture.layout.text_blocks import (
 
 __all__ = [
     "NAME_FONT_SIZE",
+    "NAME_HEIGHT",
     "NOTE_FONT_SIZE",
+    "NOTE_LINE_HEIGHT",
     "PADDING",
     "RING_GAP",
     "Gaps",
@@ -35,26 +37,30 @@ __all__ = [
 ]
 
 NAME_FONT_SIZE: Final = 17.0
-"""Of a state's name."""
+"""The font size of a state's name."""
+NAME_HEIGHT: Final = 22.0
+"""The height of the line with the name."""
 NOTE_FONT_SIZE: Final = 13.0
-"""Of the notes under it; nothing in a picture is smaller."""
+"""The font size of the notes below the name; the smallest in a diagram."""
+NOTE_LINE_HEIGHT: Final = LINE_HEIGHT - 1
+"""The distance from one note to the next."""
 RING_GAP: Final = 5.0
-"""Between the two edges of the state where a chat is."""
+"""The gap between the two borders of the current state."""
 PADDING: Final = 15.0
-"""Between an edge and what is written inside."""
+"""The distance from the border to the text inside."""
 
-_SEAM: Final = 17.0
-_AROUND_PILL: Final = 11.0
+_DIVIDER_HEIGHT: Final = 17.0
+_PILL_MARGIN: Final = 11.0
 _ROWS: Final = ((State.OPEN,), (State.BOT, State.QUEUED, State.WITH_AGENT), (State.CLOSED,))
 _COLUMNS: Final = {State.BOT: 0, State.WITH_AGENT: 2}
-_NARROWEST: Final = 136.0
-_LOWEST: Final = 52.0
-_WIDEST: Final = 142.0
+_MIN_WIDTH: Final = 136.0
+_MIN_HEIGHT: Final = 52.0
+_MAX_BLOCK_WIDTH: Final = 142.0
 
 
 @frozen
 class Gaps:
-    """The room between the states, before it is known whether the labels find a place there."""
+    """The distances between neighbouring states, across and down."""
 
     across: float
     down: float
@@ -62,11 +68,11 @@ class Gaps:
 
 @frozen
 class LoopLabel:
-    """What a state's arrow to itself says: inside of the state, below a line across it.
+    """The label of an arrow from a state to itself, inside the state, below a dividing line.
 
     Attributes:
-        block: None where it says nothing.
-        pill: Stands upon the line.
+        block: The triggers, if there are any.
+        pill: The badges, which stand on the dividing line, if there are any.
     """
 
     block: TextBlock | None
@@ -74,26 +80,27 @@ class LoopLabel:
 
     @property
     def divider_height(self) -> float:
-        """The room around the line."""
-        return self.pill.height + _AROUND_PILL if self.pill else _SEAM
+        """The height reserved for the dividing line and the pill on it."""
+        return self.pill.height + _PILL_MARGIN if self.pill else _DIVIDER_HEIGHT
 
     @property
     def width(self) -> float:
-        """Of the wider of both."""
+        """The width of the wider part."""
         return max(part.width for part in (self.block, self.pill) if part)
 
     @property
     def height(self) -> float:
-        """Of all."""
+        """The height of the whole label."""
         return self.divider_height + (self.block.height if self.block else 0.0)
 
 
 @frozen
 class StateBox:
-    """A state, and the room it takes.
+    """A state with its position and size.
 
     Attributes:
-        loops: What its arrows to itself say, by their ids.
+        notes: The notes of the node, made printable.
+        loop_labels: The labels of the arrows from the state to itself, by the ids of the arrows.
     """
 
     node: Node
@@ -103,19 +110,19 @@ class StateBox:
 
 
 def place_states(drawing: Drawing, gaps: Gaps) -> dict[State, StateBox]:
-    """The states of a drawing, with as much room between as that; those of a row are as high."""
+    """Place the states of a drawing; all have the same width, those in a row the same height."""
     bare = {
-        node.state: _bare(node, arrows_between(drawing.arrows, (node.state, node.state)))
+        node.state: _unplaced(node, arrows_between(drawing.arrows, (node.state, node.state)))
         for node in drawing.nodes
     }
     sizes = {state: minimum_size(drawing.arrows, state) for state in bare}
     wide = max(
-        [_NARROWEST, *(max(spot.box.width, sizes[state][0]) for state, spot in bare.items())]
+        [_MIN_WIDTH, *(max(spot.box.width, sizes[state][0]) for state, spot in bare.items())]
     )
     top = 0.0
     for row in _ROWS:
         here = [state for state in row if state in bare]
-        high = max([_LOWEST, *(max(bare[state].box.height, sizes[state][1]) for state in here)])
+        high = max([_MIN_HEIGHT, *(max(bare[state].box.height, sizes[state][1]) for state in here)])
         for state in here:
             left = _COLUMNS.get(state, 1) * (wide + gaps.across)
             bare[state] = evolve(bare[state], box=Box(left, top, left + wide, top + high))
@@ -123,12 +130,12 @@ def place_states(drawing: Drawing, gaps: Gaps) -> dict[State, StateBox]:
     return bare
 
 
-def _bare(node: Node, loops: list[Arrow]) -> StateBox:
-    """A state as large as what is written in it."""
+def _unplaced(node: Node, loops: list[Arrow]) -> StateBox:
+    """Return a state at the origin, just large enough for its texts."""
     notes = tuple(map(printable, node.notes))
     inside = {
         loop.id: LoopLabel(
-            make_block(loop.lines, _WIDEST) if loop.lines else None,
+            make_block(loop.lines, _MAX_BLOCK_WIDTH) if loop.lines else None,
             make_pill(loop.badges) if loop.badges else None,
         )
         for loop in loops
@@ -138,7 +145,7 @@ def _bare(node: Node, loops: list[Arrow]) -> StateBox:
         text_width(node.state, NAME_FONT_SIZE, bold=True),
         *(text_width(n, NOTE_FONT_SIZE) for n in notes),
     ]
-    height = 2 * PADDING + 22.0 + (LINE_HEIGHT - 1) * len(notes)
+    height = 2 * PADDING + NAME_HEIGHT + NOTE_LINE_HEIGHT * len(notes)
     for part in inside.values():
         widths.append(part.width)
         height += part.height

@@ -1,4 +1,4 @@
-"""Texts made ready to be placed: broken into lines and measured."""
+"""Texts broken into rows and measured, ready to be placed."""
 
 import re
 from collections.abc import Iterator
@@ -27,53 +27,53 @@ __all__ = [
 ]
 
 TRIGGER_FONT_SIZE: Final = 14.0
-"""Of the triggers."""
+"""The font size of triggers and their notes."""
 LINE_HEIGHT: Final = 18.0
-"""From one line of a text to the next."""
+"""The distance from one row of text to the next."""
 SYMBOL_INDENT: Final = 15.0
-"""The mark before a trigger, and the space after it."""
+"""The width of the symbol before a trigger, with the space after it."""
 PILL_FONT_SIZE: Final = 13.0
-"""Of the numbers in a pill."""
+"""The font size of the badges in a pill."""
 PILL_HEIGHT: Final = 21.0
-"""How high a pill of one row is."""
+"""The height of a pill with one row."""
 PILL_LINE_HEIGHT: Final = 16.0
-"""From one row of a pill to the next."""
+"""The distance from one row of a pill to the next."""
 
-_WIDEST: Final = 206.0
-_WIDEST_WITH_NOTE: Final = 168.0
-_WIDEST_PILL: Final = 96.0
+_MAX_WIDTH: Final = 206.0
+_MAX_WIDTH_WITH_NOTE: Final = 168.0
+_MAX_PILL_WIDTH: Final = 96.0
 _NOTE_GAP: Final = 10.0
 
-# A sign such as = does not stay behind when its word goes to the next line.
+# A sign such as = moves to the next row together with its word.
 _WORDS: Final = re.compile(r"(?:[^\w\s] )?\S+")
-# XML can't hold these at all, and a mark that turns the direction would turn what follows, too.
+# XML can't hold these, and a mark that changes the direction of writing would affect what follows.
 _UNPRINTABLE: Final = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
 
 
 def printable(text: str) -> str:
-    """The same in one line, and with nothing in it that a picture can't hold."""
+    """Return *text* on one line, with characters that SVG can't hold replaced."""
     return _UNPRINTABLE.sub("\ufffd", re.sub("[\t\n\r\x85\u2028\u2029]+", " ", text))
 
 
-def wrap_text(text: str, widest: float, size: float, *, bold: bool = False) -> tuple[str, ...]:
-    """A text in lines no wider than that, broken at spaces; inside a word only where it must be."""
+def wrap_text(text: str, max_width: float, size: float, *, bold: bool = False) -> tuple[str, ...]:
+    """Break a text at spaces into rows of at most *max_width*, and inside a word only if needed."""
     lines = [""]
-    for word in _pieces(text, widest, size, bold=bold):
+    for word in _pieces(text, max_width, size, bold=bold):
         longer = f"{lines[-1]} {word}" if lines[-1] else word
-        if text_width(longer, size, bold=bold) <= widest:
+        if text_width(longer, size, bold=bold) <= max_width:
             lines[-1] = longer
         else:
             lines.append(word)
     return tuple(lines[1:] if len(lines) > 1 and not lines[0] else lines)
 
 
-def _pieces(text: str, widest: float, size: float, *, bold: bool) -> Iterator[str]:
+def _pieces(text: str, max_width: float, size: float, *, bold: bool) -> Iterator[str]:
     for word in _WORDS.findall(text):
         piece = ""
         for char in word:
-            if piece and text_width(piece + char, size, bold=bold) > widest:
+            if piece and text_width(piece + char, size, bold=bold) > max_width:
                 yield piece
                 piece = ""
             piece += char
@@ -82,13 +82,13 @@ def _pieces(text: str, widest: float, size: float, *, bold: bool) -> Iterator[st
 
 @frozen
 class TextRow:
-    """A line as it stands in the picture.
+    """A row of a label.
 
     Attributes:
-        line: The trigger it belongs to.
-        first: It begins that one: the mark stands here.
-        note: What stands in the column to the right.
-        below: It is a note that found no room beside its trigger.
+        line: The trigger that the row belongs to.
+        starts_trigger: It is the first row of the trigger, with the symbol.
+        note: The note in the column on the right.
+        is_note: It is a note that stands below its trigger.
     """
 
     line: TriggerLine
@@ -100,10 +100,10 @@ class TextRow:
 
 @frozen
 class TextBlock:
-    """The triggers of an arrow.
+    """The label of an arrow: its triggers in rows.
 
     Attributes:
-        notes: Where the column of the notes ends, from the left.
+        notes_right: The right end of the column of notes; 0 if there is none.
     """
 
     rows: tuple[TextRow, ...]
@@ -112,59 +112,61 @@ class TextBlock:
 
     @property
     def height(self) -> float:
-        """Of all rows."""
+        """The height of all rows."""
         return LINE_HEIGHT * len(self.rows)
 
 
-def make_block(lines: tuple[TriggerLine, ...], widest: float = _WIDEST) -> TextBlock:
-    """The triggers, in rows no wider than that; long ones are broken before their condition."""
-    beside = all(_fits(line, widest) for line in lines)  # or all below: a column has no holes
-    rows = tuple(row for line in lines for row in _rows(line, widest, beside=beside))
+def make_block(lines: tuple[TriggerLine, ...], max_width: float = _MAX_WIDTH) -> TextBlock:
+    """Return the triggers in rows of at most *max_width*; long ones break before the condition."""
+    beside = all(_note_fits(line, max_width) for line in lines)  # else all notes go below
+    rows = tuple(row for line in lines for row in _rows(line, max_width, beside=beside))
     notes = 0.0
     if any(row.note for row in rows):
-        words = max(_wide(row) for row in rows if row.note)
+        words = max(_row_width(row) for row in rows if row.note)
         notes = (
             SYMBOL_INDENT
             + words
             + _NOTE_GAP
             + max(text_width(row.note, TRIGGER_FONT_SIZE) for row in rows)
         )
-    return TextBlock(rows, max(notes, *(SYMBOL_INDENT + _wide(row) for row in rows)), notes)
+    return TextBlock(rows, max(notes, *(SYMBOL_INDENT + _row_width(row) for row in rows)), notes)
 
 
-def _fits(line: TriggerLine, widest: float) -> bool:
-    """Whether its note has room beside it."""
-    wide = text_width(_broken(line, widest)[0], TRIGGER_FONT_SIZE, bold=_bold(line))
+def _note_fits(line: TriggerLine, max_width: float) -> bool:
+    """Whether a trigger's note fits beside it."""
+    wide = text_width(_wrapped_trigger(line, max_width)[0], TRIGGER_FONT_SIZE, bold=_bold(line))
     note = printable(line.note)
-    return not note or wide + _NOTE_GAP + text_width(note, TRIGGER_FONT_SIZE) <= _WIDEST_WITH_NOTE
+    return (
+        not note or wide + _NOTE_GAP + text_width(note, TRIGGER_FONT_SIZE) <= _MAX_WIDTH_WITH_NOTE
+    )
 
 
-def _broken(line: TriggerLine, widest: float) -> tuple[str, ...]:
+def _wrapped_trigger(line: TriggerLine, max_width: float) -> tuple[str, ...]:
     text, bold = printable(line.text), _bold(line)
     condition = ""
-    if text_width(text, TRIGGER_FONT_SIZE, bold=bold) > widest:
+    if text_width(text, TRIGGER_FONT_SIZE, bold=bold) > max_width:
         text, opening, condition = text.partition(" [")
         condition = opening.strip() + condition
-    words = wrap_text(text, widest, TRIGGER_FONT_SIZE, bold=bold)
+    words = wrap_text(text, max_width, TRIGGER_FONT_SIZE, bold=bold)
     return (
-        (*words, *wrap_text(condition, widest, TRIGGER_FONT_SIZE, bold=bold))
+        (*words, *wrap_text(condition, max_width, TRIGGER_FONT_SIZE, bold=bold))
         if condition
         else words
     )
 
 
-def _rows(line: TriggerLine, widest: float, *, beside: bool) -> Iterator[TextRow]:
+def _rows(line: TriggerLine, max_width: float, *, beside: bool) -> Iterator[TextRow]:
     note = printable(line.note)
-    first, *others = _broken(line, widest)
+    first, *others = _wrapped_trigger(line, max_width)
     yield TextRow(line, first, starts_trigger=True, note=note if beside else "")
     for row in others:
         yield TextRow(line, row)
     if note and not beside:
-        for row in wrap_text(note, widest, TRIGGER_FONT_SIZE):
+        for row in wrap_text(note, max_width, TRIGGER_FONT_SIZE):
             yield TextRow(line, row, is_note=True)
 
 
-def _wide(row: TextRow) -> float:
+def _row_width(row: TextRow) -> float:
     return text_width(row.text, TRIGGER_FONT_SIZE, bold=_bold(row.line) and not row.is_note)
 
 
@@ -174,25 +176,25 @@ def _bold(line: TriggerLine) -> bool:
 
 @frozen
 class Pill:
-    """The badges of an arrow, in rows."""
+    """The badges of an arrow, in rows, with a round outline."""
 
     rows: tuple[str, ...]
 
     @property
     def width(self) -> float:
-        """At least that of a circle."""
+        """The width; at least the height of one row, which makes a circle."""
         return max(
             PILL_HEIGHT, *(text_width(row, PILL_FONT_SIZE, bold=True) + 13.0 for row in self.rows)
         )
 
     @property
     def height(self) -> float:
-        """Of all rows."""
+        """The height of all rows."""
         return PILL_HEIGHT + (len(self.rows) - 1) * PILL_LINE_HEIGHT
 
 
 def make_pill(badges: tuple[str, ...]) -> Pill:
-    """The badges one after the other, with commas."""
+    """Return the badges separated by commas, in as many rows as needed."""
     return Pill(
-        wrap_text(", ".join(map(printable, badges)), _WIDEST_PILL, PILL_FONT_SIZE, bold=True)
+        wrap_text(", ".join(map(printable, badges)), _MAX_PILL_WIDTH, PILL_FONT_SIZE, bold=True)
     )
