@@ -1,1 +1,1 @@
-"""How do other tools get it? Statecharts of the machine, event logs of histories. No database."""
+"""Files for other tools: statecharts of the machine, event logs of histories. No database."""

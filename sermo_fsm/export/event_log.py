@@ -1,8 +1,8 @@
-"""Histories as event logs, for process mining: what :mod:`xes` and :mod:`ocel` both say.
+"""Event logs for process mining: what :mod:`~sermo_fsm.export.xes` and ``ocel`` have in common.
 
-Written as the rows come, so that millions of them fit: one chat is never kept, let alone all. What
-people wrote, and what they are called, is in neither. A customer is known by the id of the first
-chat, which tells visits of the same one and nothing else.
+The logs are written row by row, so millions of rows need little memory. They contain no texts and
+no names. A customer's id is that of their first session: it connects the chats of a customer and
+reveals nothing else.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,16 +15,16 @@ from sermo_fsm.views.participants import Assignment, Participant
 __all__ = ["ActorRows", "SessionRows", "by_session", "customer_id"]
 
 SessionRows = Iterable[tuple[ChatSession, HistoryRow]]
-"""As :meth:`~sermo_fsm.ChatEngine.stories` gives them."""
+"""Sessions and their rows, in the order of :meth:`sermo_fsm.ChatEngine.stories`."""
 
 ActorRows = Iterator[tuple[Participant, HistoryRow]]
-"""Rows, and who did what each of them is about."""
+"""The rows of a session, each with the participant that acted."""
 
 
 def by_session(stories: SessionRows) -> Iterator[tuple[ChatSession, ActorRows]]:
-    """Each session with its rows, to be read before the next session is."""
-    for session, told in groupby(stories, key=itemgetter(0)):
-        yield session, _with_actors(row for _, row in told)
+    """Yield each session with its rows; read them before asking for the next session."""
+    for session, group in groupby(stories, key=itemgetter(0)):
+        yield session, _with_actors(row for _, row in group)
 
 
 def _with_actors(rows: Iterable[HistoryRow]) -> ActorRows:
@@ -35,5 +35,5 @@ def _with_actors(rows: Iterable[HistoryRow]) -> ActorRows:
 
 
 def customer_id(session: ChatSession) -> str:
-    """The same for all chats of a customer."""
+    """Return an id that is the same for all chats of a customer."""
     return str(session_id_of(session.platform_id, session.user_id, 1))

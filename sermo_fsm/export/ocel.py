@@ -1,10 +1,10 @@
-"""Histories as OCEL 2.0, the object-centric event log, in its JSON.
+"""Histories as an OCEL 2.0 event log, in JSON.
 
-An event is a row; what it is about are objects: the chat, its customer, its platform, the agents.
+Each history row becomes an event. Chats, customers, platforms and agents are its objects.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from tempfile import TemporaryFile
 from typing import Any, Final
 
@@ -18,8 +18,8 @@ from sermo_fsm.views.participants import Participant, Role
 
 __all__ = ["write_ocel"]
 
-_ALWAYS: Final = "1970-01-01T00:00:00.000Z"
-"""The time of an attribute that never changes, as OCEL has it."""
+_UNCHANGING: Final = "1970-01-01T00:00:00.000Z"
+"""The time that OCEL gives an attribute that never changes."""
 
 _OBJECT_TYPES: Final = {
     "chat": {
@@ -48,31 +48,37 @@ _EVENT_ATTRIBUTES: Final = {
 }
 
 
-def _types(types: Iterable[tuple[str, Any]]) -> str:
+def _type_declarations(types: Iterable[tuple[str, Mapping[str, str]]]) -> str:
     return json.dumps(
         [
-            {"name": name, "attributes": [{"name": key, "type": of} for key, of in given.items()]}
-            for name, given in types
+            {
+                "name": name,
+                "attributes": [{"name": key, "type": kind} for key, kind in attributes.items()],
+            }
+            for name, attributes in types
         ]
     )
 
 
 _Relations = Iterable[tuple[str, str]]
+"""Object ids, each with the qualifier of the relation."""
 
 
 def _relations(relations: _Relations) -> list[dict[str, str]]:
     return [{"objectId": name, "qualifier": qualifier} for name, qualifier in relations]
 
 
-def _attribute(name: str, value: object, time: str | None = _ALWAYS) -> dict[str, Any]:
+def _attribute(name: str, value: object, time: str | None = _UNCHANGING) -> dict[str, Any]:
     return {"name": name, "time": time, "value": value}
 
 
-def _shared(name: str, key: str, value: str | None) -> str:
-    """An object that many chats have to do with; its type stands before the colon."""
+def _object(object_id: str, key: str, value: str | None) -> str:
+    """Return an object with one attribute; the id begins with its type and a colon."""
     attributes = [] if value is None else [_attribute(key, value)]
-    of = name.partition(":")[0]
-    return json.dumps({"id": name, "type": of, "attributes": attributes, "relationships": []})
+    kind = object_id.partition(":")[0]
+    return json.dumps(
+        {"id": object_id, "type": kind, "attributes": attributes, "relationships": []}
+    )
 
 
 def write_ocel(
@@ -82,21 +88,21 @@ def write_ocel(
     users: bool = False,
     partial: bool = False,
 ) -> None:
-    """An event for each row, and what it is about: chat, customer, platform, agents.
+    """Write an event for each history row, and the chats, customers, platforms and agents.
 
     Args:
-        stories: As :meth:`~sermo_fsm.ChatEngine.stories` gives them.
-        write: Takes the text, bit by bit.
-        users: With the ids of users.
-        partial: Earlier chats of the same customers may be missing in *stories*, or come later.
+        stories: Sessions and rows, as :meth:`sermo_fsm.ChatEngine.stories` yields them.
+        write: Receives the text in parts.
+        users: Include the ids of users.
+        partial: A customer's earlier chats may be missing in *stories*, or come later.
     """
-    write(f'{{"eventTypes": {_types((name, _EVENT_ATTRIBUTES) for name in Trigger)},\n')
-    write(f'"objectTypes": {_types(_OBJECT_TYPES.items())},\n"events": [')
-    with TemporaryFile("w+", encoding="utf-8") as spool:  # in the file all of them stand together
-        log = _Ocel(write, spool.write, users, partial)
-        for session, told in by_session(stories):
-            log.add(session, told)
-        spool.write(",\n".join(log.shared.values()))
+    write(f'{{"eventTypes": {_type_declarations((name, _EVENT_ATTRIBUTES) for name in Trigger)},\n')
+    write(f'"objectTypes": {_type_declarations(_OBJECT_TYPES.items())},\n"events": [')
+    with TemporaryFile("w+", encoding="utf-8") as spool:  # objects come after all events
+        log = _OcelWriter(write, spool.write, users, partial)
+        for session, rows in by_session(stories):
+            log.add(session, rows)
+        spool.write(",\n".join(log.shared_objects.values()))
         spool.seek(0)
         write('\n],\n"objects": [\n')
         while part := spool.read(1 << 16):
@@ -105,86 +111,98 @@ def write_ocel(
 
 
 @define
-class _Ocel:
-    """An event log half written: the events, and beside them the objects."""
+class _OcelWriter:
+    """Writes the events of a log, and its objects to a separate place.
 
-    event: Callable[[str], object]
-    spool: Callable[[str], object]
+    Attributes:
+        write_event: Receives the text of the events.
+        write_object: Receives the text of the objects.
+        users: Whether to include the ids of users.
+        partial: Whether a customer's earlier chats may be missing.
+        seen_customers: The customers written so far; only kept if ``partial``.
+        shared_objects: The platforms and agents met so far, by object id. There are few.
+        separator: What to write before the next event.
+    """
+
+    write_event: Callable[[str], object]
+    write_object: Callable[[str], object]
     users: bool
     partial: bool
-    customers: set[str] = field(factory=set)
-    """Those that were met, where the first chat of one does not tell it."""
-    shared: dict[str, str] = field(factory=dict)
-    """Platforms and agents: there are few of them."""
-    comma: str = "\n"
+    seen_customers: set[str] = field(factory=set)
+    shared_objects: dict[str, str] = field(factory=dict)
+    separator: str = "\n"
 
-    def add(self, session: ChatSession, told: ActorRows) -> None:
+    def add(self, session: ChatSession, rows: ActorRows) -> None:
         """Write one chat, row by row."""
         chat, customer = f"chat:{session.session_id}", f"customer:{customer_id(session)}"
         platform = f"platform:{session.platform_id}"
-        self._meet(platform, "platformId")
-        head = json.dumps({"id": chat, "type": "chat", "attributes": _facts(session)})
-        self.spool(head.removesuffix("]}"))
-        for who, row in told:
+        self._add_shared(platform, "platformId")
+        head = json.dumps({"id": chat, "type": "chat", "attributes": _session_attributes(session)})
+        self.write_object(head.removesuffix("]}"))
+        for actor, row in rows:
             if row.from_state is not row.to_state:
                 moved = _attribute("state", row.to_state, time_view(row.effective_at))
-                self.spool(f", {json.dumps(moved)}")
-            about = [(chat, "of"), *self._people(who, row, customer)]
-            if row.from_state is None:  # tools forget an object that no event is about
-                about.append((platform, "on"))
-            self.event(self.comma + json.dumps(_event(session, row, who, about)))
-            self.comma = ",\n"
-        known = customer in self.customers if self.partial else session.ordinal > 1
+                self.write_object(f", {json.dumps(moved)}")
+            relations = [(chat, "of"), *self._people(actor, row, customer)]
+            if row.from_state is None:  # some tools drop objects that no event refers to
+                relations.append((platform, "on"))
+            self.write_event(self.separator + json.dumps(_event(session, row, actor, relations)))
+            self.separator = ",\n"
+        self._end_chat(session, customer, platform)
+
+    def _end_chat(self, session: ChatSession, customer: str, platform: str) -> None:
+        known = customer in self.seen_customers if self.partial else session.ordinal > 1
         relations = [(customer, "of"), (platform, "on")]
         if known and session.ordinal > 1:
             qualifier = "resumes" if session.resumed else "after"
             relations.append((f"chat:{session.previous_session_id}", qualifier))
-        self.spool(f'], "relationships": {json.dumps(_relations(relations))}}},\n')
+        self.write_object(f'], "relationships": {json.dumps(_relations(relations))}}},\n')
         if not known:
             user = session.user_id if self.users else None
-            self.spool(_shared(customer, "userId", user) + ",\n")
+            self.write_object(_object(customer, "userId", user) + ",\n")
         if self.partial:
-            self.customers.add(customer)
+            self.seen_customers.add(customer)
 
-    def _meet(self, name: str, key: str) -> str:
-        if name not in self.shared:
-            self.shared[name] = _shared(name, key, name.partition(":")[2])
-        return name
+    def _add_shared(self, object_id: str, key: str) -> str:
+        if object_id not in self.shared_objects:
+            self.shared_objects[object_id] = _object(object_id, key, object_id.partition(":")[2])
+        return object_id
 
     def _people(
-        self, who: Participant, row: HistoryRow, customer: str
+        self, actor: Participant, row: HistoryRow, customer: str
     ) -> Iterator[tuple[str, str]]:
-        if who.role is Role.CUSTOMER:
+        """Yield the relations of a row to its actor and to the agent in charge."""
+        if actor.role is Role.CUSTOMER:
             yield customer, "by"
-        elif who.id is not None:
-            yield self._meet(f"agent:{who.id}", "agentId"), "by"
-        if row.agent_id is not None and row.agent_id != who.id:
-            yield self._meet(f"agent:{row.agent_id}", "agentId"), "in charge"
+        elif actor.id is not None:
+            yield self._add_shared(f"agent:{actor.id}", "agentId"), "by"
+        if row.agent_id is not None and row.agent_id != actor.id:
+            yield self._add_shared(f"agent:{row.agent_id}", "agentId"), "in charge"
 
 
-def _facts(session: ChatSession) -> list[dict[str, Any]]:
+def _session_attributes(session: ChatSession) -> list[dict[str, Any]]:
     opened, closed = time_view(session.opened_at), time_view(session.closed_at)
-    facts = [
+    attributes = [
         _attribute("ordinal", session.ordinal, opened),
         _attribute("resumed", session.resumed, opened),
         _attribute("openedAt", opened, opened),
     ]
     if closed is not None:
-        facts.append(_attribute("closedAt", closed, closed))
-        facts.append(_attribute("closeReason", session.close_reason, closed))
-    return facts
+        attributes.append(_attribute("closedAt", closed, closed))
+        attributes.append(_attribute("closeReason", session.close_reason, closed))
+    return attributes
 
 
 def _event(
-    session: ChatSession, row: HistoryRow, who: Participant, about: _Relations
+    session: ChatSession, row: HistoryRow, actor: Participant, relations: _Relations
 ) -> dict[str, Any]:
-    given = {
+    attributes = {
         "seq": row.seq,
         "direction": row.direction,
         "outcome": row.outcome,
         "from": row.from_state,
         "to": row.to_state,
-        "role": who.role,
+        "role": actor.role,
         "type": row.type,
         "reason": row.reason,
         "messageId": row.message_id,
@@ -195,7 +213,9 @@ def _event(
         "type": row.trigger,
         "time": time_view(row.effective_at),
         "attributes": [
-            {"name": name, "value": value} for name, value in given.items() if value is not None
+            {"name": name, "value": value}
+            for name, value in attributes.items()
+            if value is not None
         ],
-        "relationships": _relations(about),
+        "relationships": _relations(relations),
     }

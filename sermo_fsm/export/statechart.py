@@ -1,7 +1,8 @@
-"""The machine for other tools: SCXML, as the W3C writes statecharts, and XState's JSON.
+"""The machine as a statechart: SCXML, the W3C's format, and the JSON of XState.
 
-Both come from the table, the same bytes every time. What stays is a transition without a target,
-what is ignored is none, and a guard is a condition by its own name, which the reader supplies.
+Both are made from the table; the same table gives the same text. A trigger that keeps the state is
+a transition without a target, an ignored trigger has no transition. A guard is a named condition
+that the reader has to supply.
 """
 
 import json
@@ -19,12 +20,12 @@ _GUARDS: Final = {
     Guard.CUSTOMER_WROTE_LATER: "a customer_text of this chat was received later than the event",
 }
 
-_Way = tuple[Guard | None, State | None]
-"""Under which guard, and where to; to nowhere where it stays."""
+_Branch = tuple[Guard | None, State | None]
+"""A guard, and the target state; None for a target keeps the state."""
 
 
-def _ways(state: State, trigger: Trigger) -> Iterator[_Way]:
-    """What a trigger may do in a state, the first that may; nothing where it is ignored."""
+def _branches(state: State, trigger: Trigger) -> Iterator[_Branch]:
+    """Yield what a trigger does in a state; the first branch whose guard holds is taken."""
     cell = TABLE[state, trigger]
     if cell.effect is Effect.IGNORE:
         return
@@ -34,7 +35,7 @@ def _ways(state: State, trigger: Trigger) -> Iterator[_Way]:
 
 
 def scxml() -> str:
-    """The machine as SCXML; a guard is a variable of the data model, false by itself."""
+    """Return the machine as SCXML; a guard is a variable of the data model, false by default."""
     return "\n".join(_scxml()) + "\n"
 
 
@@ -44,24 +45,24 @@ def _scxml() -> Iterator[str]:
     yield '<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0" name="chat"'
     yield f'       datamodel="ecmascript" initial="{State.OPEN}">'
     yield "  <datamodel>"
-    for name, words in _GUARDS.items():
-        yield f"    <!-- {words} -->"
+    for name, meaning in _GUARDS.items():
+        yield f"    <!-- {meaning} -->"
         yield f'    <data id="{name}" expr="false"/>'
     yield "  </datamodel>"
     for state in LIVE:
         yield f'  <state id="{state}">'
         for trigger in Trigger:
-            for guard, to in _ways(state, trigger):
-                given = {"event": trigger, "cond": guard, "target": to}
-                said = (f"{name}={quoteattr(value)}" for name, value in given.items() if value)
-                yield f"    <transition {' '.join(said)}/>"
+            for guard, to in _branches(state, trigger):
+                values = {"event": trigger, "cond": guard, "target": to}
+                written = (f"{name}={quoteattr(value)}" for name, value in values.items() if value)
+                yield f"    <transition {' '.join(written)}/>"
         yield "  </state>"
     yield f'  <final id="{State.CLOSED}"/>'
     yield "</scxml>"
 
 
 def xstate() -> str:
-    """The machine as the configuration of XState 5, for ``createMachine``; guards are named."""
+    """Return the machine as JSON for ``createMachine`` of XState 5; guards are named."""
     states: dict[str, Any] = {state: {"on": _on(state)} for state in LIVE}
     machine = {
         "id": "chat",
@@ -73,8 +74,11 @@ def xstate() -> str:
 
 
 def _on(state: State) -> dict[str, Any]:
-    found = {trigger: [_transition(*way) for way in _ways(state, trigger)] for trigger in Trigger}
-    return {trigger: ways for trigger, ways in found.items() if ways}
+    transitions = {
+        trigger: [_transition(*branch) for branch in _branches(state, trigger)]
+        for trigger in Trigger
+    }
+    return {trigger: found for trigger, found in transitions.items() if found}
 
 
 def _transition(guard: Guard | None, to: State | None) -> dict[str, str]:
@@ -85,4 +89,4 @@ def _transition(guard: Guard | None, to: State | None) -> dict[str, str]:
 
 
 STATECHARTS: Final = {"scxml": scxml, "xstate": xstate}
-"""What the machine can be written as."""
+"""The formats, each with the function that returns the machine in it."""

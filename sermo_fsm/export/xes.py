@@ -1,4 +1,4 @@
-"""Histories as XES, the event log of IEEE 1849: a trace for each chat, an event for each row."""
+"""Histories as an XES event log (IEEE 1849): a trace for each chat, an event for each row."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ uri="http://www.xes-standard.org/lifecycle.xesext"/>
   <string key="lifecycle:model" value="standard"/>
 """
 
-# XML 1.0 has no way to write these; ids may hold them.
+# Ids may contain these characters, but XML 1.0 can't.
 _NOT_IN_XML: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -48,24 +48,24 @@ def _element(kind: str, key: str, value: object) -> str:
 
 
 def write_xes(stories: SessionRows, write: Callable[[str], object], *, users: bool = False) -> None:
-    """A trace for each session, an event for each row.
+    """Write a trace for each session, with an event for each history row.
 
     Args:
-        stories: As :meth:`~sermo_fsm.ChatEngine.stories` gives them.
-        write: Takes the text, bit by bit.
-        users: With the ids of users.
+        stories: Sessions and rows, as :meth:`sermo_fsm.ChatEngine.stories` yields them.
+        write: Receives the text in parts.
+        users: Include the ids of users.
     """
     write(_HEAD)
-    for session, told in by_session(stories):
+    for session, rows in by_session(stories):
         write("  <trace>\n" + "".join(_trace(session, users=users)))
-        for who, row in told:
-            write(f"    <event>{''.join(_event(who, row))}</event>\n")
+        for actor, row in rows:
+            write(f"    <event>{''.join(_event(actor, row))}</event>\n")
         write("  </trace>\n")
     write("</log>\n")
 
 
 def _trace(session: ChatSession, *, users: bool) -> Iterator[str]:
-    given = (
+    attributes = (
         ("string", "concept:name", session.session_id),
         ("string", "customer", customer_id(session)),
         ("string", "platform", session.platform_id),
@@ -77,21 +77,21 @@ def _trace(session: ChatSession, *, users: bool) -> Iterator[str]:
         ("date", "closedAt", time_view(session.closed_at)),
         ("string", "closeReason", session.close_reason),
     )
-    for kind, key, value in given:
+    for kind, key, value in attributes:
         if value is not None:
             yield f"    {_element(kind, key, value)}\n"
 
 
-def _event(who: Participant, row: HistoryRow) -> Iterator[str]:
-    # What is one of our own words needs no care; there are many of these.
+def _event(actor: Participant, row: HistoryRow) -> Iterator[str]:
+    # The library's own words need no escaping; skipping it matters, as there are many events.
     yield f'<string key="concept:name" value="{row.trigger}"/>'
     yield f'<date key="time:timestamp" value="{time_view(row.effective_at)}"/>'
     yield '<string key="lifecycle:transition" value="complete"/>'
-    if who.role is not Role.AGENT:
-        yield f'<string key="org:resource" value="{who.role}"/>'
-    elif who.id is not None:
-        yield _element("string", "org:resource", who.id)
-    yield f'<string key="org:role" value="{who.role}"/><int key="seq" value="{row.seq}"/>'
+    if actor.role is not Role.AGENT:
+        yield f'<string key="org:resource" value="{actor.role}"/>'
+    elif actor.id is not None:
+        yield _element("string", "org:resource", actor.id)
+    yield f'<string key="org:role" value="{actor.role}"/><int key="seq" value="{row.seq}"/>'
     for key, word in (("direction", row.direction), ("outcome", row.outcome)):
         yield f'<string key="{key}" value="{word}"/>'
     for key, state in (("from", row.from_state), ("to", row.to_state)):

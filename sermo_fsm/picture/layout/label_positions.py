@@ -150,13 +150,10 @@ class PositionFinder:
                 crossings += 1
                 cost += CROSSING_COST
             elif other is not route:
-                cost += (_PILL_PROXIMITY_COST if is_pill else _PROXIMITY_COST) * (
-                    1 - max(distance, 0.0) / _REACH
-                )
-        cost += _OUTSIDE_COST * (
-            max(0.0, self._left - box.left) + max(0.0, box.right - self._right)
-        )
-        return LabelPosition(box, cost, crossings)
+                weight = _PILL_PROXIMITY_COST if is_pill else _PROXIMITY_COST
+                cost += weight * (1 - max(distance, 0.0) / _REACH)
+        outside = max(0.0, self._left - box.left) + max(0.0, box.right - self._right)
+        return LabelPosition(box, cost + _OUTSIDE_COST * outside, crossings)
 
 
 def _extra_distances(route: Route, direction: Point) -> Iterator[float]:

@@ -120,25 +120,23 @@ def make_block(lines: tuple[TriggerLine, ...], max_width: float = _MAX_WIDTH) ->
     """Return the triggers in rows of at most *max_width*; long ones break before the condition."""
     beside = all(_note_fits(line, max_width) for line in lines)  # else all notes go below
     rows = tuple(row for line in lines for row in _rows(line, max_width, beside=beside))
-    notes = 0.0
+    notes_right = 0.0
     if any(row.note for row in rows):
         words = max(_row_width(row) for row in rows if row.note)
-        notes = (
-            SYMBOL_INDENT
-            + words
-            + _NOTE_GAP
-            + max(text_width(row.note, TRIGGER_FONT_SIZE) for row in rows)
-        )
-    return TextBlock(rows, max(notes, *(SYMBOL_INDENT + _row_width(row) for row in rows)), notes)
+        notes = max(text_width(row.note, TRIGGER_FONT_SIZE) for row in rows)
+        notes_right = SYMBOL_INDENT + words + _NOTE_GAP + notes
+    width = max(notes_right, *(SYMBOL_INDENT + _row_width(row) for row in rows))
+    return TextBlock(rows, width, notes_right)
 
 
 def _note_fits(line: TriggerLine, max_width: float) -> bool:
     """Whether a trigger's note fits beside it."""
-    wide = text_width(_wrapped_trigger(line, max_width)[0], TRIGGER_FONT_SIZE, bold=_bold(line))
-    note = printable(line.note)
-    return (
-        not note or wide + _NOTE_GAP + text_width(note, TRIGGER_FONT_SIZE) <= _MAX_WIDTH_WITH_NOTE
-    )
+    if not line.note:
+        return True
+    first_row = _wrapped_trigger(line, max_width)[0]
+    width = text_width(first_row, TRIGGER_FONT_SIZE, bold=_bold(line))
+    note_width = text_width(printable(line.note), TRIGGER_FONT_SIZE)
+    return width + _NOTE_GAP + note_width <= _MAX_WIDTH_WITH_NOTE
 
 
 def _wrapped_trigger(line: TriggerLine, max_width: float) -> tuple[str, ...]:
@@ -147,12 +145,10 @@ def _wrapped_trigger(line: TriggerLine, max_width: float) -> tuple[str, ...]:
     if text_width(text, TRIGGER_FONT_SIZE, bold=bold) > max_width:
         text, opening, condition = text.partition(" [")
         condition = opening.strip() + condition
-    words = wrap_text(text, max_width, TRIGGER_FONT_SIZE, bold=bold)
-    return (
-        (*words, *wrap_text(condition, max_width, TRIGGER_FONT_SIZE, bold=bold))
-        if condition
-        else words
-    )
+    rows = wrap_text(text, max_width, TRIGGER_FONT_SIZE, bold=bold)
+    if not condition:
+        return rows
+    return (*rows, *wrap_text(condition, max_width, TRIGGER_FONT_SIZE, bold=bold))
 
 
 def _rows(line: TriggerLine, max_width: float, *, beside: bool) -> Iterator[TextRow]:
@@ -183,9 +179,8 @@ class Pill:
     @property
     def width(self) -> float:
         """The width; at least the height of one row, which makes a circle."""
-        return max(
-            PILL_HEIGHT, *(text_width(row, PILL_FONT_SIZE, bold=True) + 13.0 for row in self.rows)
-        )
+        widths = (text_width(row, PILL_FONT_SIZE, bold=True) + 13.0 for row in self.rows)
+        return max(PILL_HEIGHT, *widths)
 
     @property
     def height(self) -> float:
@@ -195,6 +190,5 @@ class Pill:
 
 def make_pill(badges: tuple[str, ...]) -> Pill:
     """Return the badges separated by commas, in as many rows as needed."""
-    return Pill(
-        wrap_text(", ".join(map(printable, badges)), _MAX_PILL_WIDTH, PILL_FONT_SIZE, bold=True)
-    )
+    text = ", ".join(map(printable, badges))
+    return Pill(wrap_text(text, _MAX_PILL_WIDTH, PILL_FONT_SIZE, bold=True))
