@@ -1,4 +1,4 @@
-"""Sessions and history rows as the JSON that the command line prints (docs/design.md, section 9)."""
+"""Sessions and history rows as the command line prints them in JSON (docs/design.md, section 9)."""
 
 from datetime import UTC, datetime
 from typing import Any

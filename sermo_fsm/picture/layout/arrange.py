@@ -89,11 +89,11 @@ def _first_gaps(drawing: Drawing) -> Gaps:
 
 def _laid_out(drawing: Drawing, gaps: Gaps) -> Layout:
     """Return the best layout with these gaps."""
-    spots = place_states(drawing, gaps)
-    routes = route_arrows(drawing.arrows, spots, gaps)
-    found, covered = place_labels(spots, routes)
+    state_boxes = place_states(drawing, gaps)
+    routes = route_arrows(drawing.arrows, state_boxes, gaps)
+    found, covered = place_labels(state_boxes, routes)
     return Layout(
-        spots,
+        state_boxes,
         routes,
         {name: position.box for (name, pill), position in found.items() if not pill},
         {name: position.box for (name, pill), position in found.items() if pill},

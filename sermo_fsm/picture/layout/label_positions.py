@@ -97,8 +97,8 @@ class _PointGrid:
 class PositionFinder:
     """Finds positions for labels among the states, markers and lines."""
 
-    def __init__(self, spots: Mapping[State, StateBox], routes: tuple[Route, ...]) -> None:
-        self._obstacles = [spot.box for spot in spots.values()]
+    def __init__(self, state_boxes: Mapping[State, StateBox], routes: tuple[Route, ...]) -> None:
+        self._obstacles = [state_box.box for state_box in state_boxes.values()]
         self._obstacles += [route.marker for route in routes if route.marker]
         self._points = _PointGrid(routes)
         self._left = min(box.left for box in self._obstacles) - 10

@@ -7,7 +7,7 @@ label may take a better position and push others away, if the total cost falls.
 
 import math
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from sermo_fsm.core.machine import State
 from sermo_fsm.picture.layout.geometry import Box
@@ -29,16 +29,22 @@ _POSITIONS_TO_TRY: Final = 16
 _MAX_BAD_LABELS: Final = 3
 _SEPARATION_COST: Final = 0.1
 
-LabelId = tuple[str, bool]
-"""The id of an arrow, and whether its pill is meant rather than its label."""
+
+class LabelId(NamedTuple):
+    """Identifies a label or a pill by its arrow."""
+
+    arrow_id: str
+    is_pill: bool
+
+
 LabelPositions = Mapping[LabelId, LabelPosition]
 
 
 def place_labels(
-    spots: Mapping[State, StateBox], routes: tuple[Route, ...]
+    state_boxes: Mapping[State, StateBox], routes: tuple[Route, ...]
 ) -> tuple[LabelPositions, bool]:
     """Return the position of each label and pill, and whether one overlaps something."""
-    search = _Search(spots, routes)
+    search = _Search(state_boxes, routes)
     found = search.run()
     return found, search.has_overlap(found)
 
@@ -46,22 +52,26 @@ def place_labels(
 class _Search:
     """The local search among the possible positions."""
 
-    def __init__(self, spots: Mapping[State, StateBox], routes: tuple[Route, ...]) -> None:
-        finder = PositionFinder(spots, routes)
+    def __init__(self, state_boxes: Mapping[State, StateBox], routes: tuple[Route, ...]) -> None:
+        finder = PositionFinder(state_boxes, routes)
         self._positions: dict[LabelId, list[LabelPosition]] = {}
         for route in routes:
             if route.block:
-                self._positions[route.arrow.id, False] = finder.beside_arrow(route, route.block)
+                self._positions[LabelId(route.arrow.id, is_pill=False)] = finder.beside_arrow(
+                    route, route.block
+                )
             if route.pill:
-                self._positions[route.arrow.id, True] = finder.on_arrow(route, route.pill)
+                self._positions[LabelId(route.arrow.id, is_pill=True)] = finder.on_arrow(
+                    route, route.pill
+                )
 
     def run(self) -> dict[LabelId, LabelPosition]:
         """Return the position of each label after the search."""
         found: dict[LabelId, LabelPosition] = {}
-        for name in sorted(
-            self._positions, key=lambda name: (not name[1], self._positions[name][0].cost)
+        for label in sorted(
+            self._positions, key=lambda label: (not label.is_pill, self._positions[label][0].cost)
         ):
-            found[name] = self._best(name, found)
+            found[label] = self._best(label, found)
         self._settle(found)
         rounds = _MAX_ROUNDS
         while rounds and self._push(found):
@@ -71,31 +81,35 @@ class _Search:
 
     def has_overlap(self, found: Mapping[LabelId, LabelPosition]) -> bool:
         """Whether a label stands on a state or on another label, or too close to one."""
-        return any(self._cost(name, place, found) >= OVERLAP_COST for name, place in found.items())
+        return any(
+            self._cost(label, position, found) >= OVERLAP_COST for label, position in found.items()
+        )
 
     def _settle(self, found: dict[LabelId, LabelPosition]) -> None:
         """Move one label after the other to its cheapest position, until none moves."""
         for _ in range(_MAX_ROUNDS):
             before = dict(found)
-            for name in found:
-                found[name] = self._best(name, found)
+            for label in found:
+                found[label] = self._best(label, found)
             if found == before:
                 break
 
     def _push(self, found: dict[LabelId, LabelPosition]) -> bool:
         """Give a badly placed label a better position and move the labels that are in the way."""
         bad = [
-            name for name, place in found.items() if self._cost(name, place, found) >= CROSSING_COST
+            label
+            for label, position in found.items()
+            if self._cost(label, position, found) >= CROSSING_COST
         ]
         if len(bad) > _MAX_BAD_LABELS:  # too little room: wait for wider gaps
             return False
         best_gain, best_trial = 0.0, None
-        for name in bad:
-            for choice in self._positions[name][:_POSITIONS_TO_TRY]:
-                trial = {name: choice}
-                for other, place in found.items():
-                    if other != name and _overlap_cost(
-                        choice.box, [_with_margin(other, name, place)]
+        for label in bad:
+            for choice in self._positions[label][:_POSITIONS_TO_TRY]:
+                trial = {label: choice}
+                for other, position in found.items():
+                    if other != label and _overlap_cost(
+                        choice.box, [_with_margin(other, label, position)]
                     ):
                         trial[other] = self._best(other, found | trial)
                 gain = self._gain(found, trial)
@@ -110,44 +124,48 @@ class _Search:
         """Return how much the total cost falls if the labels of *trial* move."""
         moved = {**found, **trial}
         return math.fsum(
-            self._cost(name, found[name], found) - self._cost(name, moved[name], moved)
-            for name in trial
+            self._cost(label, found[label], found) - self._cost(label, moved[label], moved)
+            for label in trial
         )
 
     def _cost(
-        self, name: LabelId, place: LabelPosition, found: Mapping[LabelId, LabelPosition]
+        self, label: LabelId, position: LabelPosition, found: Mapping[LabelId, LabelPosition]
     ) -> float:
         return (
-            place.cost
-            + _overlap_cost(place.box, _other_boxes(name, found))
-            + _separation_cost(name, place, found)
+            position.cost
+            + _overlap_cost(position.box, _other_boxes(label, found))
+            + _separation_cost(label, position, found)
         )
 
-    def _best(self, name: LabelId, found: Mapping[LabelId, LabelPosition]) -> LabelPosition:
-        others = _other_boxes(name, found)
+    def _best(self, label: LabelId, found: Mapping[LabelId, LabelPosition]) -> LabelPosition:
+        others = _other_boxes(label, found)
         return min(
-            self._positions[name],
-            key=lambda place: (
-                place.cost + _overlap_cost(place.box, others) + _separation_cost(name, place, found)
+            self._positions[label],
+            key=lambda position: (
+                position.cost
+                + _overlap_cost(position.box, others)
+                + _separation_cost(label, position, found)
             ),
         )
 
 
-def _other_boxes(name: LabelId, found: Mapping[LabelId, LabelPosition]) -> list[Box]:
+def _other_boxes(label: LabelId, found: Mapping[LabelId, LabelPosition]) -> list[Box]:
     """Return the boxes of the other labels, each with its margin."""
-    return [_with_margin(other, name, place) for other, place in found.items() if other != name]
+    return [
+        _with_margin(other, label, position) for other, position in found.items() if other != label
+    ]
 
 
-def _with_margin(other: LabelId, name: LabelId, place: LabelPosition) -> Box:
-    return place.box.grown(PILL_MARGIN if name[1] or other[1] else LABEL_MARGIN)
+def _with_margin(other: LabelId, label: LabelId, position: LabelPosition) -> Box:
+    return position.box.grown(PILL_MARGIN if label.is_pill or other.is_pill else LABEL_MARGIN)
 
 
 def _separation_cost(
-    name: LabelId, place: LabelPosition, found: Mapping[LabelId, LabelPosition]
+    label: LabelId, position: LabelPosition, found: Mapping[LabelId, LabelPosition]
 ) -> float:
     """Return the cost of the distance between an arrow's label and its pill."""
-    other = found.get((name[0], not name[1]))
-    return place.box.distance(other.box) * _SEPARATION_COST if other else 0.0
+    other = found.get(LabelId(label.arrow_id, is_pill=not label.is_pill))
+    return position.box.distance(other.box) * _SEPARATION_COST if other else 0.0
 
 
 def _overlap_cost(box: Box, others: list[Box]) -> float:

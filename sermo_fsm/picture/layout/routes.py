@@ -76,10 +76,12 @@ class Route:
 
 
 def route_arrows(
-    arrows: tuple[Arrow, ...], spots: Mapping[State, StateBox], gaps: Gaps
+    arrows: tuple[Arrow, ...], state_boxes: Mapping[State, StateBox], gaps: Gaps
 ) -> tuple[Route, ...]:
     """Return the routes of *arrows* between placed states, in the same order."""
-    router = _Router(arrows, {state: spot.box for state, spot in spots.items()}, gaps)
+    router = _Router(
+        arrows, {state: state_box.box for state, state_box in state_boxes.items()}, gaps
+    )
     return tuple(map(router.route, arrows))
 
 

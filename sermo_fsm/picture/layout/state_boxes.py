@@ -111,29 +111,31 @@ class StateBox:
 
 def place_states(drawing: Drawing, gaps: Gaps) -> dict[State, StateBox]:
     """Place the states of a drawing; all have the same width, those in a row the same height."""
-    bare = {
+    state_boxes = {
         node.state: _unplaced(node, arrows_between(drawing.arrows, (node.state, node.state)))
         for node in drawing.nodes
     }
-    sizes = {state: minimum_size(drawing.arrows, state) for state in bare}
-    wide = max(
-        [_MIN_WIDTH, *(max(spot.box.width, sizes[state][0]) for state, spot in bare.items())]
-    )
+    sizes = {}
+    for state, state_box in state_boxes.items():
+        width, height = minimum_size(drawing.arrows, state)
+        sizes[state] = max(width, state_box.box.width), max(height, state_box.box.height)
+    width = max([_MIN_WIDTH, *(size[0] for size in sizes.values())])
     top = 0.0
     for row in _ROWS:
-        here = [state for state in row if state in bare]
-        high = max([_MIN_HEIGHT, *(max(bare[state].box.height, sizes[state][1]) for state in here)])
-        for state in here:
-            left = _COLUMNS.get(state, 1) * (wide + gaps.across)
-            bare[state] = evolve(bare[state], box=Box(left, top, left + wide, top + high))
-        top += high + gaps.down
-    return bare
+        states = [state for state in row if state in state_boxes]
+        height = max([_MIN_HEIGHT, *(sizes[state][1] for state in states)])
+        for state in states:
+            left = _COLUMNS.get(state, 1) * (width + gaps.across)
+            box = Box(left, top, left + width, top + height)
+            state_boxes[state] = evolve(state_boxes[state], box=box)
+        top += height + gaps.down
+    return state_boxes
 
 
 def _unplaced(node: Node, loops: list[Arrow]) -> StateBox:
     """Return a state at the origin, just large enough for its texts."""
     notes = tuple(map(printable, node.notes))
-    inside = {
+    loop_labels = {
         loop.id: LoopLabel(
             make_block(loop.lines, _MAX_BLOCK_WIDTH) if loop.lines else None,
             make_pill(loop.badges) if loop.badges else None,
@@ -146,8 +148,10 @@ def _unplaced(node: Node, loops: list[Arrow]) -> StateBox:
         *(text_width(n, NOTE_FONT_SIZE) for n in notes),
     ]
     height = 2 * PADDING + NAME_HEIGHT + NOTE_LINE_HEIGHT * len(notes)
-    for part in inside.values():
-        widths.append(part.width)
-        height += part.height
-    edge = 2 * RING_GAP if node.current else 0.0
-    return StateBox(node, Box(0, 0, max(widths) + 2 * PADDING + edge, height + edge), notes, inside)
+    for label in loop_labels.values():
+        widths.append(label.width)
+        height += label.height
+    ring = 2 * RING_GAP if node.current else 0.0
+    return StateBox(
+        node, Box(0, 0, max(widths) + 2 * PADDING + ring, height + ring), notes, loop_labels
+    )
