@@ -210,6 +210,8 @@ _WROTE_LATER: Final = frozenset({Guard.CUSTOMER_WROTE_LATER})
 def _decide(message: Message, session: ChatSession, state: State) -> tuple[Effect, State]:
     """What the table says of this message in *state*, and where that leads."""
     cell = TABLE[state, message.trigger]
+    if cell.guard is None:
+        return cell.effect, cell.to
     wrote_at = session.customer_text_at
     wrote_later = wrote_at is not None and wrote_at > message.received_at
     return cell.effect, cell.target(_WROTE_LATER if wrote_later else NO_GUARD)

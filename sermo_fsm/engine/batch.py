@@ -127,9 +127,14 @@ class _Batch:
         messages: Sequence[Message | Rejected],
         policy: Policy,
     ) -> "_Batch":
-        valid = [message for message in messages if isinstance(message, Message)]
-        users = {user for message in valid if (user := message.user) is not None}
-        ids = {key for message in valid if (key := message.key) is not None}
+        users: set[UserKey] = set()
+        ids: set[MessageKey] = set()
+        for message in messages:
+            if isinstance(message, Message):
+                if (user := message.user) is not None:
+                    users.add(user)
+                if (key := message.key) is not None:
+                    ids.add(key)
         keys: Keys = {}
         visits = store.lock_visits(connection, users, keys)
         # After the lock: whoever handed in the same message before us has committed by now.

@@ -111,7 +111,7 @@ def session_values(session: ChatSession) -> dict[str, Any]:
     values["agent_id"] = agent.id if agent else None
     values["agent_name"] = agent.name if agent else None
     values["agent_type"] = agent.type if agent else None
-    values["live"] = 1 if session.live else None
+    values["live"] = None if session.state is State.CLOSED else 1
     return values
 
 

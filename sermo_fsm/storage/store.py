@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from attrs import define, field, frozen
 
 from sermo_fsm.core.advance import NO_VISITS, Visits
+from sermo_fsm.core.machine import State
 from sermo_fsm.core.session import ChatSession, HistoryRow
 from sermo_fsm.protocol.events import Direction
 from sermo_fsm.protocol.message import MessageKey, UserKey
@@ -138,10 +139,11 @@ class Store:
             # A statement of its own: it sees what those have committed who had the lock before.
             for row in self.sql.last_two(connection, wanted):
                 key, session = session_of(row)
-                keys[key_of(session)] = key
-                visits = loaded[session.key]
-                loaded[session.key] = (
-                    Visits(session, visits.closed) if session.live else Visits(visits.live, session)
+                user = session.platform_id, session.user_id
+                keys[*user, session.ordinal] = key
+                visits, closed = loaded[user], session.state is State.CLOSED
+                loaded[user] = (
+                    Visits(visits.live, session) if closed else Visits(session, visits.closed)
                 )
         return loaded
 
