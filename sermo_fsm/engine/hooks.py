@@ -53,6 +53,8 @@ class Hooks:
 
     def calls(self, rows: Iterable[HistoryRow]) -> list[Call]:
         """The calls of the ``after_commit`` hooks that are due once *rows* are durable."""
+        if not self.after_commit:
+            return []
         return [partial(hook, row) for row in rows for hook in self.after_commit]
 
     def wait(self, rows: Iterable[HistoryRow], connection: sa.Connection) -> None:

@@ -285,10 +285,13 @@ class SqliteStatements(Statements):
         """With the ids after the latest: nobody else can write before the transaction ends."""
         latest: int | None = connection.execute(_LATEST_ID, {"name": table.name}).scalar()
         first = 1 + (latest or 0)
-        numbered = [{**row, "id": number} for number, row in enumerate(rows, first)]
+        ids = range(first, first + len(rows))
+        numbered = []
+        for number, row in zip(ids, rows, strict=True):
+            numbered.append({**row, "id": number})
         insert = self.compiled("insert", table, table.insert)
         connection.exec_driver_sql(insert.sql, insert.arguments(numbered))
-        return range(first, first + len(rows))
+        return ids
 
     def insert_missing(
         self, connection: sa.Connection, table: sa.Table, rows: Sequence[Values]

@@ -50,11 +50,15 @@ class Compiled:
 
     def arguments(self, rows: Sequence[Values]) -> Any:
         """The parameters for all *rows*."""
-        values = zip(*column_values(self.parameters, rows), strict=True)
-        if not self.named:
-            return list(values)
-        names = [name for name, _ in self.parameters]
-        return [dict(zip(names, row, strict=True)) for row in values]
+        names = [name for name, _ in self.parameters] if self.named else []
+        converted: list[Any] = []
+        for row in rows:
+            values = []
+            for name, convert in self.parameters:
+                value = row[name]
+                values.append(value if convert is None or value is None else convert(value))
+            converted.append(dict(zip(names, values, strict=True)) if self.named else tuple(values))
+        return converted
 
 
 class Statements(ABC):
@@ -127,7 +131,9 @@ class Statements(ABC):
         if bodies:
             table = self.tables.body
             insert = self.compiled("insert", table, table.insert)
-            owned = [{**body, "history_id": ids[index]} for index, body in bodies]
+            owned = []
+            for index, body in bodies:
+                owned.append({**body, "history_id": ids[index]})
             connection.exec_driver_sql(insert.sql, insert.arguments(owned))
         return ids
 
