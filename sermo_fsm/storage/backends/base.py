@@ -27,8 +27,8 @@ The schema
     ``is_new_file`` before tables are created unasked, ``migration_lock`` around a migration.
 
 The test suite ``tests/storage/test_backend_contract.py`` checks each obligation on every backend.
-"Guarantee" means a guarantee of section 7 of the design. Methods that a database has no need of
-have a default. All methods run in plain code, or in plain code that SQLAlchemy runs for asyncio.
+Methods that most databases have no need of have a default. All methods run in plain code, or in
+plain code that SQLAlchemy runs for asyncio.
 """
 
 from abc import ABC, abstractmethod
@@ -90,8 +90,9 @@ class Backend(ABC):
     def prepare_engine(self, engine: sa.Engine) -> None:  # noqa: B027 - most need nothing
         """Make the transactions of any engine, ours or the host's, begin as SQLAlchemy says.
 
-        Afterwards a rollback undoes everything since the begin, savepoints included. Guarantees 3
-        and 7 rest on it. Called twice, it changes nothing.
+        Afterwards a rollback undoes everything since the begin, savepoints included. A
+        second call changes nothing. Needed for docs/design.md, guarantee 3 and docs/design.md,
+        guarantee 7.
         """
 
     def configure_engine(self, engine: sa.Engine) -> None:  # noqa: B027 - most need nothing
@@ -131,7 +132,8 @@ class Backend(ABC):
 
         Afterwards the connection is in a transaction of the database, also if the host's engine is
         in autocommit. What the transaction reads once it has a user's lock is what the last holder
-        of the lock has committed. Guarantees 3 and 5 rest on it.
+        of the lock has committed. Needed for docs/design.md, guarantee 3 and docs/design.md,
+        guarantee 5.
 
         Raises:
             InvalidArgument: The host's engine never commits.
@@ -153,7 +155,8 @@ class Backend(ABC):
     def ensure_transaction(self, connection: sa.Connection) -> bool:
         """Whether the host's *connection* is in a transaction that can be rolled back.
 
-        SQLAlchemy has begun one already; the driver may not have. Guarantee 7 rests on it.
+        SQLAlchemy has begun one already; the driver may not have. Needed for
+        docs/design.md, guarantee 7.
 
         Raises:
             InvalidArgument: A savepoint of the host's would survive the rollback.
@@ -169,7 +172,8 @@ class Backend(ABC):
         """Roll back our *transaction* or savepoint.
 
         Afterwards nothing of it is in the database, and nothing that the host does later on this
-        connection can be committed without it. Guarantees 3 and 7 rest on it.
+        connection can be committed without it. Needed for docs/design.md, guarantee 3 and
+        docs/design.md, guarantee 7.
         """
         try:
             transaction.rollback()
@@ -199,7 +203,10 @@ class Backend(ABC):
 
     @abstractmethod
     def classify(self, error: BaseException) -> ErrorKind:
-        """What the driver's own *error* means. What is tried again rests on it: guarantee 5."""
+        """What the driver's own *error* means; it decides whether the transaction is tried again.
+
+        Needed for docs/design.md, guarantee 5.
+        """
 
     def describe(self, error: BaseException) -> str:
         """What the driver's own *error* says: one line, without values of rows."""

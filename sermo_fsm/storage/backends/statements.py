@@ -80,7 +80,7 @@ class Statements(ABC):
         Afterwards no other transaction can lock or write any of them. A user without a session
         can't be locked: if two writers open the first one, the unique constraint on ``ordinal``
         rejects the second. *users* are sorted; locks are taken in one order, whatever the batch, so
-        that batches do not deadlock. Guarantee 5 rests on it.
+        that batches do not deadlock. Needed for docs/design.md, guarantee 5.
         """
 
     @abstractmethod
@@ -89,8 +89,9 @@ class Statements(ABC):
     ) -> Iterable[sa.Row[Any]]:
         """At least the last two sessions of each user, as whole rows, in the order of ``ordinal``.
 
-        They are as the last holder of the users' locks has committed them, or the statement fails.
-        Guarantees 1 and 5 rest on it.
+        They are as the last holder of the users' locks has committed them; if the transaction sees
+        an older state instead, it can't write. Needed for docs/design.md, guarantee 1 and
+        docs/design.md, guarantee 5.
         """
 
     def messages(
@@ -98,8 +99,8 @@ class Statements(ABC):
     ) -> Iterator[sa.RowMapping]:
         """The rows of *query*, a select from the history, that have one of these message ids.
 
-        They include all that earlier holders of the user's lock have committed. Guarantee 4 rests
-        on it.
+        They include all that earlier holders of the user's lock have committed. Needed
+        for docs/design.md, guarantee 4.
         """
         column = self.tables.history.c.message_id
         for start in range(0, len(ids), MAX_PARAMETERS):
