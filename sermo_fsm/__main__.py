@@ -1,4 +1,4 @@
-"""``python -m sermo_fsm`` is ``sermo-fsm``."""
+"""``python -m sermo_fsm`` runs ``sermo-fsm``."""
 
 from sermo_fsm.cli import main
 

@@ -1,4 +1,4 @@
-"""The command line: the outermost ring, which owns transactions, and the only one that prints."""
+"""The command line, the only part of the package that prints."""
 
 from sermo_fsm.cli.app import main
 

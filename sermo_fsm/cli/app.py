@@ -1,34 +1,52 @@
-"""``sermo-fsm``: the engine from the shell (docs/design.md, section 9).
+"""``sermo-fsm``, the command line (docs/design.md, section 9).
 
-Exit statuses: 0; 1 where a line was not taken or a check fails; 2 for wrong usage; 3 where the
-database refused; 4 where there is no such user; 130 after Ctrl-C.
+A command is a module in :mod:`sermo_fsm.cli.commands` and a line in :data:`COMMANDS`.
 """
+
+from typing import Final
 
 import click
 
-from sermo_fsm.cli.check import check
-from sermo_fsm.cli.diagram import diagram
-from sermo_fsm.cli.export import export
-from sermo_fsm.cli.ingest import ingest
-from sermo_fsm.cli.maintenance import db, sweep, verify
+from sermo_fsm.cli.lazy_group import LazyGroup
 from sermo_fsm.cli.options import main_database_option
-from sermo_fsm.cli.queries import counts, history, sessions, status, strays
-from sermo_fsm.cli.shell import Commands
-from sermo_fsm.cli.timeline import timeline
+from sermo_fsm.cli.shell import Program
 
-__all__ = ["main"]
+__all__ = ["COMMANDS", "main"]
+
+COMMANDS: Final = {
+    "check": "Prove what the machine guarantees, case by case.",
+    "counts": "Count the live chats by platform and state.",
+    "db": "Create or upgrade the tables, or show their revision.",
+    "diagram": "Draw the machine, the path of one chat, or the traffic of all.",
+    "export": "Write the machine or the histories for other tools.",
+    "history": "Show what happened in a chat, row by row.",
+    "ingest": "Read events, one per line, and store them in order.",
+    "sessions": "List chat sessions, the last opened first.",
+    "status": "Show where a user's chat is now.",
+    "strays": "List events that belong to no session, and why.",
+    "sweep": "Close every chat that is past its deadline.",
+    "timeline": "Tell a chat as a conversation: who did what to whom, and when.",
+    "verify": "Replay the stored history and check that it is consistent.",
+}
+"""The name of each command, and the first line of its help."""
+
+
+class _Main(Program, LazyGroup):
+    pass
 
 
 @click.group(
-    cls=Commands,
+    cls=_Main,
+    package="sermo_fsm.cli.commands",
+    summaries=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""
     \b
     Exit status
-      0    fine
-      1    a line was not taken, or what was checked does not hold
+      0    success
+      1    an input line was not accepted, or a check failed
       2    wrong usage, or a file that can't be read or written
-      3    the database refused; nothing of what was asked for is in
+      3    database error; nothing of the failed transaction is stored
       4    no such user or session
       130  Ctrl-C
 
@@ -42,15 +60,8 @@ __all__ = ["main"]
 @main_database_option
 @click.version_option(package_name="sermo-fsm", prog_name="sermo-fsm")
 def main() -> None:
-    """Say where every chat is: with the bot, in the queue, with a human, over.
+    """Show where every chat is: with the bot, in the queue, with a human, or closed.
 
-    Events of chats go in as JSON Lines. A database keeps a finite-state machine for each chat, and
-    its history; an empty SQLite file gets its tables by itself.
+    Events of chats are read as JSON Lines. The database keeps a finite-state machine for each chat,
+    and its history. An empty SQLite file gets its tables automatically.
     """
-
-
-for command in (
-    *(ingest, status, sessions, counts, history, timeline, strays, sweep, verify),
-    *(check, diagram, export, db),
-):
-    main.add_command(command)

@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all."""
+"""Writing a file completely or not at all."""
 
 import os
 import shutil
@@ -7,17 +7,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["whole_file"]
+__all__ = ["atomic_write"]
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to that becomes *path* at the end of the block, and never where it fails.
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to, which replaces *path* at the end of the block, unless that raises.
 
-    Who reads meanwhile sees the old file or the new one.
+    Readers see either the old file or the new one. A pipe or device is written to directly.
 
     Raises:
-        OSError: It can't be written; named is *path*, or its folder where there is none.
+        OSError: The file can't be written; it names *path*, or its folder if that is missing.
     """
     try:
         with _open(path) as file:
@@ -29,21 +29,21 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _open(path: Path) -> Iterator[BinaryIO]:
-    if path.exists() and not path.is_file():  # a pipe, or /dev/stdout: there is nothing to replace
+    if path.exists() and not path.is_file():  # a pipe, or /dev/stdout
         with path.open("wb") as file:
             yield file
         return
-    whole = path.resolve()  # what a symbolic link points to is replaced, and not the link
-    beside = whole.with_name(f".{whole.name}.{os.getpid()}.tmp")
+    target = path.resolve()  # replaces what a symbolic link points to, not the link
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        with beside.open("wb") as file:
+        with temporary.open("wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())  # else a power cut may leave the name with nothing in it
-        if whole.exists():
-            shutil.copymode(whole, beside)
-        beside.replace(whole)
+            os.fsync(file.fileno())  # or a power failure may leave an empty file under the name
+        if target.exists():
+            shutil.copymode(target, temporary)
+        temporary.replace(target)
     except BaseException:
         with suppress(OSError):
-            beside.unlink()
+            temporary.unlink()
         raise

@@ -1,76 +1,62 @@
-"""``sermo-fsm check --against URL``: what of a stored history today's table would not do."""
+"""``sermo-fsm check --against URL``: what today's table would do differently with stored chats."""
 
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import click
 import sqlalchemy as sa
 
 from sermo_fsm.analysis.comparison import Cell, Chat, Comparison, Doubt, Kept, Parting, Why
 from sermo_fsm.analysis.table_replay import Done
-from sermo_fsm.cli.options import MOST_ROWS, schema_option
-from sermo_fsm.cli.progress import counting
-from sermo_fsm.cli.shell import Shell, print_json
-from sermo_fsm.cli.terminal import Page, counted
+from sermo_fsm.cli.json_output import print_json
+from sermo_fsm.cli.printer import Printer
+from sermo_fsm.cli.progress import progress_bar
+from sermo_fsm.cli.shell import Shell
+from sermo_fsm.cli.text import pluralized
 from sermo_fsm.engine import ChatEngine
 from sermo_fsm.storage.backends import backend_named
 from sermo_fsm.storage.transactions import open_to_read
 
-__all__ = ["against_options", "compare"]
+__all__ = ["DEFAULT_LIMIT", "check_against"]
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-_LISTED: Final = 100
-
-
-def against_options(command: _Command) -> _Command:
-    """``--against URL``, with its ``--schema`` and ``--limit``."""
-    against = click.option(
-        "--against",
-        metavar="URL",
-        help="Is each row in this database possible under today's table? Changes nothing there.",
-    )
-    limit = click.option(
-        "--limit",
-        metavar="N",
-        type=click.IntRange(0, MOST_ROWS),
-        help=f"With --against: list at most so many live chats of each kind; by default {_LISTED}.",
-    )
-    return against(schema_option(limit(command)))
+DEFAULT_LIMIT: Final = 100
+"""How many live chats of each kind are listed."""
 
 
-def compare(shell: Shell, url: str | None, limit: int | None, *, as_json: bool) -> bool:
-    """Hold the database at *url* against the table; whether there is any."""
-    if url is None:
-        if limit is not None:
-            raise click.UsageError("--limit is of what --against lists")
-        return False
-    _look_for(url)
-    shell.database, shell.typed, shell.option = url, True, "against"
+def check_against(shell: Shell, url: str, limit: int | None, *, as_json: bool) -> None:
+    """Compare the history in the database at *url* with today's table, and print the differences.
+
+    Args:
+        limit: How many live chats of each kind to list; None for :data:`DEFAULT_LIMIT`.
+    """
+    _require_file(url)
+    shell.database, shell.url_typed, shell.url_option = url, True, "against"
     with (
         shell.engine(prepare=ChatEngine.check_schema, connect=open_to_read) as engine,
-        counting("rows") as progress,
+        progress_bar("rows") as progress,
     ):
-        found = engine.compare(limit=_LISTED if limit is None else limit, progress=progress)
+        found = engine.compare(limit=DEFAULT_LIMIT if limit is None else limit, progress=progress)
     verdict = shell.verdict(ok=found.ok)
     if as_json:
         print_json(found.view())
-        return True
-    _say(shell.page, found)
-    sessions, rows = counted(found.sessions, "session"), counted(found.rows, "row")
+        return
+    _print_differences(shell.printer, found)
+    shell.printer.print_line(verdict, _summary(found))
+
+
+def _summary(found: Comparison) -> str:
+    rows = pluralized(found.rows, "row")
     if found.strays:
-        rows += f", and {counted(found.strays, 'stray')}"
-    affected = f"{counted(found.affected, 'session')} affected"
+        rows += f", and {pluralized(found.strays, 'stray')}"
+    affected = f"{pluralized(found.affected, 'session')} affected"
     if found.live_affected:
-        affected += f", {counted(found.live_affected, 'live chat')} would be somewhere else"
+        affected += f", {pluralized(found.live_affected, 'live chat')} would be somewhere else"
     if found.live_unsure:
-        affected += f", of {counted(found.live_unsure, 'live chat')} it can't be told"
-    shell.page.say(verdict, f"{sessions} with {rows}; {affected}")
-    return True
+        affected += f", of {pluralized(found.live_unsure, 'live chat')} it can't be told"
+    return f"{pluralized(found.sessions, 'session')} with {rows}; {affected}"
 
 
-def _look_for(url: str) -> None:
-    """Refuse a file that does not exist: opening it would create it."""
+def _require_file(url: str) -> None:
+    """Refuse a file that does not exist: connecting would create it."""
     try:
         parsed = sa.make_url(url)
         path = backend_named(parsed.get_backend_name()).database_file(parsed)
@@ -80,64 +66,64 @@ def _look_for(url: str) -> None:
         raise click.BadParameter(f"there is no file {path}", param_hint="'--against'")
 
 
-def _say(page: Page, found: Comparison) -> None:
+def _print_differences(printer: Printer, found: Comparison) -> None:
     for cell in found.cells:
-        page.say(_cell(cell))
+        printer.print_line(_cell_line(cell))
     for kept in found.kept:
-        page.say(_kept(kept))
+        printer.print_line(_kept_line(kept))
     for chat in found.live:
-        page.say(_chat(chat))
-    _more(page, found.live_affected - len(found.live), "more live chat")
+        printer.print_line(_chat_line(chat))
+    _print_rest(printer, found.live_affected - len(found.live), "")
     for doubt in found.unsure:
-        page.say(_doubt(doubt))
-    _more(page, found.live_unsure - len(found.unsure), "more live chat", " that can't be told")
+        printer.print_line(_doubt_line(doubt))
+    _print_rest(printer, found.live_unsure - len(found.unsure), " that can't be told")
 
 
-def _more(page: Page, count: int, what: str, which: str = "") -> None:
+def _print_rest(printer: Printer, count: int, which: str) -> None:
     if count:
-        page.say(f"and {counted(count, what)}{which}")
+        printer.print_line(f"and {pluralized(count, 'more live chat')}{which}")
 
 
-def _cell(cell: Cell) -> str:
+def _cell_line(cell: Cell) -> str:
     if cell.parting.stored.to is None:
-        return f"{_parting(cell.parting)}: {counted(cell.rows, 'stray')}"
-    rows, sessions = counted(cell.rows, "row"), counted(cell.sessions, "session")
-    return f"{_parting(cell.parting)}: {rows} of {sessions}, {cell.live} live"
+        return f"{_difference(cell.parting)}: {pluralized(cell.rows, 'stray')}"
+    rows, sessions = pluralized(cell.rows, "row"), pluralized(cell.sessions, "session")
+    return f"{_difference(cell.parting)}: {rows} of {sessions}, {cell.live} live"
 
 
-def _parting(parting: Parting) -> str:
-    """Where only the outcomes differ, these are told."""
+def _difference(parting: Parting) -> str:
+    """What the table did and would do: the target states, or the outcomes if only they differ."""
     stored, today = parting.stored, parting.today
-    place = f"opened by {parting.trigger} in" if parting.opens else f"{parting.trigger} in"
+    cell = f"opened by {parting.trigger} in" if parting.opens else f"{parting.trigger} in"
     if today is not None and stored.to == today.to:
-        stored_way, today_way = stored.outcome, today.outcome
+        before, after = stored.outcome, today.outcome
     else:
-        stored_way, today_way = _way(stored), "not known" if today is None else _way(today)
-    return f"{place} {parting.state}: stored {stored_way}, today {today_way}"
+        before, after = _effect(stored), "not known" if today is None else _effect(today)
+    return f"{cell} {parting.state}: stored {before}, today {after}"
 
 
-def _way(done: Done) -> str:
+def _effect(done: Done) -> str:
     return f"→ {done.to or f'nothing ({done.outcome})'}"
 
 
-def _kept(kept: Kept) -> str:
-    sessions = counted(kept.sessions, "session")
+def _kept_line(kept: Kept) -> str:
+    sessions = pluralized(kept.sessions, "session")
     return f"kept after the clock closed it: stored {kept.stored}, today {kept.today}: {sessions}"
 
 
-def _chat(chat: Chat) -> str:
-    where = f"{_where(chat)}, today {chat.today or 'never opened'}"
+def _chat_line(chat: Chat) -> str:
+    where = f"{_named(chat)}, today {chat.today or 'never opened'}"
     first = chat.first
     return where if first is None else f"{where}; they part at row {first.seq}, {first.trigger}"
 
 
-def _doubt(doubt: Doubt) -> str:
+def _doubt_line(doubt: Doubt) -> str:
     why, first = "this user's earlier events may have been other chats", doubt.first
     if doubt.why is Why.WITHIN and first is not None:
         why = f"behind row {first.seq}, {first.trigger}, its events may be those of other chats"
-    return f"{_where(doubt)}, today can't be told: {why}"
+    return f"{_named(doubt)}, today can't be told: {why}"
 
 
-def _where(chat: Chat | Doubt) -> str:
+def _named(chat: Chat | Doubt) -> str:
     whose = f"{chat.session_id} ({chat.user_id} on {chat.platform_id})"
     return f"live chat {whose}: stored {chat.stored}"

@@ -1,4 +1,4 @@
-"""The files that diagrams stand in: their format, and whether they are in step."""
+"""Diagram files: their format, and whether they are up to date."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ from attrs import frozen
 
 from sermo_fsm.diagram import FILES
 
-__all__ = ["Picture", "format_of", "pictures_here"]
+__all__ = ["DiagramFile", "format_of", "machine_diagrams"]
 
 _FOLDER: Final = Path("diagrams")
 _FORMATS: Final = {
@@ -22,16 +22,17 @@ _FORMATS: Final = {
 
 
 def format_of(path: Path) -> str | None:
-    """The format that the name of a file says; None where it says none that can be drawn."""
+    """The format that the suffix of *path* stands for; None if it is no diagram format."""
     return _FORMATS.get(path.suffix.lower())
 
 
 @frozen
-class Picture:
-    """A file, and what it is to be.
+class DiagramFile:
+    """A file, and the diagram that it should contain.
 
     Attributes:
-        remedy: What to run where it is not.
+        draw: Returns the content that the file should have.
+        remedy: The command that writes the file.
     """
 
     path: Path
@@ -41,26 +42,26 @@ class Picture:
 
     @property
     def problem(self) -> str | None:
-        """What is wrong with it; None where it is what would be drawn now."""
+        """What is wrong with the file; None if it is up to date."""
         try:
-            there = self.path.read_bytes()
+            content = self.path.read_bytes()
         except FileNotFoundError:
             return "missing"
         if self.format != "png":
-            there = there.replace(b"\r\n", b"\n")
-        return None if there == self.draw() else "not what would be drawn now"
+            content = content.replace(b"\r\n", b"\n")
+        return None if content == self.draw() else "not what would be drawn now"
 
     def view(self) -> dict[str, Any]:
-        """As ``diagram --check --json`` prints it."""
+        """This file as ``sermo-fsm diagram --check --json`` prints it."""
         return {"file": str(self.path), "format": self.format, "problem": self.problem}
 
 
-def pictures_here(only: str | None = None) -> Iterator[Picture]:
-    """The pictures of the machine in ``./diagrams``; perhaps of one format only."""
+def machine_diagrams(only: str | None = None) -> Iterator[DiagramFile]:
+    """The diagrams of the machine in ``./diagrams``, of all formats or only one."""
     for name, draw in FILES.items():
         path = _FOLDER / name
         kind = format_of(path) or ""
         if only in (None, kind):
             dark = " --theme dark" if path.stem.endswith("-dark") else ""
             remedy = f"sermo-fsm diagram --format {kind}{dark} -o {path}"
-            yield Picture(path, kind, draw, remedy)
+            yield DiagramFile(path, kind, draw, remedy)

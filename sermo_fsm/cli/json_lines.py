@@ -1,7 +1,7 @@
-"""Lines in, batch by batch, in constant memory: what ``sermo-fsm ingest`` does.
+"""``sermo-fsm ingest``: read lines in batches and store them, in constant memory.
 
-A line is kept whole up to a bound and cut there; the engine then says that it is too large. A
-batch never waits for lines that may never come: it is what one read brought, in portions.
+A line that is longer than the engine accepts is truncated; the engine then rejects it as too large.
+A batch holds the lines that one read brought, or a part of them, and never waits for more input.
 """
 
 import errno
@@ -17,28 +17,28 @@ from typing import Any, Final, Protocol, Self
 
 from attrs import define, field, frozen
 
-from sermo_fsm.cli.progress import Watch, watching
+from sermo_fsm.cli.progress import IngestProgress, ingest_progress
 from sermo_fsm.cli.shell import USAGE, Failure
 from sermo_fsm.core.session import Outcome, Receipt
 from sermo_fsm.engine import ChatEngine
 from sermo_fsm.protocol.json_reader import Limits
 
-__all__ = ["STDIN", "Tally", "feed"]
+__all__ = ["STDIN", "Tally", "ingest_files"]
 
 STDIN: Final = Path("-")
 
-# More than the engine takes: what is cut here, it calls too large.
-_LINE_BYTES: Final = Limits().event_bytes + 64 * 1024
+# More than the engine accepts, so that it rejects every line that is truncated here.
+_MAX_LINE_BYTES: Final = Limits().event_bytes + 64 * 1024
+# A batch holds at most the bytes of one read, and of the line that the read completes.
 _READ_BYTES: Final = 256 * 1024
-# A batch is also bounded in bytes: by one read, and the line that it ends.
 _BATCH_LINES: Final = 500
-_COMPLAINTS: Final = 10
+_MAX_COMPLAINTS: Final = 10
 _BOM: Final = b"\xef\xbb\xbf"
 
 
 @frozen
-class Line:
-    """One line, and where it stood."""
+class SourceLine:
+    """One line of input, and where it stands."""
 
     source: str
     number: int
@@ -47,36 +47,40 @@ class Line:
 
 @define
 class Tally:
-    """What has become of the lines so far."""
+    """The outcomes of the lines so far.
+
+    Attributes:
+        outcomes: The number of lines with each outcome.
+        last: The file and the number of the last line that is stored.
+        complaints: The number of invalid lines; only the first ones are reported.
+    """
 
     outcomes: dict[Outcome, int] = field(factory=lambda: dict.fromkeys(Outcome, 0))
     last: tuple[str, int] | None = None
-    """The file and the line of the last one that is in."""
     complaints: int = 0
-    """How many were ``invalid``: those are named only up to a number."""
 
     @property
     def read(self) -> int:
-        """How many lines are in."""
+        """The number of lines that are stored."""
         return sum(self.outcomes.values())
 
     @property
-    def spoiled(self) -> int:
-        """How many of them were ``invalid`` or in ``conflict``."""
+    def rejected(self) -> int:
+        """The number of lines that are ``invalid`` or in ``conflict``."""
         return self.outcomes[Outcome.INVALID] + self.outcomes[Outcome.CONFLICT]
 
     def view(self) -> dict[str, Any]:
-        """The object that ``ingest --json`` prints."""
+        """This value as ``sermo-fsm ingest --json`` prints it."""
         return {"read": self.read, **{str(name): count for name, count in self.outcomes.items()}}
 
-    def add(self, lines: Sequence[Line], receipts: Iterable[Receipt]) -> None:
-        """These lines are in, and durable."""
+    def add(self, lines: Sequence[SourceLine], receipts: Iterable[Receipt]) -> None:
+        """Count *lines*, which are committed."""
         for receipt in receipts:
             self.outcomes[receipt.outcome] += 1
         self.last = lines[-1].source, lines[-1].number
 
     def so_far(self) -> str:
-        """A sentence for the case that it goes no further."""
+        """A sentence that says what is stored, for an error message."""
         if self.last is None:
             return "Nothing is in"
         source, number = self.last
@@ -87,7 +91,7 @@ class Tally:
         )
 
 
-def feed(
+def ingest_files(
     engine: ChatEngine,
     files: Sequence[Path],
     tally: Tally,
@@ -95,85 +99,86 @@ def feed(
     direction: str | None,
     platform_id: str | None,
 ) -> None:
-    """Hand in every line of *files*, in order, and keep count in *tally*."""
-    hand_in = partial(engine.handle_many, direction=direction, platform_id=platform_id)
+    """Hand every line of *files* to the engine, in order, and count the outcomes in *tally*."""
+    handle = partial(engine.handle_many, direction=direction, platform_id=platform_id)
     typed = STDIN in files and sys.stdin is not None and sys.stdin.isatty()
-    with watching(_total(files), quiet=typed) as watch, _Patience() as patience:
+    with ingest_progress(_total(files), quiet=typed) as progress, _DeferredInterrupt() as interrupt:
         if typed:
-            watch.remark("Reading events from the terminal, one a line; Ctrl-D ends.")
-        feeder = _Feeder(hand_in, tally, watch, patience)
+            progress.remark("Reading events from the terminal, one per line; end with Ctrl-D.")
+        ingester = _Ingester(handle, tally, progress, interrupt)
         for path in files:
-            feeder.read(path)
+            ingester.ingest(path)
 
 
 @frozen
-class _Feeder:
-    hand_in: Callable[[list[bytes]], list[Receipt]]
+class _Ingester:
+    handle: Callable[[list[bytes]], list[Receipt]]
     tally: Tally
-    watch: Watch
-    patience: "_Patience"
+    progress: IngestProgress
+    interrupt: "_DeferredInterrupt"
 
-    def read(self, path: Path) -> None:
-        """All of one file. What a read has brought is in before the next one may wait."""
-        splitter = _Splitter("<stdin>" if path == STDIN else str(path))
+    def ingest(self, path: Path) -> None:
+        """Ingest one file. What one read brought is stored before the next read may wait."""
+        splitter = _LineSplitter("<stdin>" if path == STDIN else str(path))
         with _opened(path) as stream:
             for chunk in _chunks(stream):
-                self._take(splitter.feed(chunk), len(chunk))
-        self._take(splitter.end(), 0)
+                self._store(splitter.feed(chunk), len(chunk))
+        self._store(splitter.end(), 0)
 
-    def _take(self, lines: Iterator[Line], size: int) -> None:
+    def _store(self, lines: Iterator[SourceLine], size: int) -> None:
         while batch := list(islice(lines, _BATCH_LINES)):
-            with self.patience.held():
-                receipts = self.hand_in([line.content for line in batch])
+            with self.interrupt.deferred():
+                receipts = self.handle([line.content for line in batch])
                 self.tally.add(batch, receipts)
             for line, receipt in zip(batch, receipts, strict=True):
                 if receipt.error is not None:
                     self._complain(line, receipt)
-        self.watch.advance(size, self.tally.read)
+        self.progress.advance(size, self.tally.read)
 
-    def _complain(self, line: Line, receipt: Receipt) -> None:
-        if receipt.outcome is Outcome.INVALID:  # these are also kept; a conflict is nowhere else
+    def _complain(self, line: SourceLine, receipt: Receipt) -> None:
+        # Invalid lines are also stored as strays. A conflict is stored nowhere: report them all.
+        if receipt.outcome is Outcome.INVALID:
             self.tally.complaints += 1
-            if self.tally.complaints > _COMPLAINTS:
-                if self.tally.complaints == _COMPLAINTS + 1:
-                    self.watch.remark(
+            if self.tally.complaints > _MAX_COMPLAINTS:
+                if self.tally.complaints == _MAX_COMPLAINTS + 1:
+                    self.progress.remark(
                         "Further invalid lines are only counted; see sermo-fsm strays."
                     )
                 return
-        self.watch.remark(f"{line.source}:{line.number}: {receipt.outcome}: {receipt.error}")
+        self.progress.remark(f"{line.source}:{line.number}: {receipt.outcome}: {receipt.error}")
 
 
 @define
-class _Splitter:
-    """Cuts what is read into lines; never holds more than one, and of that one only so much."""
+class _LineSplitter:
+    """Splits chunks of a file into lines; holds one line at most, truncated if it is too long."""
 
     source: str
     number: int = 0
     rest: bytearray = field(factory=bytearray, repr=False)
 
-    def feed(self, chunk: bytes) -> Iterator[Line]:
-        """The lines that *chunk* ends, without blank ones."""
+    def feed(self, chunk: bytes) -> Iterator[SourceLine]:
+        """The lines that *chunk* completes, except blank ones."""
         *ends, rest = chunk.split(b"\n")
         for end in ends:
             self._grow(end)
             yield from self._line()
         self._grow(rest)
 
-    def end(self) -> Iterator[Line]:
-        """The last line, where nothing ended it."""
+    def end(self) -> Iterator[SourceLine]:
+        """The last line, if no newline ended it."""
         yield from self._line()
 
     def _grow(self, piece: bytes) -> None:
-        self.rest += piece[: _LINE_BYTES - len(self.rest)]
+        self.rest += piece[: _MAX_LINE_BYTES - len(self.rest)]
 
-    def _line(self) -> Iterator[Line]:
+    def _line(self) -> Iterator[SourceLine]:
         self.number += 1
-        content, cut = bytes(self.rest), len(self.rest) == _LINE_BYTES
+        content, truncated = bytes(self.rest), len(self.rest) == _MAX_LINE_BYTES
         self.rest.clear()
         if self.number == 1:
             content = content.removeprefix(_BOM)
-        if cut or content.strip():  # of what was cut nobody knows whether all of it is blank
-            yield Line(self.source, self.number, content)
+        if truncated or content.strip():  # the rest of a truncated line may not be blank
+            yield SourceLine(self.source, self.number, content)
 
 
 class _Reader(Protocol):
@@ -182,7 +187,7 @@ class _Reader(Protocol):
 
 @contextmanager
 def _opened(path: Path) -> Iterator[_Reader]:
-    """*path* without a buffer: a read gives what is there, and waits only where nothing is."""
+    """Open *path* without a buffer: a read returns what there is, and waits only for the first."""
     if path != STDIN:
         with path.open("rb", buffering=0) as file:
             yield file
@@ -196,12 +201,14 @@ def _opened(path: Path) -> Iterator[_Reader]:
 def _chunks(stream: _Reader) -> Iterator[bytes]:
     while chunk := stream.read(_READ_BYTES):
         yield chunk
-    if chunk is None:  # not the end: somebody set it so that a read does not wait
-        raise BlockingIOError(errno.EAGAIN, "standard input is set not to wait: put 'cat |' before")
+    if chunk is None:  # not the end, but a non-blocking stream without data
+        raise BlockingIOError(
+            errno.EAGAIN, "standard input is non-blocking; pipe it through 'cat |'"
+        )
 
 
 def _total(files: Iterable[Path]) -> int | None:
-    """How many bytes there are; None where that can't be known."""
+    """The size of *files* in bytes; None if one of them is no regular file."""
     total = 0
     for path in files:
         if path == STDIN or not path.is_file():
@@ -211,39 +218,45 @@ def _total(files: Iterable[Path]) -> int | None:
 
 
 @define
-class _Patience:
-    """Lets Ctrl-C wait until the batch at hand is in: then it is known exactly what is."""
+class _DeferredInterrupt:
+    """Defers Ctrl-C to the end of the current batch, so that the message can say what is stored.
+
+    Attributes:
+        busy: Whether a batch is being stored.
+        pending: Whether Ctrl-C came during a batch.
+        installed: Whether SIGINT is handled here.
+    """
 
     busy: bool = False
-    came: bool = False
-    ours: bool = False
+    pending: bool = False
+    installed: bool = False
 
     def __enter__(self) -> Self:
-        # In a thread there are no signals; and who ignores Ctrl-C (nohup) goes on to.
-        self.ours = (
+        # Only the main thread can handle signals. A process that ignores Ctrl-C keeps ignoring it.
+        self.installed = (
             threading.current_thread() is threading.main_thread()
             and signal.getsignal(signal.SIGINT) is signal.default_int_handler
         )
-        if self.ours:
-            signal.signal(signal.SIGINT, self._come)
+        if self.installed:
+            signal.signal(signal.SIGINT, self._on_interrupt)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.ours:
+        if self.installed:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def _come(self, *_: object) -> None:
+    def _on_interrupt(self, *_: object) -> None:
         if not self.busy:
             raise KeyboardInterrupt
-        self.came = True
+        self.pending = True
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """What is done here is done to its end."""
+    def deferred(self) -> Iterator[None]:
+        """Run the block to its end before Ctrl-C takes effect."""
         self.busy = True
         try:
             yield
         finally:
             self.busy = False
-        if self.came:
+        if self.pending:
             raise KeyboardInterrupt

@@ -1,10 +1,10 @@
-"""Options that several commands have, and what their values are read by."""
+"""Options that several commands have, and the types of their values."""
 
 import os
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 from attrs import frozen
@@ -13,59 +13,62 @@ from click.core import ParameterSource
 from sermo_fsm.cli.shell import DEFAULT_DATABASE, Shell
 from sermo_fsm.core.policy import Policy
 from sermo_fsm.core.session import ChatSession
-from sermo_fsm.engine import ChatEngine
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
 from sermo_fsm.protocol.fields import AN_ID, BIGGEST_INTEGER, is_id
 from sermo_fsm.protocol.json_reader import parse_time
 
+if TYPE_CHECKING:
+    from sermo_fsm.engine import ChatEngine
+
 __all__ = [
-    "MOST_ROWS",
-    "NamedChat",
-    "a_moment",
-    "a_name",
-    "a_platform",
-    "a_policy",
+    "MAX_ROWS",
+    "ChatSelector",
     "after_option",
     "chat_options",
     "database_option",
+    "format_for",
     "json_option",
     "limit_option",
     "main_database_option",
     "output_option",
+    "platform_id",
+    "policy_file",
     "schema_option",
+    "utc_time",
+    "utf8_id",
 ]
 
-MOST_ROWS: Final = 2**31 - 1
+MAX_ROWS: Final = 2**31 - 1
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-def a_name(value: str) -> str:
-    """An id, as the UTF-8 that it was typed in, whatever the locale takes it for."""
+def utf8_id(value: str) -> str:
+    """An id, decoded as UTF-8 whatever the locale."""
     try:
         return value if value.isprintable() else os.fsencode(value).decode()
     except UnicodeError:
         raise click.BadParameter("it is not UTF-8") from None
 
 
-def a_platform(value: str) -> str:
-    """A name that a platform can have."""
-    name = a_name(value)
+def platform_id(value: str) -> str:
+    """An id that a platform can have."""
+    name = utf8_id(value)
     if not is_id(name):
         raise click.BadParameter(f"wanted {AN_ID}")
     return name
 
 
-def a_moment(value: str) -> datetime:
-    """A time with a zone, in UTC."""
+def utc_time(value: str) -> datetime:
+    """A time with a time zone, converted to UTC."""
     try:
         return parse_time(value, "$")
     except InvalidEvent as error:
         raise click.BadParameter(f"wanted {error.wanted}") from None
 
 
-def a_policy(value: str) -> Policy:
-    """The policy in this file."""
+def policy_file(value: str) -> Policy:
+    """The policy in a TOML file."""
     try:
         return Policy.from_toml(Path(value).read_text(encoding="utf-8"))
     except OSError as error:
@@ -76,28 +79,55 @@ def a_policy(value: str) -> Policy:
         raise click.BadParameter(f"{value}: {error}") from None
 
 
-def _choose(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+def format_for(
+    path: Path | None,
+    format_of: Callable[[Path], str | None],
+    option: str | None,
+    default: str,
+) -> str:
+    """The format to write.
+
+    Args:
+        path: The output file; None for standard output.
+        format_of: Returns the format that the suffix of a path stands for, if any.
+        option: What ``--format`` says.
+        default: The format on standard output.
+
+    Raises:
+        click.UsageError: Neither the file nor the option says it, or they contradict each other.
+    """
+    if path is None:
+        return option or default
+    named = format_of(path)
+    if option is None and named is None:
+        raise click.UsageError(f"the name {path} does not say which format to write; add --format")
+    if option is not None and named not in (None, option):
+        raise click.UsageError(f"the name {path} says {named}, but --format says {option}")
+    return option or named or default
+
+
+def _choose_database(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     shell = ctx.ensure_object(Shell)
     if value is not None:
         typed = ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
         if param.name == "db":
-            shell.database, shell.typed = value, typed
+            shell.database, shell.url_typed = value, typed
         else:
             shell.schema, shell.schema_typed = value or None, typed
 
 
-# Both before the command and after it, because people type both. What is typed last wins, and the
-# variable only where nothing is typed: so it belongs to the first.
+# --db and --schema are accepted before and after the command, and the last one counts. The
+# environment variables belong to those before the command, so that anything typed overrides them.
 def main_database_option(command: _Command) -> _Command:
-    """Which database, before the command."""
+    """Add ``--db`` and ``--schema`` before the command."""
     url = click.option(
         "--db",
         metavar="URL",
         envvar="SERMO_DB",
         show_envvar=True,
         expose_value=False,
-        callback=_choose,
-        help=f"Database; by default {DEFAULT_DATABASE}. Can also stand behind the command.",
+        callback=_choose_database,
+        help=f"Database; by default {DEFAULT_DATABASE}. Also accepted after the command.",
     )
     schema = click.option(
         "--schema",
@@ -105,74 +135,74 @@ def main_database_option(command: _Command) -> _Command:
         envvar="SERMO_SCHEMA",
         show_envvar=True,
         expose_value=False,
-        callback=_choose,
-        help="Schema of our tables, on PostgreSQL. Likewise.",
+        callback=_choose_database,
+        help="Schema of the tables, on PostgreSQL. Also accepted after the command.",
     )
     return url(schema(command))
 
 
 def database_option(command: _Command) -> _Command:
-    """Which database, after the command."""
+    """Add ``--db`` and ``--schema`` after the command."""
     url = click.option(
         "--db",
         metavar="URL",
         expose_value=False,
-        callback=_choose,
-        help=f"Database; else SERMO_DB, else {DEFAULT_DATABASE}.",
+        callback=_choose_database,
+        help=f"Database; by default SERMO_DB, or else {DEFAULT_DATABASE}.",
     )
     return url(schema_option(command))
 
 
 def schema_option(command: _Command) -> _Command:
-    """Which schema in it, after the command."""
+    """Add ``--schema`` after the command."""
     return click.option(
         "--schema",
         metavar="NAME",
         expose_value=False,
-        callback=_choose,
-        help="Schema of our tables, on PostgreSQL; else SERMO_SCHEMA.",
+        callback=_choose_database,
+        help="Schema of the tables, on PostgreSQL; by default SERMO_SCHEMA.",
     )(command)
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 output_option = click.option(
     "-o",
     "--output",
     "path",
     metavar="FILE",
     type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
-    help="Write there instead of to standard output.",
+    help="Write to FILE instead of standard output.",
 )
 limit_option = click.option(
-    "--limit", metavar="N", type=click.IntRange(0, MOST_ROWS), help="At most so many."
+    "--limit", metavar="N", type=click.IntRange(0, MAX_ROWS), help="Print at most N."
 )
 
 
 def after_option(column: str, most: int = BIGGEST_INTEGER) -> Callable[[_Command], _Command]:
-    """Go on behind the row with this number."""
+    """Add ``--after N``, which continues a listing after the row whose *column* is N."""
     return click.option(
         "--after",
         metavar="N",
         type=click.IntRange(0, most),
-        help=f"Only what comes behind the row with this {column}.",
+        help=f"Continue after the row with {column} N.",
     )
 
 
 def chat_options(command: _Command) -> _Command:
-    """``PLATFORM USER``, or ``--session ID``: the parameters *platform*, *user*, *session_id*."""
-    user = click.argument("user", type=a_name, required=False)
+    """Add ``PLATFORM USER`` and ``--session ID``, as *platform*, *user* and *session_id*."""
+    user = click.argument("user", type=utf8_id, required=False)
     session = click.option(
-        "--session", "session_id", metavar="ID", type=a_name, help="Of this session."
+        "--session", "session_id", metavar="ID", type=utf8_id, help="The session with this id."
     )
-    return click.argument("platform", type=a_name, required=False)(user(session(command)))
+    return click.argument("platform", type=utf8_id, required=False)(user(session(command)))
 
 
 @frozen
-class NamedChat:
-    """A chat as it was named on the command line.
+class ChatSelector:
+    """The chat that a command is about: a user's last chat, or the session with an id.
 
     Raises:
-        click.UsageError: Nothing is named, half a user, or a user and a session.
+        click.UsageError: There is neither a user nor a session, half a user, or both.
     """
 
     platform: str | None
@@ -182,10 +212,10 @@ class NamedChat:
     def __attrs_post_init__(self) -> None:
         whole = (self.platform is None) is (self.user is None)
         if not whole or (self.session_id is None) is (self.user is None):
-            raise click.UsageError("name a PLATFORM and a USER, or a --session")
+            raise click.UsageError("give either PLATFORM and USER, or --session")
 
-    def find(self, engine: ChatEngine) -> ChatSession | None:
-        """Where it stands."""
+    def find(self, engine: "ChatEngine") -> ChatSession | None:
+        """The session in the database; None if there is none."""
         if self.platform is not None and self.user is not None:
             return engine.status(self.platform, self.user)
         return engine.session(self.session_id or "")

@@ -1,66 +1,71 @@
-"""What the commands share: the database, JSON on standard output, and how they end.
+"""What all commands share: the database, the output, exit statuses, and error messages.
 
-A command neither exits nor catches what the database says. It leaves its exit status in its
-:class:`Shell`; :class:`Commands` turns whatever went wrong into one line and a status.
+A command neither exits nor catches errors of the database. It leaves its exit status in its
+:class:`Shell`, and :class:`Program` turns an error into one line on standard error and a status.
+
+The engine is imported when a command opens the database, so that ``--help`` does not load it.
 """
 
-import io
-import json
 import logging
 import os
-import re
 import shlex
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from importlib.util import find_spec
 from itertools import chain, islice
-from pathlib import Path
-from typing import IO, Any, Final, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, Final, TextIO, TypeVar, cast
 
 import click
-import sqlalchemy as sa
 from attrs import define, field
-from rich.text import Text
-from stamina.instrumentation import get_on_retry_hooks, set_on_retry_hooks
 
-from sermo_fsm.cli.terminal import Page, clean
-from sermo_fsm.core.policy import Policy
-from sermo_fsm.engine import ChatEngine
+from sermo_fsm.cli.json_output import print_json, print_json_array
+from sermo_fsm.cli.printer import Printer
+from sermo_fsm.cli.streams import discard_output, use_utf8
+from sermo_fsm.cli.text import Styled, escape_controls
 from sermo_fsm.errors import InvalidArgument, LostRace, SchemaNotReady, StoreBusy, StoreError
-from sermo_fsm.migrate import NEWER
-from sermo_fsm.storage.backends import backend_named
-from sermo_fsm.storage.transactions import open_engine
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import sqlalchemy as sa
+
+    from sermo_fsm.core.policy import Policy
+    from sermo_fsm.engine import ChatEngine
 
 __all__ = [
     "DEFAULT_DATABASE",
     "FAILED",
     "INTERRUPTED",
-    "NOBODY",
+    "NOT_FOUND",
     "REFUSED",
     "USAGE",
-    "Commands",
     "Failure",
     "Program",
     "Shell",
-    "print_json",
+    "printer_for",
 ]
 
 FAILED: Final = 1
-"""A line was not taken, or what was to be checked does not hold."""
+"""An input line was not accepted, or a check failed."""
 USAGE: Final = 2
+"""Wrong usage, or a file that can't be read or written."""
 REFUSED: Final = 3
-"""The database refused; nothing of what was asked for is in."""
-NOBODY: Final = 4
+"""The database reported an error; nothing of the failed transaction was written."""
+NOT_FOUND: Final = 4
 """There is no such user or session."""
 INTERRUPTED: Final = 130
+"""Ctrl-C."""
 
 DEFAULT_DATABASE: Final = "sqlite:///sermo.db"
 
-# Where it may be that another database was meant.
-_NOT_THIS_ONE: Final = ("is not a database", "can't be reached")
+# Errors after which the URL may be the mistake.
+_SUSPICIOUS: Final = ("is not a database", "can't be reached")
 
-# Of the driver, about what follows "?": each has its own way.
-_OF_OPTIONS: Final = (TypeError, ValueError, OverflowError, AttributeError, LookupError, OSError)
+# What drivers raise for options behind the "?" of a URL that they can't use.
+_DRIVER_OPTION_ERRORS: Final = (
+    *(TypeError, ValueError, OverflowError, AttributeError, LookupError, OSError),
+)
 
 _T = TypeVar("_T")
 
@@ -69,111 +74,154 @@ class Failure(click.ClickException):
     """One line on standard error, and an exit status."""
 
     def __init__(self, message: str, status: int) -> None:
-        super().__init__(clean(message))
-        self.exit_code = status  # type: ignore[misc]  # click's own way, typed as of the class
+        super().__init__(escape_controls(message))
+        self.exit_code = status  # type: ignore[misc]  # as click does, which types it as a ClassVar
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Print it; where nobody listens the status still says it."""
-        with suppress(OSError):
+        """Print the line; if standard error can't be written, the exit status remains."""
+        try:
             super().show(file)
+        except OSError:
+            discard_output(sys.stderr)
+
+
+def printer_for(stream: TextIO, now: "datetime | None" = None) -> Printer:
+    """A printer for people, depending on whether *stream* is a terminal.
+
+    Args:
+        now: The time that other times are shown relative to; by default the clock's.
+    """
+    kind = Printer
+    if stream.isatty():
+        from sermo_fsm.cli.terminal import TerminalPrinter
+
+        kind = TerminalPrinter
+    return kind(stream) if now is None else kind(stream, now)
 
 
 @define
 class Shell:
-    """What one run of the command knows."""
+    """The state of one run of a command.
+
+    Attributes:
+        database: The URL of the database.
+        url_typed: Whether the URL was given on the command line, not by the environment.
+        url_option: The name of the option that gives the URL.
+        schema: The schema of the tables, on PostgreSQL.
+        schema_typed: Whether the schema was given on the command line.
+        status: The exit status, if no error ends the command.
+        so_far: Says in a sentence what is done, to complete an error message.
+    """
 
     database: str = DEFAULT_DATABASE
-    typed: bool = False
-    """The database was named on the command line, so a line to run has to name it too."""
-    option: str = "db"
-    """By which option."""
+    url_typed: bool = False
+    url_option: str = "db"
     schema: str | None = None
     schema_typed: bool = False
-    """Likewise."""
     status: int = 0
     so_far: Callable[[], str] = field(default=lambda: "")
-    """A sentence on what is done, for the case that it goes no further."""
 
     @property
-    def page(self) -> Page:
-        """Where to print for people."""
-        return Page(sys.stdout)
+    def printer(self) -> Printer:
+        """Prints for people to standard output."""
+        return printer_for(sys.stdout)
 
     @contextmanager
     def engine(
         self,
-        policy: Policy | None = None,
-        prepare: Callable[[ChatEngine], object] = ChatEngine.prepare,
-        connect: Callable[[str], sa.Engine] = open_engine,
-    ) -> Iterator[ChatEngine]:
-        """The database, with a schema that this release can work with."""
+        policy: "Policy | None" = None,
+        prepare: "Callable[[ChatEngine], object] | None" = None,
+        connect: "Callable[[str], sa.Engine] | None" = None,
+    ) -> Iterator["ChatEngine"]:
+        """Open the database, and close it at the end of the block.
+
+        Args:
+            prepare: Checks or changes the schema; by default :meth:`ChatEngine.prepare`.
+            connect: Makes the SQLAlchemy engine; by default it can write.
+
+        Raises:
+            click.BadParameter: The URL, its options or the schema can't be used.
+            StoreError: The database refused, or its schema is not that of this release.
+        """
+        from sermo_fsm.engine import ChatEngine
+        from sermo_fsm.storage.transactions import open_engine
+
         with ExitStack() as stack:
             try:
-                database = connect(self.database)
+                database = (connect or open_engine)(self.database)
                 stack.callback(database.dispose)
                 engine = ChatEngine(database, policy=policy, schema=self.schema)
             except InvalidArgument as error:
-                of = "schema" if error.argument == "schema" else self.option
-                raise _bad(of, f"wanted {error.wanted}, got {error.got}") from None
+                option = "schema" if error.argument == "schema" else self.url_option
+                raise _bad_option(option, f"wanted {error.wanted}, got {error.got}") from None
             try:
-                prepare(engine)
-            except _OF_OPTIONS as error:
-                if not sa.make_url(self.database).query:
+                (prepare or ChatEngine.prepare)(engine)
+            except _DRIVER_OPTION_ERRORS as error:
+                if not self._url().query:
                     raise
                 what = getattr(error, "strerror", None) or "it does not understand them"
-                raise _bad(self.option, f"the driver can't use its options: {what}") from None
+                message = f"the driver can't use the URL's options: {what}"
+                raise _bad_option(self.url_option, message) from None
             yield engine
 
-    def list_all(
+    def print_list(
         self,
         items: Iterator[_T],
         view: Callable[[_T], Mapping[str, Any]],
-        show: Callable[[Iterator[_T]], None],
+        print_rows: Callable[[Iterator[_T]], None],
         *,
         as_json: bool,
     ) -> None:
-        """Print them as they come from the database, for programs or for people."""
-        # Closed also where printing fails: the database is closed next.
+        """Print *items* as they arrive from the database.
+
+        Args:
+            items: A generator; it is closed, for the database is closed next.
+            view: An item as JSON.
+            print_rows: Prints the items for people.
+        """
         with closing(cast("Generator[_T, None, None]", items)):
-            # What can't be asked, or answered, is known before the first line is printed.
+            # A query that fails does so before anything is printed.
             every = chain([*islice(items, 1)], items)
             if as_json:
-                print_json_items(map(view, every))
+                print_json_array(map(view, every))
             else:
-                show(every)
+                print_rows(every)
 
-    def found_nobody(self, message: str, *, as_json: bool) -> None:
-        """There is no such user or session."""
-        self.status = NOBODY
+    def report_not_found(self, message: str, *, as_json: bool) -> None:
+        """Say that there is no such user or session, and set the exit status."""
+        self.status = NOT_FOUND
         if as_json:
             print_json(None)
-        Failure(message, NOBODY).show()
+        Failure(message, NOT_FOUND).show()
 
-    def verdict(self, *, ok: bool) -> Text:
-        """How a check went, as a word; one that fails is the end of the command, too."""
+    def verdict(self, *, ok: bool) -> Styled:
+        """The result of a check in a word; if it failed, also set the exit status."""
         if ok:
-            return Text("ok", "green")
+            return Styled("ok", "green")
         self.status = FAILED
-        return Text("FAILED", "bold red")
+        return Styled("FAILED", "bold red")
 
-    def refusal(self, error: StoreError) -> Failure:
-        """What the database said, and what to do about it."""
+    def store_failure(self, error: StoreError) -> Failure:
+        """What the database reported, and what to do about it."""
         what = str(error)
         if isinstance(error, SchemaNotReady):
+            from sermo_fsm.migrate import NEWER  # loads Alembic
+
             if error.remedy != NEWER:
-                what = what.replace(error.remedy, f"run: {self._upgrade_line()}")
+                what = what.replace(error.remedy, f"run: {self._upgrade_command()}")
         elif isinstance(error, StoreBusy | LostRace):
             what += "; try again when the other program is done"
-        elif any(word in what for word in _NOT_THIS_ONE):
-            what += f"; is {self._shown()} the right database? See {self._by()}"
+        elif any(words in what for words in _SUSPICIOUS):
+            source = "--db and SERMO_DB" if self.url_option == "db" else f"--{self.url_option}"
+            what += f"; is {self._database_name()} the right database? See {source}"
         return Failure(f"{what}{self._so_far()}", REFUSED)
 
-    def interruption(self) -> Failure:
-        """Somebody pressed Ctrl-C."""
+    def interrupt_failure(self) -> Failure:
+        """The user pressed Ctrl-C."""
         return Failure(f"interrupted{self._so_far()}", INTERRUPTED)
 
-    def trouble(self, error: OSError) -> Failure:
-        """A file that can't be read or written."""
+    def file_failure(self, error: OSError) -> Failure:
+        """A file can't be read or written."""
         where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
         return Failure(f"{where}{error.strerror or error}{self._so_far()}", USAGE)
 
@@ -181,119 +229,79 @@ class Shell:
         sentence = self.so_far()
         return f". {sentence}" if sentence else ""
 
-    def _upgrade_line(self) -> str:
-        line = "sermo-fsm db upgrade"
+    def _upgrade_command(self) -> str:
+        command = "sermo-fsm db upgrade"
         if self.schema_typed and self.schema:
-            line += f" --schema {shlex.quote(self.schema)}"
-        if not self.typed:
-            return line
-        url = sa.make_url(self.database)
-        if url.password is None and not url.query:  # nothing in it that could be a secret
-            return f"{line} --db {shlex.quote(self.database)}"
-        return f"{line} (with the same --db)" if self.option == "db" else f"{line} --db (that URL)"
+            command += f" --schema {shlex.quote(self.schema)}"
+        if not self.url_typed:
+            return command
+        url = self._url()
+        if url.password is None and not url.query:  # the options may hold secrets too
+            return f"{command} --db {shlex.quote(self.database)}"
+        same = "(with the same --db)" if self.url_option == "db" else "--db (that URL)"
+        return f"{command} {same}"
 
-    def _by(self) -> str:
-        return "--db and SERMO_DB" if self.option == "db" else f"--{self.option}"
+    def _database_name(self) -> str:
+        from sermo_fsm.storage.backends import backend_named
 
-    def _shown(self) -> str:
-        url = sa.make_url(self.database)
+        url = self._url()
         return backend_named(url.get_backend_name()).database_name(url) or "it"
 
+    def _url(self) -> "sa.URL":
+        import sqlalchemy as sa
 
-def _bad(option: str, message: str) -> click.BadParameter:
+        return sa.make_url(self.database)
+
+
+def _bad_option(option: str, message: str) -> click.BadParameter:
     variable = f" / SERMO_{option.upper()}" if option in ("db", "schema") else ""
-    hint = f"'--{option}'{variable}"
-    return click.BadParameter(clean(message), param_hint=hint)
+    return click.BadParameter(escape_controls(message), param_hint=f"'--{option}'{variable}")
 
 
 @contextmanager
-def _no_logs() -> Iterator[None]:
-    """Nobody has said where logs are to go: so they do not go among what a command prints.
+def _silence_logging() -> Iterator[None]:
+    """Keep log messages out of the output; the command's end reports errors once.
 
-    What the database does when a transaction is tried again, or a connection is lost, is said once,
-    by how the command ends.
+    stamina logs each retry through structlog, if that is installed, which prints to standard
+    output.
     """
-    root, nowhere, hooks = logging.getLogger(), logging.NullHandler(), get_on_retry_hooks()
-    root.addHandler(nowhere)
-    set_on_retry_hooks(())
-    try:
+    root, handler = logging.getLogger(), logging.NullHandler()
+    root.addHandler(handler)
+    with ExitStack() as stack:
+        stack.callback(root.removeHandler, handler)
+        if find_spec("structlog") is not None:
+            from stamina import instrumentation
+
+            hooks = instrumentation.get_on_retry_hooks()
+            stack.callback(instrumentation.set_on_retry_hooks, hooks)
+            instrumentation.set_on_retry_hooks(())
         yield
-    finally:
-        set_on_retry_hooks(hooks)
-        root.removeHandler(nowhere)
 
 
 class Program(click.Command):
-    """A command that a process is started for: speaks UTF-8, and ends as the design says."""
+    """A command that is run as a process: it writes UTF-8, and maps errors to exit statuses."""
 
     def main(self, *args: Any, **options: Any) -> Any:
-        """Run, and exit."""
-        _speak_utf8()
+        """Run the command and exit."""
+        use_utf8()
         return super().main(*args, **options)
 
     def invoke(self, ctx: click.Context) -> None:
-        """Run the command that was asked for."""
+        """Run the command, and turn what it raises into a message and an exit status."""
         shell = ctx.ensure_object(Shell)
         try:
-            with _no_logs():
+            with _silence_logging():
                 super().invoke(ctx)
                 sys.stdout.flush()
-        except BrokenPipeError:  # whoever reads has seen enough
-            _let_go_of_stdout()
+        except BrokenPipeError:  # the reader closed the pipe, as `head` does
+            discard_output(sys.stdout)
         except KeyboardInterrupt:
-            raise shell.interruption() from None
+            raise shell.interrupt_failure() from None
         except StoreError as error:
-            raise shell.refusal(error) from error
+            raise shell.store_failure(error) from error
         except InvalidArgument as error:
-            raise click.UsageError(clean(str(error)), ctx) from error
+            raise click.UsageError(escape_controls(str(error)), ctx) from error
         except OSError as error:
-            _let_go_of_stdout()
-            raise shell.trouble(error) from error
+            discard_output(sys.stdout)
+            raise shell.file_failure(error) from error
         ctx.exit(shell.status)
-
-
-class Commands(Program, click.Group):
-    """The whole command line."""
-
-
-def _speak_utf8() -> None:
-    """Whatever the locale: what customers write is not of this machine."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:  # closed by who called: nobody wants to read it
-            stream = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process lives
-            setattr(sys, name, stream)
-        if isinstance(stream, io.TextIOWrapper):
-            # A lone surrogate becomes the escape that it came as, which is valid JSON.
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-
-
-def _let_go_of_stdout() -> None:
-    """Else Python would try once more at its exit, and say so."""
-    with suppress(OSError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-
-
-# JSON allows these as they are; a terminal, or what splits lines, may not.
-_UNSAFE: Final = re.compile(r"[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-
-
-def _json(value: object, indent: int | None = None) -> str:
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
-def print_json(value: Mapping[str, Any] | None) -> None:
-    """One object, or ``null``."""
-    sys.stdout.write(_json(value, indent=2) + "\n")
-
-
-def print_json_items(items: Iterable[Mapping[str, Any]]) -> None:
-    """An array, an item a line, as they come: however many there are, one is kept."""
-    before = "[\n  "
-    for item in items:
-        sys.stdout.write(before + _json(item))
-        before = ",\n  "
-    sys.stdout.write("[]\n" if before.startswith("[") else "\n]\n")

@@ -1,48 +1,67 @@
-"""Rows as lines that fit the terminal of a person.
+"""Tables on a terminal, a line for each row.
 
-Every row is one line: ids are cropped in the middle, and what was said to the room that is left.
-Where it is too narrow for that, a row goes on in the next line; nothing is left out.
+Ids are cropped in the middle, and texts at the end, to fit the width. If the terminal is too narrow
+even for that, a row goes on in the next line; no column is left out.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC
 from itertools import islice
 from typing import Final
 
 from attrs import field, frozen
 from rich.cells import cell_len
+from rich.console import Console
 from rich.text import Text
 
-from sermo_fsm.cli.terminal import (
+from sermo_fsm.cli.text import (
     COUNT_COLUMNS,
     SESSION_COLUMNS,
-    Page,
-    console_on,
-    count_cells,
+    Styled,
     excerpt,
-    outcome_word,
-    state_word,
-    word,
+    outcome_cell,
+    state_cell,
+    styled,
 )
-from sermo_fsm.core.machine import State
-from sermo_fsm.core.session import ChatSession, HistoryRow
+from sermo_fsm.core.session import HistoryRow
 from sermo_fsm.protocol.events import Direction
 
-__all__ = ["Sheet", "cropped"]
+__all__ = [
+    "ALL_SESSION_COLUMNS_WIDTH",
+    "COUNTS",
+    "HISTORY",
+    "SESSIONS",
+    "STRAYS",
+    "TableRow",
+    "cropped",
+    "history_row",
+    "plain_row",
+    "print_table",
+    "stray_row",
+]
 
-_ROWS_AT_ONCE: Final = 200  # lines are aligned with each other: this many rows are kept for it
-# The columns on a terminal, and what each may be cropped to. What was said is cropped before that.
-_WHOLE: Final = 10**6
-_OF_HISTORY: Final = {"time": _WHOLE, "type": 19, "state": _WHOLE, "outcome": _WHOLE}
-_OF_STRAYS: Final = {"time": _WHOLE, "type": 19, "platform": 10, "user": 12, "outcome": _WHOLE}
-_OF_SESSIONS: Final = {
-    name: {"platform": 10, "user": 12, "agent": 8}.get(name, _WHOLE) for name in SESSION_COLUMNS
+_ROWS_PER_PART: Final = 200  # held in memory, to align them with each other
+_UNCROPPED: Final = 10**6
+
+# The columns of each table, and the width that each may be cropped to.
+HISTORY: Final = {"time": _UNCROPPED, "type": 19, "state": _UNCROPPED, "outcome": _UNCROPPED}
+STRAYS: Final = {
+    "time": _UNCROPPED,
+    "type": 19,
+    "platform": 10,
+    "user": 12,
+    "outcome": _UNCROPPED,
 }
-_OF_COUNTS: Final = {name: 10 if name == "platform" else _WHOLE for name in COUNT_COLUMNS}
-_WIDE: Final = 150  # columns that a terminal needs to show all that is known of a session
-_TEXT_LEAST: Final = 14
+SESSIONS: Final = {
+    name: {"platform": 10, "user": 12, "agent": 8}.get(name, _UNCROPPED) for name in SESSION_COLUMNS
+}
+COUNTS: Final = {name: 10 if name == "platform" else _UNCROPPED for name in COUNT_COLUMNS}
 
-_MARKS: Final[Mapping[Direction | None, str]] = {
+ALL_SESSION_COLUMNS_WIDTH: Final = 150
+"""The terminal width, in characters, from which all columns of a session are shown."""
+_MIN_TEXT_WIDTH: Final = 14
+
+_DIRECTION_MARKS: Final[Mapping[Direction | None, str]] = {
     Direction.INBOUND: "►",
     Direction.OUTBOUND: "◄",
     Direction.TIMER: "○",
@@ -51,18 +70,22 @@ _MARKS: Final[Mapping[Direction | None, str]] = {
 
 
 @frozen
-class _Row:
-    """One row for a person."""
+class TableRow:
+    """The cells of one row, and the text behind them.
+
+    Attributes:
+        text: Cropped to the width that the cells leave.
+        uncropped: The width at the beginning of the text that is never cropped.
+        day: The heading above the row, if the row before it has another one.
+    """
 
     cells: Sequence[Text]
     text: Text = field(factory=Text)
-    """Cropped to the room that is left."""
-    kept: int = 0
-    """So much of the text is never cropped."""
+    uncropped: int = 0
     day: str = ""
 
     def lines(self, widths: Sequence[int], room: int) -> Iterator[Text]:
-        """One line; more of them only where *room* is too little for all that is to be seen."""
+        """The row in one line, or in several if it does not fit into *room* characters."""
         line, gap = Text(), ""
         for cell, width in zip(self.cells, widths, strict=True):
             shown = Text(cropped(cell.plain, width), cell.style, spans=cell.spans)
@@ -73,30 +96,87 @@ class _Row:
             gap = "  "
         if self.text:
             left = room - line.cell_len - len(gap)
-            if left < min(self.text.cell_len, max(self.kept, _TEXT_LEAST)):
+            if left < min(self.text.cell_len, max(self.uncropped, _MIN_TEXT_WIDTH)):
                 yield line
                 line, left = Text(), room - len(gap)
             text = self.text.copy()
-            text.truncate(max(left, self.kept), overflow="ellipsis")
+            text.truncate(max(left, self.uncropped), overflow="ellipsis")
             line.append(gap).append_text(text)
         yield line
 
 
-def cropped(text: str, most: int) -> str:
-    """*text* without its middle, so that it is at most so wide."""
-    short, kept = text, most
-    while cell_len(short) > most:
+def cropped(text: str, width: int) -> str:
+    """*text* with an ellipsis in its middle if it is wider than *width* terminal cells."""
+    short, kept = text, width
+    while cell_len(short) > width:
         kept -= 1
         short = f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
     return short
 
 
-def _widths(columns: Mapping[str, int], rows: Sequence[_Row], room: int) -> list[int]:
-    """How wide the columns have to be, and may be."""
+def plain_row(cells: Sequence[Styled]) -> TableRow:
+    """A row of nothing but cells."""
+    return TableRow([Text(*cell) for cell in cells])
+
+
+def history_row(row: HistoryRow) -> TableRow:
+    """A row of a session's history; the reason of a close is never cropped."""
+    day, time = _day_and_time(row)
+    reason, said = Text(*styled(row.reason, "bold")), Text(excerpt(row))
+    return TableRow(
+        [time, _type_cell(row), _state_change(row), Text(*outcome_cell(row.outcome))],
+        Text(" ").join(part for part in (reason, said) if part),
+        reason.cell_len + (len(" …") if reason and said else 0),
+        day,
+    )
+
+
+def stray_row(row: HistoryRow) -> TableRow:
+    """A row that belongs to no session."""
+    day, time = _day_and_time(row)
+    user = [styled(row.platform_id), styled(row.user_id), outcome_cell(row.outcome)]
+    why = (Text(*styled(row.reason)), Text(excerpt(row), "dim"))
+    cells = [time, _type_cell(row), *(Text(*cell) for cell in user)]
+    return TableRow(cells, Text(" ").join(part for part in why if part), day=day)
+
+
+def print_table(
+    console: Console, columns: Mapping[str, int], rows: Iterator[TableRow], text: str = ""
+) -> None:
+    """Print *rows* under a header, in parts whose columns are aligned; ``none`` without rows.
+
+    Args:
+        columns: The name of each column, and the width that it may be cropped to.
+        text: The heading of the rows' texts. Rows with a text also get a legend of directions.
+    """
+    day, first = "", True
+    header = TableRow([Text(name, "bold") for name in columns], Text(text, "bold"))
+    while part := list(islice(rows, _ROWS_PER_PART)):
+        lines: list[Text] = []
+        if first and text:
+            legend = [Text(f"{mark} {name}", "dim") for name, mark in _DIRECTION_MARKS.items()]
+            lines += TableRow(legend).lines([cell.cell_len for cell in legend], console.width)
+        first = False
+        widths = _column_widths(columns, [header, *part], console.width)
+        lines += header.lines(widths, console.width)
+        for row in part:
+            if row.day != day:
+                day = row.day
+                lines.append(Text(day, "dim"))
+            lines += row.lines(widths, console.width)
+        for line in lines:
+            line.rstrip()
+        console.print(Text("\n").join(lines), soft_wrap=True)
+    if first:
+        console.print(Text("none", "dim"), soft_wrap=True)
+
+
+def _column_widths(columns: Mapping[str, int], rows: Sequence[TableRow], room: int) -> list[int]:
+    """The width of each column: that of its widest cell, less what *room* requires."""
     widths = [
         max(cells) for cells in zip(*([c.cell_len for c in row.cells] for row in rows), strict=True)
     ]
-    texts = min(_TEXT_LEAST, max(row.text.cell_len for row in rows))
+    texts = min(_MIN_TEXT_WIDTH, max(row.text.cell_len for row in rows))
     spare = room - sum(widths) - 2 * (len(widths) if texts else len(widths) - 1) - texts
     least = dict(enumerate(columns.values()))
     while spare < 0 and (wide := [at for at, width in enumerate(widths) if width > least[at]]):
@@ -105,94 +185,19 @@ def _widths(columns: Mapping[str, int], rows: Sequence[_Row], room: int) -> list
     return widths
 
 
-def _kind(row: HistoryRow) -> Text:
-    return word(f"{_MARKS.get(row.direction, '?')} {row.type or row.trigger or ''}")
+def _type_cell(row: HistoryRow) -> Text:
+    mark = _DIRECTION_MARKS.get(row.direction, "?")
+    return Text(*styled(f"{mark} {row.type or row.trigger or ''}"))
 
 
-def _move(row: HistoryRow) -> Text:
+def _state_change(row: HistoryRow) -> Text:
+    after = Text(*state_cell(row.to_state))
     if row.from_state is row.to_state:
-        return state_word(row.to_state)
-    states = (state_word(row.from_state), Text("→"), state_word(row.to_state))
+        return after
+    states = (Text(*state_cell(row.from_state)), Text("→"), after)
     return Text(" ").join(state for state in states if state)
 
 
-def _day(row: HistoryRow) -> tuple[str, Text]:
+def _day_and_time(row: HistoryRow) -> tuple[str, Text]:
     at = row.effective_at.astimezone(UTC)
     return f"{at:%Y-%m-%d} (UTC)", Text(f"{at:%H:%M:%S}")
-
-
-def _history_row(row: HistoryRow) -> _Row:
-    day, time = _day(row)
-    reason, said = word(row.reason, "bold"), Text(excerpt(row))
-    return _Row(
-        [time, _kind(row), _move(row), outcome_word(row.outcome)],
-        Text(" ").join(part for part in (reason, said) if part),
-        reason.cell_len + (len(" …") if reason and said else 0),
-        day,
-    )
-
-
-def _stray_row(row: HistoryRow) -> _Row:
-    day, time = _day(row)
-    whose = [word(row.platform_id), word(row.user_id)]
-    why = (word(row.reason), Text(excerpt(row), "dim"))
-    cells = [time, _kind(row), *whose, outcome_word(row.outcome)]
-    return _Row(cells, Text(" ").join(part for part in why if part), day=day)
-
-
-@frozen
-class Sheet(Page):
-    """A page whose rows are lines that fit, where a person watches."""
-
-    def sessions(self, sessions: Iterable[ChatSession]) -> None:
-        """A row for each session."""
-        if not self.watched:
-            super().sessions(sessions)
-            return
-        wide = console_on(self.stream).width >= _WIDE
-        columns = dict(islice(_OF_SESSIONS.items(), None if wide else len(_OF_SESSIONS) - 2))
-        rows = (_Row(self._session_cells(one)[: len(columns)]) for one in sessions)
-        self._lines(columns, rows)
-
-    def counts(self, counts: Mapping[str, Mapping[State, int]]) -> None:
-        """A row for each platform, a column for each state."""
-        if self.watched:
-            self._lines(_OF_COUNTS, (_Row(count_cells(one)) for one in counts.items()))
-        else:
-            super().counts(counts)
-
-    def history(self, rows: Iterable[HistoryRow]) -> None:
-        """A row for each row of a session's history."""
-        if self.watched:
-            self._lines(_OF_HISTORY, map(_history_row, rows), "text")
-        else:
-            super().history(rows)
-
-    def strays(self, rows: Iterable[HistoryRow]) -> None:
-        """A row for each row without a session."""
-        if self.watched:
-            self._lines(_OF_STRAYS, map(_stray_row, rows), "why")
-        else:
-            super().strays(rows)
-
-    def _lines(self, columns: Mapping[str, int], rows: Iterator[_Row], text: str = "") -> None:
-        console, day, first = console_on(self.stream), "", True
-        header = _Row([Text(name, "bold") for name in columns], Text(text, "bold"))
-        while some := list(islice(rows, _ROWS_AT_ONCE)):
-            page: list[Text] = []
-            if first and text:  # of rows with a queue
-                legend = [word(f"{mark} {name}", "dim") for name, mark in _MARKS.items()]
-                page += _Row(legend).lines([cell.cell_len for cell in legend], console.width)
-            first = False
-            widths = _widths(columns, [header, *some], console.width)
-            page += header.lines(widths, console.width)
-            for row in some:
-                if row.day != day:
-                    day = row.day
-                    page.append(Text(day, "dim"))
-                page += row.lines(widths, console.width)
-            for line in page:
-                line.rstrip()
-            console.print(Text("\n").join(page), soft_wrap=True)
-        if first:
-            self.say(Text("none", "dim"))

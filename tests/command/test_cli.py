@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 import sermo_fsm
-from sermo_fsm.cli import check as prove
 from sermo_fsm.cli import shell
 from sermo_fsm.proof.law import EDGES
 from sermo_fsm.proof.report import Check, Finding, Report
@@ -604,7 +603,7 @@ def test_check_prints_each_exception_with_its_count_and_its_reason(
 ) -> None:
     findings = (Finding("at once", 7, "Neither is first."), Finding("\x1b[2J", 1234, "Evil."))
     report = Report((Check("edges", 2000, "they are known", findings=findings),))
-    monkeypatch.setattr(prove, "run_checks", lambda _: report)
+    monkeypatch.setattr("sermo_fsm.cli.commands.check.run_checks", lambda _: report)
     result = sermo("check")
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
@@ -618,7 +617,7 @@ def test_check_prints_each_exception_with_its_count_and_its_reason(
 
 def test_check_prints_only_the_first_of_many_problems(monkeypatch: pytest.MonkeyPatch) -> None:
     report = Report((Check("law", 12, "it holds", tuple(f"not {n}" for n in range(12))),))
-    monkeypatch.setattr(prove, "run_checks", lambda _: report)
+    monkeypatch.setattr("sermo_fsm.cli.commands.check.run_checks", lambda _: report)
     lines = sermo("check").stdout.splitlines()
     assert lines[1:] == [*(f"  not {n}" for n in range(10)), "  and 2 more; --json has them all"]
     assert len(json_of("check", status=1)["checks"][0]["problems"]) == 12
@@ -626,7 +625,7 @@ def test_check_prints_only_the_first_of_many_problems(monkeypatch: pytest.Monkey
 
 def test_check_is_1_where_a_proof_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     report = Report((Check("law", 2, "it holds", ("it does not",)), Check("total", 1, "it is")))
-    monkeypatch.setattr(prove, "run_checks", lambda _: report)
+    monkeypatch.setattr("sermo_fsm.cli.commands.check.run_checks", lambda _: report)
     assert json_of("check", status=1) == json.loads(json.dumps(report.view()))
     result = sermo("check")
     assert result.exit_code == 1
@@ -644,7 +643,7 @@ def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_: object) -> Report:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(prove, "run_checks", interrupted)
+    monkeypatch.setattr("sermo_fsm.cli.commands.check.run_checks", interrupted)
     result = sermo("check")
     assert (result.exit_code, result.stdout) == (130, "")
     assert one_line(result.stderr) == "Error: interrupted\n"
@@ -656,7 +655,7 @@ def test_a_reader_that_goes_away_changes_no_exit_status(
     def gone(*_: object) -> Iterator[str]:
         raise BrokenPipeError
 
-    monkeypatch.setattr("sermo_fsm.cli.maintenance.print_json", gone)
+    monkeypatch.setattr("sermo_fsm.cli.commands.verify.print_json", gone)
     execute(chats, "UPDATE sermo_session SET row_count = 9")
     result = sermo("verify", "--json", "--db", chats)
     assert (result.exit_code, result.output) == (1, "")
@@ -668,7 +667,7 @@ def test_an_argument_that_only_the_library_knows_to_be_wrong_is_2(
     def picky(*_: object) -> Report:
         raise sermo_fsm.InvalidArgument("this", wanted="that", got="\x1b[31mred")
 
-    monkeypatch.setattr(prove, "run_checks", picky)
+    monkeypatch.setattr("sermo_fsm.cli.commands.check.run_checks", picky)
     result = sermo("check")
     assert result.exit_code == 2
     assert "\x1b" not in result.stderr

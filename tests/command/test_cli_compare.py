@@ -19,7 +19,7 @@ from click.testing import Result
 
 from sermo_fsm import ChatEngine, Trigger
 from sermo_fsm.analysis.full_scan import Progress
-from sermo_fsm.cli import progress as watch
+from sermo_fsm.cli.progress import progress_bar
 from sermo_fsm.core.ownership import Rule
 from tests.another_table import another_rule, another_table, hand_in, script
 from tests.command.test_cli_support import sermo, url_of
@@ -360,7 +360,7 @@ def test_a_person_sees_how_far_it_is_and_a_program_does_not(
     terminal, pipe = Terminal(), io.StringIO()
     for stream in (terminal, pipe):
         monkeypatch.setattr("sys.stderr", stream)
-        with watch.counting("rows") as progress:
+        with progress_bar("rows") as progress:
             count(progress)
 
     assert "2000/2000 rows" in terminal.plain

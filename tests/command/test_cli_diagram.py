@@ -278,7 +278,7 @@ def test_a_file_can_be_compared_with_any_drawing(here: Path) -> None:
     assert problems(*options, "--loops", status=0) == {"a.svg": None}
     assert problems(*options, status=1) == {"a.svg": "not what would be drawn now"}
     line = sermo("diagram", "--check", *options).stdout
-    assert line.endswith("not what would be drawn now; the same without --check\n")
+    assert line.endswith("not what would be drawn now; run the same command without --check\n")
 
 
 # --- themes, sizes, loops -----------------------------------------------------------------------
@@ -313,7 +313,7 @@ def test_a_png_goes_into_a_pipe_but_not_to_a_terminal() -> None:
     assert piped.stdout == drawn("png")
     status, shown = on_a_terminal("diagram", "--format", "png")
     assert status == 2
-    assert "a PNG is nothing for a terminal; name a file with -o" in shown
+    assert "a PNG can't be shown on a terminal; name a file with -o" in shown
     status, shown = on_a_terminal("diagram", "--format", "png", "--json")
     assert status == 0
 
@@ -434,22 +434,22 @@ TRAFFIC = ("--since", "2026-03-03T00:00:00Z")
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("web",), "name a PLATFORM and a USER, or a --session"),
-        (("web", "anna", "--session", "x"), "name a PLATFORM and a USER, or a --session"),
-        (("web", "anna", "--traffic"), "--traffic is of all chats"),
-        (("--session", "x", "--traffic"), "--traffic is of all chats"),
-        (("web", "anna", "--loops"), "--loops does not go with a chat"),
-        (TRAFFIC, "--since, --until and --platform go with --traffic"),
-        (("--until", "2026-03-03T00:00:00Z"), "go with --traffic"),
-        (("--platform", ""), "go with --traffic"),
-        (("web", "anna", *TRAFFIC), "go with --traffic"),
+        (("web",), "give either PLATFORM and USER, or --session"),
+        (("web", "anna", "--session", "x"), "give either PLATFORM and USER, or --session"),
+        (("web", "anna", "--traffic"), "--traffic draws all chats"),
+        (("--session", "x", "--traffic"), "--traffic draws all chats"),
+        (("web", "anna", "--loops"), "--loops can't be combined with a chat"),
+        (TRAFFIC, "--since, --until and --platform need --traffic"),
+        (("--until", "2026-03-03T00:00:00Z"), "need --traffic"),
+        (("--platform", ""), "need --traffic"),
+        (("web", "anna", *TRAFFIC), "need --traffic"),
         (("--traffic", "--since", "yesterday"), "'--since'"),
-        (("--scale", "2"), "--scale is of pixels"),
-        (("--scale", "2", "-o", "a.svg"), "--scale is of pixels"),
+        (("--scale", "2"), "--scale needs --format png"),
+        (("--scale", "2", "-o", "a.svg"), "--scale needs --format png"),
         (("--scale", "0", "-o", "a.png"), "0<x<=8"),
         (("--scale", "9", "-o", "a.png"), "0<x<=8"),
-        (("-o", "a.svg", "--format", "png"), "a.svg is named like svg, and --format says png"),
-        (("-o", "a.jpg"), "a.jpg does not say which --format it is to have"),
+        (("-o", "a.svg", "--format", "png"), "the name a.svg says svg, but --format says png"),
+        (("-o", "a.jpg"), "the name a.jpg does not say which format to write"),
         (("--theme", "dusk"), "'--theme'"),
         (("--format", "crayon"), "'--format'"),
         (("--check", "--loops"), "--check without -o FILE"),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sermo_fsm import ChatEngine, Limits, Outcome, Receipt, StoreBusy
-from sermo_fsm.cli import json_lines as feeding
+from sermo_fsm.cli import json_lines
 from tests.command.test_cli_support import (
     OUTCOMES,
     event,
@@ -344,7 +344,7 @@ def test_what_stands_behind_very_much_blank_space_is_not_lost_in_silence(db: str
 
 
 def test_a_line_without_end_is_never_held_whole() -> None:
-    splitter = feeding._Splitter("endless")
+    splitter = json_lines._LineSplitter("endless")
     for _ in range(100):
         assert list(splitter.feed(b"x" * 1024 * 1024)) == []
         assert len(splitter.rest) <= TOO_LONG
@@ -357,7 +357,7 @@ def test_lines_are_the_same_however_they_are_read() -> None:
     text = b"\xef\xbb\xbfa\n\n b \r\nccc\n\xef\xbb\xbfd\n  \ne"
     wanted = [(1, b"a"), (3, b" b \r"), (4, b"ccc"), (5, b"\xef\xbb\xbfd"), (7, b"e")]
     for size in range(1, len(text) + 1):
-        splitter = feeding._Splitter("chats")
+        splitter = json_lines._LineSplitter("chats")
         chunks = (text[start : start + size] for start in range(0, len(text), size))
         lines = [line for chunk in chunks for line in splitter.feed(chunk)] + [*splitter.end()]
         assert [(line.number, line.content) for line in lines] == wanted
@@ -445,17 +445,17 @@ def test_where_the_database_refuses_at_once_nothing_is_in(
 
 
 def test_one_line_is_not_lines(db: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone(self: feeding._Feeder, path: Path) -> None:
+    def gone(self: json_lines._Ingester, path: Path) -> None:
         del self, path
         raise OSError(5, "Input/output error")
 
-    before = feeding._Feeder.read
+    before = json_lines._Ingester.ingest
 
-    def read(self: feeding._Feeder, path: Path) -> None:
+    def ingest(self: json_lines._Ingester, path: Path) -> None:
         before(self, path)
-        monkeypatch.setattr(feeding._Feeder, "read", gone)
+        monkeypatch.setattr(json_lines._Ingester, "ingest", gone)
 
-    monkeypatch.setattr(feeding._Feeder, "read", read)
+    monkeypatch.setattr(json_lines._Ingester, "ingest", ingest)
     result = sermo("ingest", "-", "-", "--db", db, stdin=EVERY_OUTCOME[1])
     assert result.exit_code == 2
     assert "Input/output error. 1 line is in, up to <stdin>:1, " in result.stderr
@@ -481,4 +481,4 @@ def test_a_read_that_does_not_wait_is_not_taken_for_the_end() -> None:
             return next(self.answers)
 
     with Impatient() as stream, pytest.raises(BlockingIOError, match="cat"):
-        list(feeding._chunks(stream))
+        list(json_lines._chunks(stream))

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from click.testing import Result
 
 from sermo_fsm import ChatEngine
-from sermo_fsm.cli.tables import Sheet
+from sermo_fsm.cli.shell import printer_for
 from sermo_fsm.core.machine import State
 from tests.command.test_cli_support import event, line, sermo, sermo_process, url_of
 from tests.databases import KINDS, a_database, admin
@@ -175,7 +175,9 @@ def test_on_a_terminal_counts_stand_in_columns(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("TERM", "xterm")
     states: dict[State, int] = dict.fromkeys(State, 0)
     terminal = _Terminal()
-    Sheet(terminal).counts({"web\x1b[31m": {**states, State.QUEUED: 1204}, "x" * 60: states})
+    printer_for(terminal).print_counts(
+        {"web\x1b[31m": {**states, State.QUEUED: 1204}, "x" * 60: states}
+    )
     shown = re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue()).splitlines()
     assert [row.split() for row in shown] == [
         ["platform", "open", "bot", "queued", "with_agent"],
@@ -190,7 +192,7 @@ def test_on_a_terminal_counts_stand_in_columns(monkeypatch: pytest.MonkeyPatch) 
 def test_on_a_terminal_no_counts_are_said_to_be_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     terminal = _Terminal()
-    Sheet(terminal).counts({})
+    printer_for(terminal).print_counts({})
     assert "none" in terminal.getvalue()
 
 
@@ -343,7 +345,7 @@ def test_help_shows_no_password() -> None:
 @pytest.mark.parametrize("option", ["nonsense=1", "charset=nonsense", "ssl_ca=nowhere.pem"])
 def test_options_that_a_driver_can_not_use_are_2(option: str) -> None:
     url = f"{said(admin('mysql').url)}?{option}"
-    assert "the driver can't use its options" in secretive("sessions", "--db", url, status=2)
+    assert "the driver can't use the URL's options" in secretive("sessions", "--db", url, status=2)
 
 
 # --- schemas --------------------------------------------------------------------------------------

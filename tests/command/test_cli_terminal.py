@@ -14,9 +14,11 @@ from rich.cells import cell_len
 
 from sermo_fsm import ChatEngine, ChatSession, HistoryRow
 from sermo_fsm.cli import main
-from sermo_fsm.cli.progress import counting, watching
-from sermo_fsm.cli.tables import Sheet
-from sermo_fsm.cli.terminal import Page, clean, console_on
+from sermo_fsm.cli.printer import Printer
+from sermo_fsm.cli.progress import ingest_progress, progress_bar
+from sermo_fsm.cli.shell import printer_for
+from sermo_fsm.cli.terminal import console_on
+from sermo_fsm.cli.text import escape_controls
 from tests.command.test_cli_support import START, event, line, sermo, url_of
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -89,7 +91,7 @@ NOW = START + timedelta(minutes=25)
 
 def test_in_a_pipe_a_row_is_a_line_with_tabs_and_nothing_is_cut(db: ChatEngine) -> None:
     page = io.StringIO()
-    Sheet(page, NOW).sessions(db.sessions())
+    printer_for(page, NOW).print_sessions(db.sessions())
     header, *rows = [line.split("\t") for line in page.getvalue().splitlines()]
     assert header == [
         *("platform", "user", "chat", "state", "since", "agent", "queue", "last seen", "session")
@@ -103,7 +105,7 @@ def test_in_a_pipe_a_row_is_a_line_with_tabs_and_nothing_is_cut(db: ChatEngine) 
 
 def test_in_a_pipe_history_says_what_happened(db: ChatEngine) -> None:
     page = io.StringIO()
-    Sheet(page, NOW).history(first_chat_of_anna(db))
+    printer_for(page, NOW).print_history(first_chat_of_anna(db))
     header, *rows = [line.split("\t") for line in page.getvalue().splitlines()]
     assert header == ["seq", "time", "direction", "type", "from", "to", "outcome", "text", "reason"]
     assert rows[0][:7] == ["1", "2026-03-01T12:00:00.000Z", "inbound", "text", "", "bot", "moved"]
@@ -126,7 +128,7 @@ def test_in_a_pipe_history_says_what_happened(db: ChatEngine) -> None:
 
 def test_in_a_pipe_strays_say_why(db: ChatEngine) -> None:
     page = io.StringIO()
-    Sheet(page, NOW).strays(db.strays())
+    printer_for(page, NOW).print_strays(db.strays())
     header, *rows = [line.split("\t") for line in page.getvalue().splitlines()]
     assert header[-3:] == ["outcome", "reason", "text"]
     assert [row[-3] for row in rows] == ["stray", "invalid"]
@@ -137,7 +139,7 @@ def test_in_a_pipe_strays_say_why(db: ChatEngine) -> None:
 
 def test_in_a_pipe_the_card_is_a_name_and_a_value_a_line(db: ChatEngine) -> None:
     page = io.StringIO()
-    Page(page, NOW).card(chat(db))
+    printer_for(page, NOW).print_session(chat(db))
     lines = dict(line.split("\t") for line in page.getvalue().splitlines())
     assert lines["chat"] == "2, resumed"
     assert lines["chat before"] == "closed by client_unload"
@@ -190,7 +192,7 @@ def test_what_is_printed_into_no_file_at_all_is_printed(db: ChatEngine) -> None:
 
 
 def test_a_terminal_gets_a_table_with_colours(db: ChatEngine, terminal: Terminal) -> None:
-    Sheet(terminal, NOW).history(first_chat_of_anna(db))
+    printer_for(terminal, NOW).print_history(first_chat_of_anna(db))
     assert "\x1b[33mqueued" in terminal.getvalue()
     assert "\x1b[2m2026-03-01 (UTC)\x1b[0m" in terminal.getvalue()
     legend, header, day, first, *_ = terminal.plain.splitlines()
@@ -204,8 +206,8 @@ def test_a_terminal_gets_no_colours_where_none_are_wanted(
     db: ChatEngine, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    Sheet(terminal, NOW).history(first_chat_of_anna(db))
-    Page(terminal, NOW).say("plain")
+    printer_for(terminal, NOW).print_history(first_chat_of_anna(db))
+    printer_for(terminal, NOW).print_line("plain")
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]", terminal.getvalue())
     assert "queued" in terminal.plain
 
@@ -220,16 +222,16 @@ def test_a_wide_terminal_gets_the_session_ids_too(
     wide: bool,
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
-    Sheet(terminal, NOW).sessions(db.sessions(user="anna"))
+    printer_for(terminal, NOW).print_sessions(db.sessions(user="anna"))
     assert (chat(db).session_id in terminal.plain) is wide
     assert "3 min ago" in terminal.plain
 
 
 def shown_at(
     width: int, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> tuple[Sheet, Terminal]:
+) -> tuple[Printer, Terminal]:
     monkeypatch.setenv("COLUMNS", str(width))
-    return Sheet(terminal, NOW), terminal
+    return printer_for(terminal, NOW), terminal
 
 
 def test_at_80_columns_a_row_of_history_is_a_line_and_only_the_text_is_cropped(
@@ -237,7 +239,7 @@ def test_at_80_columns_a_row_of_history_is_a_line_and_only_the_text_is_cropped(
 ) -> None:
     page, _ = shown_at(80, terminal, monkeypatch)
     rows = first_chat_of_anna(db)
-    page.history(rows)
+    page.print_history(rows)
     _, _, _, *lines = terminal.plain.splitlines()
     assert len(lines) == len(rows)
     assert max(map(len, lines)) <= 80
@@ -263,9 +265,9 @@ def test_at_40_columns_a_row_goes_on_in_the_next_line_and_nothing_vanishes(
     db: ChatEngine, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page, _ = shown_at(40, terminal, monkeypatch)
-    page.history(first_chat_of_anna(db))
-    page.strays(db.strays())
-    page.sessions(db.sessions())
+    page.print_history(first_chat_of_anna(db))
+    page.print_strays(db.strays())
+    page.print_sessions(db.sessions())
     lines = terminal.plain.splitlines()
     assert max(map(len, lines)) <= 40
     words = " ".join(terminal.plain.split())
@@ -282,7 +284,7 @@ def test_the_day_stands_above_its_rows(db: ChatEngine, terminal: Terminal) -> No
     row = first_chat_of_anna(db)[0]
     days = [0, 0, 1, 2, 2]
     rows = [attrs.evolve(row, effective_at=START + timedelta(days=day)) for day in days]
-    Sheet(terminal, NOW).history(rows)
+    printer_for(terminal, NOW).print_history(rows)
     shown = [line.split()[0] for line in terminal.plain.splitlines()[2:]]
     one = "12:00:00"
     assert shown == ["2026-03-01", one, one, "2026-03-02", one, "2026-03-03", one, one]
@@ -299,7 +301,7 @@ def test_why_a_chat_closed_is_never_cropped(
 ) -> None:
     page, _ = shown_at(width, terminal, monkeypatch)
     rows = first_chat_of_anna(db)
-    page.history([attrs.evolve(rows[0], type="x" * 99, reason=reason), rows[3]])
+    page.print_history([attrs.evolve(rows[0], type="x" * 99, reason=reason), rows[3]])
     assert reason in terminal.plain
     assert "…" in terminal.plain
 
@@ -309,7 +311,7 @@ def test_ids_that_are_too_long_are_cropped_in_the_middle(
 ) -> None:
     page, _ = shown_at(80, terminal, monkeypatch)
     wide = [attrs.evolve(one, user_id="a" + "你" * 200 + "z") for one in db.sessions(user="bo")]
-    page.sessions([*db.sessions(), *wide])
+    page.print_sessions([*db.sessions(), *wide])
     header, *lines = terminal.plain.splitlines()
     assert header.split() == ["platform", "user", "chat", "state", "since", "agent", "queue"]
     assert len(lines) == 5
@@ -324,7 +326,7 @@ def test_at_80_columns_a_stray_is_a_line(
     page, _ = shown_at(80, terminal, monkeypatch)
     stray, invalid = db.strays()
     long = attrs.evolve(stray, type="handover_to_agent", platform_id="p" * 50, user_id="u" * 50)
-    page.strays([stray, invalid, long])
+    page.print_strays([stray, invalid, long])
     legend, header, *lines = terminal.plain.splitlines()
     assert legend.startswith("► inbound")
     assert header.split() == ["time", "type", "platform", "user", "outcome", "why"]
@@ -337,13 +339,13 @@ def test_at_80_columns_a_stray_is_a_line(
 
 
 def test_a_terminal_is_told_where_there_is_nothing(terminal: Terminal) -> None:
-    Sheet(terminal, NOW).strays([])
+    printer_for(terminal, NOW).print_strays([])
     assert terminal.plain == "none\n"
 
 
 def test_a_long_listing_is_laid_out_in_parts(db: ChatEngine, terminal: Terminal) -> None:
     row = first_chat_of_anna(db)[0]
-    Sheet(terminal, NOW).history(row for _ in range(450))
+    printer_for(terminal, NOW).print_history(row for _ in range(450))
     assert len(re.findall("^time ", terminal.plain, re.MULTILINE)) == 3
     assert terminal.plain.count("► inbound") == 1
     assert len(terminal.plain.splitlines()) == 450 + 3 + 1 + 1
@@ -352,17 +354,17 @@ def test_a_long_listing_is_laid_out_in_parts(db: ChatEngine, terminal: Terminal)
 def test_what_customers_write_can_not_reach_the_terminal(
     db: ChatEngine, terminal: Terminal
 ) -> None:
-    page = Sheet(terminal, NOW)
-    page.history(db.history(chat(db, LONG_ID).session_id))
-    page.strays(db.strays())
-    page.card(chat(db, LONG_ID))
-    page.say(EVIL)
+    page = printer_for(terminal, NOW)
+    page.print_history(db.history(chat(db, LONG_ID).session_id))
+    page.print_strays(db.strays())
+    page.print_session(chat(db, LONG_ID))
+    page.print_line(EVIL)
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", terminal.plain)
     assert "[red]\\x1b[31m" in terminal.plain.replace("\n", "")
 
 
 def test_the_card_says_how_long_ago(db: ChatEngine, terminal: Terminal) -> None:
-    Page(terminal, NOW).card(chat(db))
+    printer_for(terminal, NOW).print_session(chat(db))
     assert "2026-03-01 12:21:40 UTC (3 min ago)" in terminal.plain
     assert "(in 26 min)" in terminal.plain
     assert re.search(r"^chat +2, resumed *$", terminal.plain, re.MULTILINE)
@@ -384,7 +386,7 @@ def test_the_card_says_how_long_ago(db: ChatEngine, terminal: Terminal) -> None:
 )
 def test_distances(db: ChatEngine, terminal: Terminal, distance: timedelta, words: str) -> None:
     session = chat(db)
-    Page(terminal, session.opened_at + distance).card(session)
+    printer_for(terminal, session.opened_at + distance).print_session(session)
     assert words in next(one for one in terminal.plain.splitlines() if one.startswith("opened"))
 
 
@@ -400,7 +402,7 @@ def test_the_card_of_an_agent_with_and_without_a_name(tmp_path: Path) -> None:
             user = wanted
             engine.handle("outbound", event("text", user, text="Hej", agent=agent))
             page = io.StringIO()
-            Page(page).card(chat(engine, user))
+            printer_for(page).print_session(chat(engine, user))
             assert f"agent\t{wanted}\n" in page.getvalue()
             assert "last reply\t" in page.getvalue()
             assert " by human\n" in page.getvalue()
@@ -411,11 +413,11 @@ def test_the_card_of_an_agent_with_and_without_a_name(tmp_path: Path) -> None:
     ["Hej på dig!", "😊 👨‍👩‍👧 ♥️", "né à Zürich", "שלום", "[bold]", ":smile:"],
 )
 def test_what_is_harmless_stays_as_it_is(text: str) -> None:
-    assert clean(text) == text
+    assert escape_controls(text) == text
 
 
 def test_what_is_not_shows_what_it_was() -> None:
-    assert clean("a\x1bb\x9bc\u202ed\ud800e\nf") == r"a\x1bb\x9bc\u202ed\ud800e\nf"
+    assert escape_controls("a\x1bb\x9bc\u202ed\ud800e\nf") == r"a\x1bb\x9bc\u202ed\ud800e\nf"
 
 
 # --- progress -----------------------------------------------------------------------------------
@@ -425,7 +427,7 @@ def test_a_bar_only_where_somebody_watches(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stderr", terminal)
-    with watching(1000, quiet=False) as watch:
+    with ingest_progress(1000, quiet=False) as watch:
         watch.advance(500, 3)
         watch.remark(f"chats:1: {EVIL}")
     assert "3 lines" in terminal.plain
@@ -439,7 +441,7 @@ def test_no_bar_where_nobody_watches_or_somebody_types(
 ) -> None:
     stream = terminal if quiet else io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
-    with watching(1000, quiet=quiet) as watch:
+    with ingest_progress(1000, quiet=quiet) as watch:
         watch.advance(500, 3)
     assert stream.getvalue() == ""
 
@@ -448,7 +450,7 @@ def test_what_is_counted_is_shown_where_somebody_watches(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stderr", terminal)
-    with counting("situations") as tell:
+    with progress_bar("situations") as tell:
         tell(41, 92)
     assert "41/92 situations" in terminal.plain
 
@@ -456,7 +458,7 @@ def test_what_is_counted_is_shown_where_somebody_watches(
 def test_what_is_counted_is_not_shown_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     pipe = io.StringIO()
     monkeypatch.setattr("sys.stderr", pipe)
-    with counting("situations") as tell:
+    with progress_bar("situations") as tell:
         tell(41, 92)
     assert pipe.getvalue() == ""
 
@@ -467,7 +469,7 @@ def test_a_remark_that_nobody_can_read_stops_nothing(monkeypatch: pytest.MonkeyP
             raise BrokenPipeError
 
     monkeypatch.setattr("sys.stderr", Gone())
-    with watching(None, quiet=False) as watch:
+    with ingest_progress(None, quiet=False) as watch:
         watch.remark("hello")
 
 

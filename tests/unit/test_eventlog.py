@@ -18,7 +18,8 @@ from r4pm import bindings
 
 from sermo_fsm import ChatEngine, row_view
 from sermo_fsm.analysis.histories import Told
-from sermo_fsm.cli import export, main
+from sermo_fsm.cli import main
+from sermo_fsm.cli.commands.export import history as export_history
 from sermo_fsm.export.ocel import write_ocel
 from sermo_fsm.export.xes import write_xes
 from tests.command.test_cli_support import sermo, traffic, url_of
@@ -479,10 +480,10 @@ def test_who_watches_sees_how_far_it_is(
 
 
 def test_who_watches_is_told_now_and_then_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "_NOW_AND_THEN", 10)
+    monkeypatch.setattr(export_history, "_ROWS_PER_REPORT", 10)
     told: list[tuple[int, int | None]] = []
-    tally = export._Tally()
-    counted = tally.counting(iter(stories()), lambda *so_far: told.append(so_far))
+    tally = export_history._Tally()
+    counted = tally.counted(iter(stories()), lambda *so_far: told.append(so_far))
     assert tuple(counted) == stories()
     assert told == [(10, None), (20, None), (len(stories()), None)]
     assert (tally.chats, tally.rows) == (4, len(stories()))

@@ -133,14 +133,14 @@ def test_the_name_of_the_file_says_the_format(tmp_path: Path, name: str, kind: s
 def test_a_name_that_says_none_needs_the_option(tmp_path: Path) -> None:
     result = sermo("export", "machine", "-o", tmp_path / "chat.txt")
     assert result.exit_code == 2
-    assert "does not say which --format" in result.stderr
+    assert "does not say which format to write" in result.stderr
     assert not list(tmp_path.iterdir())
 
 
 def test_a_name_and_a_format_that_contradict_each_other_are_2(tmp_path: Path) -> None:
     result = sermo("export", "machine", "--format", "scxml", "-o", tmp_path / "chat.json")
     assert result.exit_code == 2
-    assert "is named like xstate, and --format says scxml" in result.stderr
+    assert "says xstate, but --format says scxml" in result.stderr
     assert not list(tmp_path.iterdir())
 
 

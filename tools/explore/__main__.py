@@ -11,11 +11,13 @@ from typing import Final
 import click
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-from sermo_fsm.cli.check import print_checks
+from sermo_fsm.cli.commands.check import print_checks
+from sermo_fsm.cli.json_output import print_json
 from sermo_fsm.cli.options import json_option
-from sermo_fsm.cli.progress import counting
-from sermo_fsm.cli.shell import Program, Shell, print_json
-from sermo_fsm.cli.terminal import clean, console_on, counted
+from sermo_fsm.cli.progress import progress_bar
+from sermo_fsm.cli.shell import Program, Shell
+from sermo_fsm.cli.terminal import console_on
+from sermo_fsm.cli.text import escape_controls, pluralized
 from sermo_fsm.proof.report import Check, Report
 from sermo_fsm.proof.run import run_checks
 from tools.explore.edges import REASONS
@@ -70,7 +72,7 @@ def _streams_of(files: Sequence[Path]) -> list[_Named]:
 
 def _proved(streams: Sequence[_Named]) -> Iterator[Sequence[Check]]:
     """What takes seconds, and then what takes minutes."""
-    with counting("situations") as tell:
+    with progress_bar("situations") as tell:
         report = run_checks(tell)
     yield report.checks
     if not report.ok:  # every way through a stream would say it again
@@ -91,7 +93,8 @@ def _progress() -> Iterator[Callable[[str, int], None]]:
     ) as progress:
         task = progress.add_task("")
         yield lambda name, executions: progress.update(
-            task, description=clean(f"Exploring {name}: {counted(executions, 'execution')}")
+            task,
+            description=escape_controls(f"Exploring {name}: {pluralized(executions, 'execution')}"),
         )
 
 

@@ -1,14 +1,15 @@
-"""The command that hands events in."""
+"""``sermo-fsm ingest``: read events and store them."""
 
 from pathlib import Path
 from typing import Final
 
 import click
 
-from sermo_fsm.cli.json_lines import STDIN, Tally, feed
-from sermo_fsm.cli.options import a_platform, a_policy, database_option, json_option
-from sermo_fsm.cli.shell import FAILED, Shell, print_json
-from sermo_fsm.cli.terminal import counted
+from sermo_fsm.cli.json_lines import STDIN, Tally, ingest_files
+from sermo_fsm.cli.json_output import print_json
+from sermo_fsm.cli.options import database_option, json_option, platform_id, policy_file
+from sermo_fsm.cli.shell import FAILED, Shell
+from sermo_fsm.cli.text import pluralized
 from sermo_fsm.core.policy import Policy
 from sermo_fsm.protocol.events import Direction
 
@@ -19,9 +20,9 @@ _QUEUES: Final = [queue.value for queue in Direction if queue is not Direction.T
 
 @click.command(
     epilog="""
-    A line is an envelope {"direction": "inbound", "messageId": "...", "receivedAt": "...",
-    "platformId": "...", "event": {...}}, of which the middle three may be left out; or a bare
-    event, whose direction then comes from --direction or stands in the event itself.
+    Each line is an envelope {"direction": "inbound", "messageId": "...", "receivedAt": "...",
+    "platformId": "...", "event": {...}}, in which the middle three are optional; or a bare event,
+    whose direction is its own or that of --direction.
 
     \b
     Examples
@@ -29,7 +30,7 @@ _QUEUES: Final = [queue.value for queue in Direction if queue is not Direction.T
       tail -F inbound.log | sermo-fsm ingest --direction inbound
       zcat 2026-03-*.gz | sermo-fsm ingest --json --db sqlite:///march.db
 
-    What has a messageId counts once, so after a failure it can all be handed in again.
+    An event with a messageId counts only once, so after a failure you can ingest everything again.
     """
 )
 @click.argument(
@@ -39,14 +40,16 @@ _QUEUES: Final = [queue.value for queue in Direction if queue is not Direction.T
     type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
 )
 @click.option("--direction", type=click.Choice(_QUEUES), help="Queue of bare events.")
-@click.option("--platform", metavar="ID", type=a_platform, help="For events without platformId.")
+@click.option(
+    "--platform", metavar="ID", type=platform_id, help="Platform of events without a platformId."
+)
 @click.option(
     "--policy",
     metavar="FILE",
-    type=a_policy,
+    type=policy_file,
     envvar="SERMO_POLICY",
     show_envvar=True,
-    help="How long a silent customer is believed to be there (TOML).",
+    help="How long a silent customer counts as present (TOML).",
 )
 @database_option
 @json_option
@@ -60,20 +63,20 @@ def ingest(
     policy: Policy | None,
     as_json: bool,
 ) -> None:
-    """Hand in events, one to a line, in order.
+    """Read events, one per line, and store them in order.
 
-    Reads the FILEs one after the other; standard input for - or nothing.
+    The FILEs are read one after the other. Without any, or for -, standard input is read.
     """
     tally = Tally()
     with shell.engine(policy) as engine:
         shell.so_far = tally.so_far
-        feed(engine, files or (STDIN,), tally, direction=direction, platform_id=platform)
+        ingest_files(engine, files or (STDIN,), tally, direction=direction, platform_id=platform)
     shell.so_far = lambda: "Every line is in"
-    shell.status = FAILED if tally.spoiled else 0
+    shell.status = FAILED if tally.rejected else 0
     if as_json:
         print_json(tally.view())
         return
-    shell.page.say(f"{counted(tally.read, 'line')} read")
+    shell.printer.print_line(f"{pluralized(tally.read, 'line')} read")
     for outcome, count in tally.outcomes.items():
         if count:
-            shell.page.say(f"{outcome:<10}{count:>10}")
+            shell.printer.print_line(f"{outcome:<10}{count:>10}")

@@ -1,0 +1,1 @@
+"""The commands: the module ``name`` holds the command ``name``."""
