@@ -36,26 +36,29 @@ can go on with them; a downgrade below 0001 drops all tables::
 
     with engine.begin() as connection:
         command.downgrade(migrate.config(connection), "0001")
+
+Alembic is imported by what migrates, not by what only checks the revision: it takes longer to load
+than everything else, and every command checks.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.operations import Operations
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 
 from sermo_fsm.errors import InvalidArgument, LostRace, SchemaNotReady, StoreError
 from sermo_fsm.storage.backends import backend_named
 from sermo_fsm.storage.schema import TABLE_PREFIX, tables
 from sermo_fsm.storage.store import Store
 from sermo_fsm.storage.transactions import join, translated
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
 
 __all__ = [
     "NEWER",
@@ -93,8 +96,10 @@ def script_location() -> Path:
     return inside if inside.is_dir() else here.parent / "migrations"
 
 
-def config(connection: sa.Connection | None = None, schema: str | None = None) -> Config:
+def config(connection: sa.Connection | None = None, schema: str | None = None) -> "Config":
     """The Alembic configuration for commands that run our migrations on *connection*."""
+    from alembic.config import Config
+
     ours = Config()
     ours.set_main_option("script_location", str(script_location()).replace("%", "%%"))
     ours.attributes["connection"] = connection
@@ -103,7 +108,9 @@ def config(connection: sa.Connection | None = None, schema: str | None = None) -
 
 
 @cache
-def _scripts(location: Path) -> ScriptDirectory:
+def _scripts(location: Path) -> "ScriptDirectory":
+    from alembic.script import ScriptDirectory
+
     scripts = ScriptDirectory(str(location))
     scripts.get_heads()  # reads the files now, before other threads get the object
     return scripts
@@ -115,10 +122,16 @@ def head() -> str:
     Raises:
         StoreError: The migrations are missing.
     """
-    revision = _scripts(script_location()).get_current_head()
-    if revision is None:
+    revisions = _revisions()
+    if not revisions:
         raise StoreError(f"there are no migrations in {script_location().name}")
-    return revision
+    return max(revisions)
+
+
+def _revisions() -> set[str]:
+    """The revisions that this release knows: the numbers that their files begin with."""
+    files = (script_location() / "versions").glob("[0-9]*_*.py")
+    return {file.name.partition("_")[0] for file in files}
 
 
 def current(connection: sa.Connection, schema: str | None = None) -> str | None:
@@ -127,11 +140,16 @@ def current(connection: sa.Connection, schema: str | None = None) -> str | None:
     Raises:
         InvalidArgument: The database can't have this schema.
     """
-    return _context(connection, schema).get_current_revision()
-
-
-def _context(connection: sa.Connection, schema: str | None) -> MigrationContext:
     Store.on(connection.dialect, schema)  # refuses an impossible schema
+    if not sa.inspect(connection).has_table(VERSION_TABLE, schema):
+        return None
+    version = sa.table(VERSION_TABLE, sa.column("version_num"), schema=schema)
+    return connection.execute(sa.select(version.c.version_num)).scalar_one_or_none()
+
+
+def _context(connection: sa.Connection, schema: str | None) -> "MigrationContext":
+    from alembic.migration import MigrationContext
+
     opts: dict[str, Any] = {"version_table": VERSION_TABLE, "version_table_schema": schema}
     return MigrationContext.configure(connection, opts=opts)
 
@@ -149,8 +167,7 @@ def check_schema(connection: sa.Connection, schema: str | None = None) -> str:
 
 
 def _is_newer(revision: str | None) -> bool:
-    known = {script.revision for script in _scripts(script_location()).walk_revisions()}
-    return revision is not None and revision not in known
+    return revision is not None and revision not in _revisions()
 
 
 def is_new_file(connection: sa.Connection) -> bool:
@@ -183,6 +200,9 @@ def upgrade(connection: sa.Connection, schema: str | None = None) -> str:
         LostRace: Another process was faster, and the isolation hides what it did.
         StoreError: The database refused for another reason.
     """
+    from alembic.operations import Operations
+    from alembic.util import CommandError
+
     with migrating(connection, schema):
         have = current(connection, schema)
         if _is_newer(have):

@@ -205,7 +205,7 @@ class Shell:
         """What the database reported, and what to do about it."""
         what = str(error)
         if isinstance(error, SchemaNotReady):
-            from sermo_fsm.migrate import NEWER  # loads Alembic
+            from sermo_fsm.migrate import NEWER
 
             if error.remedy != NEWER:
                 what = what.replace(error.remedy, f"run: {self._upgrade_command()}")

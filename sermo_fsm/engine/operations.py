@@ -13,6 +13,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 from attrs import frozen
 
+from sermo_fsm import migrate as revisions
 from sermo_fsm.core.policy import Policy
 from sermo_fsm.core.session import HistoryRow, Receipt
 from sermo_fsm.engine import batch
@@ -79,26 +80,17 @@ class Intake:
         return partial(batch.sweep, self.store, moment)
 
 
-# Alembic takes longer to load than everything else, and most processes never migrate.
-
-
 def migrate(schema: str | None) -> Write[str]:
     """Bring the tables to this release."""
-    from sermo_fsm.migrate import upgrade
-
-    return lambda connection: (upgrade(connection, schema), ())
+    return lambda connection: (revisions.upgrade(connection, schema), ())
 
 
 def check_schema(schema: str | None) -> Read[str]:
     """The revision of the database; raises unless this release can work with it."""
-    from sermo_fsm import migrate as revisions
-
     return partial(revisions.check_schema, schema=schema)
 
 
 def prepare(schema: str | None) -> Read[str | None]:
     """The revision of the database, or None if it is an empty SQLite database."""
-    from sermo_fsm.migrate import is_new_file
-
     check = check_schema(schema)
-    return lambda connection: None if is_new_file(connection) else check(connection)
+    return lambda connection: None if revisions.is_new_file(connection) else check(connection)
