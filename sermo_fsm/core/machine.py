@@ -21,18 +21,19 @@ Whoever changes a cell changes the law's proof, the README's table and the diagr
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from enum import StrEnum
-from functools import partial
-from typing import Any, Final
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Final
 
-import transitions
 from attrs import frozen
 
 from sermo_fsm.errors import InvalidTable
 from sermo_fsm.protocol.events import Trigger
 
+if TYPE_CHECKING:
+    import transitions
+
 __all__ = [
     "LIVE",
-    "MACHINE",
     "NO_EFFECT",
     "NO_GUARD",
     "RULES",
@@ -43,6 +44,7 @@ __all__ = [
     "State",
     "build_machine",
     "compile_rules",
+    "shared_machine",
 ]
 
 
@@ -202,13 +204,15 @@ def compile_rules(rules: Iterable[tuple[str, ...]]) -> Mapping[tuple[State, Trig
     return table
 
 
-def build_machine(table: Mapping[tuple[State, Trigger], Cell]) -> transitions.Machine:
-    """*table* as a :class:`transitions.Machine` without models of its own.
+def build_machine(table: Mapping[tuple[State, Trigger], Cell]) -> "transitions.Machine":
+    """Build a :class:`transitions.Machine` from *table*, without models.
 
-    Drive it with ``machine.events[trigger].trigger(subject)``, where the subject has a ``state``
-    and the guards that hold in ``holding``: true where the table says ``→`` or ``=``, false where
-    it says ``×``.
+    Drive it with ``machine.events[trigger].trigger(subject)``. The subject needs a ``state``, and
+    in ``holding`` the guards that hold. The call returns true if the table says ``→`` or ``=``,
+    false if it says ``×``.
     """
+    import transitions  # noqa: PLC0415 - loaded only when somebody asks for a machine
+
     machine = transitions.Machine(
         model=None,
         states=[state.value for state in State],
@@ -229,7 +233,7 @@ def build_machine(table: Mapping[tuple[State, Trigger], Cell]) -> transitions.Ma
     return machine
 
 
-def _holds(guard: Guard, data: transitions.EventData) -> bool:
+def _holds(guard: Guard, data: "transitions.EventData") -> bool:
     subject: Any = data.model
     return guard in subject.holding
 
@@ -237,5 +241,8 @@ def _holds(guard: Guard, data: transitions.EventData) -> bool:
 TABLE: Final = compile_rules(RULES)
 """The hot path: (live state, trigger) → cell."""
 
-MACHINE: Final = build_machine(TABLE)
-"""The same rules for whoever knows ``transitions``: shared, it holds no chat."""
+
+@cache
+def shared_machine() -> "transitions.Machine":
+    """``TABLE`` as a ``transitions`` machine: built on the first call, and it holds no chat."""
+    return build_machine(TABLE)

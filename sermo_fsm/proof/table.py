@@ -5,7 +5,16 @@ from itertools import product
 from types import SimpleNamespace
 from typing import Final
 
-from sermo_fsm.core.machine import LIVE, MACHINE, NO_EFFECT, NO_GUARD, TABLE, Effect, Guard, State
+from sermo_fsm.core.machine import (
+    LIVE,
+    NO_EFFECT,
+    NO_GUARD,
+    TABLE,
+    Effect,
+    Guard,
+    State,
+    shared_machine,
+)
 from sermo_fsm.proof.report import Check, Finding, check_of
 from sermo_fsm.protocol.events import QUIET, Trigger
 
@@ -41,7 +50,7 @@ def deterministic() -> Check:
 
 
 def _surplus(state: State, trigger: Trigger) -> str:
-    cell, event = TABLE.get((state, trigger)), MACHINE.events.get(trigger.value)
+    cell, event = TABLE.get((state, trigger)), shared_machine().events.get(trigger.value)
     ways = [] if event is None else event.transitions.get(state.value, [])
     guards = [bool(way.conditions) for way in ways]
     if cell is None or cell.effect is Effect.IGNORE:
@@ -115,7 +124,7 @@ def _disagreement(state: State, trigger: Trigger, holding: AbstractSet[Guard]) -
     wanted = (False, state)  # of a closed chat, which has no cells
     if cell is not None:
         wanted = (cell.effect is not Effect.IGNORE, cell.target(holding))
-    event = MACHINE.events.get(trigger.value)
+    event = shared_machine().events.get(trigger.value)
     if (event is not None and event.trigger(subject), subject.state) == wanted:
         return ""
     where = f"{trigger} in {state}, {' and '.join(holding) or 'no guard'} holding"

@@ -10,7 +10,6 @@ from attrs import evolve, fields
 
 from sermo_fsm.core.advance import Step, Visits, advance
 from sermo_fsm.core.machine import (
-    MACHINE,
     NO_EFFECT,
     NO_GUARD,
     RULES,
@@ -21,6 +20,7 @@ from sermo_fsm.core.machine import (
     State,
     build_machine,
     compile_rules,
+    shared_machine,
 )
 from sermo_fsm.core.policy import Durations
 from sermo_fsm.core.session import ChatSession
@@ -249,7 +249,8 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[[Table], None]:
     def patch(other: Table) -> None:
         for module in ("core.advance", "proof.event_pair", "proof.table", "proof.steps"):
             monkeypatch.setattr(f"sermo_fsm.{module}.TABLE", other)
-        monkeypatch.setattr(table, "MACHINE", build_machine(other))
+        machine = build_machine(other)
+        monkeypatch.setattr(table, "shared_machine", lambda: machine)
 
     return patch
 
@@ -420,7 +421,8 @@ def test_without_exactly_one_cell_for_each_nothing_else_is_tried(
 def test_a_machine_of_its_own_mind_fails(
     monkeypatch: pytest.MonkeyPatch, changes: list[tuple[str, str, str]], problem: str
 ) -> None:
-    monkeypatch.setattr(table, "MACHINE", build_machine(compile_rules(changed(*changes))))
+    other = build_machine(compile_rules(changed(*changes)))
+    monkeypatch.setattr(table, "shared_machine", lambda: other)
     found = failing(of_the_table())
     assert set(found) - {"deterministic"} == {"transitions"}
     assert problem in words_of(found["transitions"])
@@ -429,7 +431,7 @@ def test_a_machine_of_its_own_mind_fails(
 def test_a_machine_that_reopens_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     reopening = build_machine(compile_rules(RULES))
     reopening.add_transition("agent_text", "closed", "with_agent")
-    monkeypatch.setattr(table, "MACHINE", reopening)
+    monkeypatch.setattr(table, "shared_machine", lambda: reopening)
     found = failing(of_the_table())
     assert "agent_text in closed" in words_of(found["transitions"])
 
@@ -437,7 +439,7 @@ def test_a_machine_that_reopens_fails(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_way_that_hides_behind_another_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     ambiguous = build_machine(compile_rules(RULES))
     ambiguous.add_transition("agent_text", "queued", "bot")
-    monkeypatch.setattr(table, "MACHINE", ambiguous)
+    monkeypatch.setattr(table, "shared_machine", lambda: ambiguous)
     found = failing(of_the_table())
     assert set(found) == {"deterministic"}
     assert found["deterministic"].problems == (
@@ -571,4 +573,4 @@ def test_what_else_the_rules_go_by_has_to_be_the_same_inside(
 
 def test_the_machine_itself_is_left_as_it_was(report: Report) -> None:
     assert report.ok
-    assert MACHINE.models == []
+    assert shared_machine().models == []

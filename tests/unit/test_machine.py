@@ -1,6 +1,8 @@
 """The table, the compiled lookup and ``transitions``, against each other and against the design."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import product
 from types import SimpleNamespace
@@ -9,7 +11,6 @@ import pytest
 
 from sermo_fsm.core.machine import (
     LIVE,
-    MACHINE,
     NO_GUARD,
     RULES,
     TABLE,
@@ -19,6 +20,7 @@ from sermo_fsm.core.machine import (
     State,
     build_machine,
     compile_rules,
+    shared_machine,
 )
 from sermo_fsm.errors import InvalidTable
 from sermo_fsm.protocol.events import Trigger
@@ -92,20 +94,25 @@ def test_transitions_does_what_the_design_says(
 ) -> None:
     sign, to, otherwise = WANTED[state, trigger]
     subject = SimpleNamespace(state=state, holding=holding)
-    assert MACHINE.events[trigger].trigger(subject) is (sign != "×")
+    assert shared_machine().events[trigger].trigger(subject) is (sign != "×")
     assert subject.state == (otherwise if holding else to)
 
 
 @pytest.mark.parametrize("trigger", Trigger)
 def test_transitions_does_nothing_with_a_closed_chat(trigger: Trigger) -> None:
     subject = SimpleNamespace(state="closed", holding=WROTE_LATER)
-    assert MACHINE.events[trigger].trigger(subject) is False
+    assert shared_machine().events[trigger].trigger(subject) is False
     assert subject.state == "closed"
 
 
 def test_the_shared_machine_holds_no_chat() -> None:
-    assert MACHINE.models == []
-    assert set(MACHINE.events) == set(Trigger)  # and no transitions of its own making
+    assert shared_machine().models == []
+    assert set(shared_machine().events) == set(Trigger)  # and no transitions of its own making
+
+
+def test_transitions_is_loaded_only_when_somebody_asks_for_a_machine() -> None:
+    code = "import sys, sermo_fsm.core.advance; sys.exit('transitions' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_machine_can_be_built_from_any_table() -> None:
