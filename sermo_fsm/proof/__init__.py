@@ -1,1 +1,1 @@
-"""What is proved about the machine, and how: one module for each kind of proof."""
+"""The proofs about the machine, a module for each kind; :mod:`.run` runs all of them."""

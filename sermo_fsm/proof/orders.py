@@ -1,4 +1,8 @@
-"""The law of reading, proved by trying: inside of a chat it holds, and at its edges it is known."""
+"""Prove the law of reading by trying every pair of events, in every situation, in both orders.
+
+Inside a chat the law holds. At the edges of a chat it fails only as
+:mod:`sermo_fsm.proof.law` declares.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -7,34 +11,50 @@ from itertools import product
 from attrs import define, field
 
 from sermo_fsm.core.machine import LIVE, State
-from sermo_fsm.proof.chats import Situation
-from sermo_fsm.proof.event_pair import Pair, inside
-from sermo_fsm.proof.law import EDGES, Edge
-from sermo_fsm.proof.pairs import Trial, trials
-from sermo_fsm.proof.report import Check, Finding, Progress, unheard
-from sermo_fsm.proof.situation_classes import INBOUND, OUTBOUND, Ground
+from sermo_fsm.proof.event_pair import EventPair, law_applies
+from sermo_fsm.proof.law import DECLARED_EXCEPTIONS, DeclaredException
+from sermo_fsm.proof.report import Check, Finding, SituationProgress, ignore_progress
+from sermo_fsm.proof.situation_classes import INBOUND, OUTBOUND, Simulator
+from sermo_fsm.proof.situations import Situation
+from sermo_fsm.proof.trials import Trial, trials
 from sermo_fsm.protocol.events import Trigger
 
 __all__ = ["law_and_edges"]
 
 
 def law_and_edges(
-    ground: Ground, among: Iterable[Situation], progress: Progress = unheard
+    simulator: Simulator,
+    situations: Iterable[Situation],
+    progress: SituationProgress = ignore_progress,
 ) -> tuple[Check, Check]:
-    """The law, and where it ends: each pair of events is tried once, and belongs to one of them."""
-    tally, chosen = _Tally(), list(among)
+    """Prove the law and its declared exceptions; each pair of events counts for one of the two."""
+    tally, chosen = _LawTally(), list(situations)
     for done, situation in enumerate(chosen):
         progress(done, len(chosen))
-        for trial in trials(ground, situation):
-            tally.take(trial, trial.pair(ground))
+        for trial in trials(simulator, situation):
+            tally.add(trial, trial.pair(simulator))
     return tally.law(chosen), tally.edges(chosen)
 
 
 @define
-class _Tally:
+class _LawTally:
+    """The counts and problems so far.
+
+    Attributes:
+        inside: The number of pairs that the law is about.
+        met: The pairs of triggers among them, each with its live state and whether the inbound
+            event was received first.
+        whole: The number of them in which no chat closes.
+        outside: The number of pairs at an edge of a chat.
+        differ: The number of them that end in two different states.
+        moved_on: The number of them that end in one state, but with an event in another chat.
+        covered: The number of pairs of each declared exception, by its name.
+        breaches: The cases in which the law is broken.
+        undeclared: The cases that contradict the declared exceptions.
+    """
+
     inside: int = 0
     met: set[tuple[State | None, Trigger, Trigger, bool]] = field(factory=set)
-    """In which live states which pair was tried, and whether the inbound event was first."""
     whole: int = 0
     outside: int = 0
     differ: int = 0
@@ -42,83 +62,86 @@ class _Tally:
     covered: Counter[str] = field(factory=Counter)
     breaches: list[str] = field(factory=list)
     undeclared: list[str] = field(factory=list)
-    _declared: dict[tuple[Trigger, Trigger], list[Edge]] = field(factory=dict)
+    _declared: dict[tuple[Trigger, Trigger], list[DeclaredException]] = field(factory=dict)
 
-    def take(self, trial: Trial, pair: Pair) -> None:
-        if inside(pair):
-            self._take_inside(trial, pair)
+    def add(self, trial: Trial, pair: EventPair) -> None:
+        """Count one trial."""
+        if law_applies(pair):
+            self._add_inside(trial, pair)
             return
         self.outside += 1
-        covering = [edge for edge in self._declared_for(pair) if edge.covers(pair)]
-        for edge in covering:
-            self.covered[edge.name] += 1
+        covering = [one for one in self._declared_for(pair) if one.covers(pair)]
+        for exception in covering:
+            self.covered[exception.name] += 1
         same = trial.same_state
         self.differ += not same
         self.moved_on += same and not trial.same_chats
         if len(covering) != (not same):
-            self.undeclared.append(_discord(trial, covering))
+            self.undeclared.append(_contradiction(trial, covering))
 
-    def _declared_for(self, pair: Pair) -> list[Edge]:
+    def _declared_for(self, pair: EventPair) -> list[DeclaredException]:
         triggers = pair.inbound, pair.outbound
         if triggers not in self._declared:
             self._declared[triggers] = [
-                edge
-                for edge in EDGES
-                if pair.inbound in edge.inbound and pair.outbound in edge.outbound
+                one
+                for one in DECLARED_EXCEPTIONS
+                if pair.inbound in one.inbound and pair.outbound in one.outbound
             ]
         return self._declared[triggers]
 
-    def _take_inside(self, trial: Trial, pair: Pair) -> None:
+    def _add_inside(self, trial: Trial, pair: EventPair) -> None:
         self.inside += 1
         first = pair.inbound_at < pair.outbound_at
-        self.met.add((trial.situation.place.state, pair.inbound, pair.outbound, first))
+        state = trial.situation.situation_class.state
+        self.met.add((state, pair.inbound, pair.outbound, first))
         if not trial.same_state:
-            self.breaches.append(trial.words())
+            self.breaches.append(trial.describe())
         elif not trial.closes:
             self.whole += 1
             if not trial.same_chats:
-                self.breaches.append(f"{trial.words()}, but something else is not the same")
+                self.breaches.append(f"{trial.describe()}, but something else is not the same")
 
-    def law(self, chosen: list[Situation]) -> Check:
-        lives = sum(situation.live is not None for situation in chosen)
+    def law(self, situations: list[Situation]) -> Check:
+        """The check of the pairs inside a chat."""
+        live_chats = sum(situation.live is not None for situation in situations)
         summary = (
-            f"{lives} live chats × {len(INBOUND)} inbound × {len(OUTBOUND)} outbound triggers, "
-            "either received first: both orders of reading end in the same state; in "
+            f"{live_chats} live chats × {len(INBOUND)} inbound × {len(OUTBOUND)} outbound "
+            "triggers, either received first: both orders of reading end in the same state; in "
             f"{self.whole} of the cases nothing closes, and all that the rules go by is the same"
         )
         return Check("law", self.inside, summary, (*self._missing(), *self.breaches))
 
     def _missing(self) -> Iterator[str]:
-        """What the law speaks of, and was tried nowhere: who takes it for an edge hides it."""
+        """The pairs that the law covers and no trial did: a wrong ``law_applies`` hides them."""
         for state, inbound, outbound, first in product(LIVE, INBOUND, OUTBOUND, (True, False)):
             pair = inbound.trigger, outbound.trigger
             if (state, *pair, first) not in self.met:
                 words = f"{pair[0]} and {pair[1]}, {pair[not first]} received first"
                 yield f"{words}, in a chat that is {state}: no case of it is inside of a chat"
 
-    def edges(self, chosen: list[Situation]) -> Check:
+    def edges(self, situations: list[Situation]) -> Check:
+        """The check of the pairs at the edges of a chat, with the declared exceptions."""
         summary = (
-            f"{len(chosen)} situations × {len(INBOUND)} inbound × {len(OUTBOUND)} outbound "
+            f"{len(situations)} situations × {len(INBOUND)} inbound × {len(OUTBOUND)} outbound "
             "triggers around an opening, a close, a deadline, or at the same instant: "
-            f"{self.differ} end in another state, those of {len(EDGES)} declared exceptions; "
-            f"{self.moved_on} in the same state, but with an event in another chat"
+            f"{self.differ} end in another state, those of {len(DECLARED_EXCEPTIONS)} declared "
+            f"exceptions; {self.moved_on} in the same state, but with an event in another chat"
         )
         gone = [
-            f"no pair is of the declared exception {edge.name!r}: it no longer exists"
-            for edge in EDGES
-            if not self.covered[edge.name]
+            f"no pair is of the declared exception {one.name!r}: it no longer exists"
+            for one in DECLARED_EXCEPTIONS
+            if not self.covered[one.name]
         ]
-        findings = [Finding(edge.name, self.covered[edge.name], edge.reason) for edge in EDGES]
+        findings = [
+            Finding(one.name, self.covered[one.name], one.reason) for one in DECLARED_EXCEPTIONS
+        ]
         return Check("edges", self.outside, summary, (*self.undeclared, *gone), tuple(findings))
 
 
-def _discord(trial: Trial, covering: list[Edge]) -> str:
-    if not covering:
-        return f"{trial.words()}: no exception is declared for that"
-    if len(covering) > 1:
-        return f"{trial.words()}: of two exceptions, {' and '.join(map(_name, covering))}"
-    return f"{trial.words()}: the exception {_name(covering[0])} says that they differ"
-
-
-def _name(edge: Edge) -> str:
-    return repr(edge.name)
+def _contradiction(trial: Trial, covering: list[DeclaredException]) -> str:
+    case, names = trial.describe(), [repr(one.name) for one in covering]
+    if not names:
+        return f"{case}: no exception is declared for that"
+    if len(names) > 1:
+        return f"{case}: of two exceptions, {' and '.join(names)}"
+    return f"{case}: the exception {names[0]} says that they differ"

@@ -1,23 +1,30 @@
-"""What a proof says."""
+"""The results of the proofs."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from attrs import asdict, frozen
 
-__all__ = ["Check", "Finding", "Progress", "Report", "check_of", "unheard"]
+__all__ = [
+    "Check",
+    "Finding",
+    "Report",
+    "SituationProgress",
+    "check_from_cases",
+    "ignore_progress",
+]
 
-Progress = Callable[[int, int], None]
-"""Told how much is done, and how much there is in all."""
+SituationProgress = Callable[[int, int], None]
+"""Called with the number of situations done and the number of situations in all."""
 
 
-def unheard(_done: int, _total: int) -> None:
-    """Nobody watches."""
+def ignore_progress(_done: int, _total: int) -> None:
+    """Discard progress reports."""
 
 
 @frozen
 class Finding:
-    """Something that was looked for and found, how often, and why it is so."""
+    """Something worth reporting though it breaks nothing: how often it occurred, and why."""
 
     name: str
     count: int
@@ -26,15 +33,19 @@ class Finding:
 
 @frozen
 class Check:
-    """How many cases were tried, what should hold in all of them, and where it does not.
+    """The result of one proof.
 
     Attributes:
-        problems: The cases where it does not, in words.
-        findings: What there is to know where it holds; of the edges, the declared exceptions.
+        name: The name that ``sermo-fsm check`` prints.
+        count: The number of cases tried.
+        summary: What should hold in all of them.
+        problems: A description of each case in which it does not hold.
+        findings: What is worth reporting of the cases in which it holds, such as the declared
+            exceptions of the ``edges`` check.
     """
 
     unit: ClassVar[str] = "case"
-    """What is counted."""
+    """What ``count`` counts."""
 
     name: str
     count: int
@@ -44,14 +55,14 @@ class Check:
 
     @property
     def ok(self) -> bool:
-        """It holds in every case, and there was one."""
+        """Whether at least one case was tried, and it holds in every case."""
         return self.count > 0 and not self.problems
 
 
-def check_of(
+def check_from_cases(
     name: str, summary: str, cases: Iterable[str], findings: Iterable[Finding] = ()
 ) -> Check:
-    """Each case is what is wrong with it; empty where it holds."""
+    """Build a check from one string per case: its problem, or an empty string if it holds."""
     tried = tuple(cases)
     problems = tuple(problem for problem in tried if problem)
     return Check(name, len(tried), summary, problems, tuple(findings))
@@ -59,16 +70,16 @@ def check_of(
 
 @frozen
 class Report:
-    """All that was to be proved. Where the table is not total, nothing else can be tried."""
+    """The results of all proofs. If the table is not total, the other proofs are not run."""
 
     checks: tuple[Check, ...]
 
     @property
     def ok(self) -> bool:
-        """Everything holds."""
+        """Whether every check holds."""
         return all(check.ok for check in self.checks)
 
     def view(self) -> dict[str, Any]:
-        """As ``sermo-fsm check --json`` prints it."""
+        """This value as ``sermo-fsm check --json`` prints it."""
         checks = [{"name": check.name, "ok": check.ok, **asdict(check)} for check in self.checks]
         return {"ok": self.ok, "checks": checks}

@@ -1,7 +1,8 @@
-"""What is proved about the machine, by trying every case: from the table, and with the real step.
+"""Run every proof about the machine: what ``sermo-fsm check`` does.
 
-Nothing is sampled. The situations that the proofs start from were brought there by real events, so
-each of them can happen. What fails says so in words, case by case.
+The proofs try every case. Some look at the table alone, the others call the real ``advance``.
+Every situation that they start from was reached by real events, so each of them can happen.
+A case that fails is reported in words.
 """
 
 from collections.abc import Callable
@@ -9,55 +10,58 @@ from typing import Any, Final
 
 from sermo_fsm.core.policy import Durations
 from sermo_fsm.proof import orders, steps, table
-from sermo_fsm.proof.chats import situations
-from sermo_fsm.proof.report import Check, Progress, Report, unheard
-from sermo_fsm.proof.situation_classes import Ground
+from sermo_fsm.proof.report import Check, Report, SituationProgress, ignore_progress
+from sermo_fsm.proof.situation_classes import Simulator
+from sermo_fsm.proof.situations import find_situations
 
 __all__ = ["run_checks"]
 
-_OF_THE_TABLE: Final = (
+_TABLE_PROOFS: Final = (
     table.deterministic,
     table.reachable,
     table.quiet,
     table.effective,
     table.same_machine,
 )
-_OF_THE_STEP: Final = (steps.step, steps.final, steps.facts)
+_STEP_PROOFS: Final = (steps.step, steps.final, steps.facts)
 
 
-def run_checks(progress: Progress = unheard, *, durations: Durations | None = None) -> Report:
-    """Prove everything; takes some seconds.
+def run_checks(
+    progress: SituationProgress = ignore_progress, *, durations: Durations | None = None
+) -> Report:
+    """Run every proof. This takes some seconds.
 
     Args:
-        progress: Told how many of the situations are done, and how many there are.
-        durations: The policy to prove it under; by default that of who sets none.
+        progress: Called with how many of the situations are done, and how many there are.
+        durations: The policy to prove the machine under; the default policy if None.
     """
     total = table.total()
     if not total.ok:
         return Report((total,))
-    of_the_table = (check for prove in _OF_THE_TABLE for check in _try(prove))
-    return Report(
-        (total, *of_the_table, *_with_the_step(Ground(durations or Durations()), progress))
-    )
+    table_checks = (check for proof in _TABLE_PROOFS for check in _run_proof(proof))
+    simulator = Simulator(durations or Durations())
+    return Report((total, *table_checks, *_run_step_proofs(simulator, progress)))
 
 
-def _with_the_step(ground: Ground, progress: Progress) -> tuple[Check, ...]:
+def _run_step_proofs(simulator: Simulator, progress: SituationProgress) -> tuple[Check, ...]:
     try:
-        found = situations(ground)
-    except Exception as error:  # noqa: BLE001 - see below
-        return (_broken("situations", error),)
-    checks = [check for prove in _OF_THE_STEP for check in _try(prove, ground, found)]
-    return (*checks, *_try(orders.law_and_edges, ground, found, progress))
+        situations = find_situations(simulator)
+    except Exception as error:  # noqa: BLE001 - a table that breaks `advance` is a finding, too
+        return (_failed_check("situations", error),)
+    checks = [check for proof in _STEP_PROOFS for check in _run_proof(proof, simulator, situations)]
+    return (*checks, *_run_proof(orders.law_and_edges, simulator, situations, progress))
 
 
-def _try(prove: Callable[..., Check | tuple[Check, ...]], *given: Any) -> tuple[Check, ...]:
+def _run_proof(
+    proof: Callable[..., Check | tuple[Check, ...]], *arguments: Any
+) -> tuple[Check, ...]:
     try:
-        checks = prove(*given)
-    except Exception as error:  # noqa: BLE001 - a table that breaks the step is a finding, too
-        return (_broken(prove.__name__, error),)
+        checks = proof(*arguments)
+    except Exception as error:  # noqa: BLE001 - a table that breaks `advance` is a finding, too
+        return (_failed_check(proof.__name__, error),)
     return (checks,) if isinstance(checks, Check) else checks
 
 
-def _broken(name: str, error: Exception) -> Check:
+def _failed_check(name: str, error: Exception) -> Check:
     problem = f"a step fails with {type(error).__name__}: {error}"
     return Check(name, 0, "every step can be taken", (problem,))

@@ -1,8 +1,8 @@
-"""Where a user's chats can be, as far as the rules can tell, and the real step between the places.
+"""Classes of situations that the rules cannot tell apart, and the real step between them.
 
-Two situations in which every ``FACT`` is the same are one :class:`Place`: whatever comes next, the
-rules decide the same in both. That is proved (:mod:`sermo_fsm.proof.steps`), and it is why millions
-of steps can be told from some ten thousands.
+Two situations are in the same :class:`SituationClass` if all ``DECISIVE_FIELDS`` of their sessions
+are equal: whatever comes next, the rules decide the same in both. :mod:`sermo_fsm.proof.steps`
+proves that. It is why some ten thousand calls of ``advance`` cover millions of cases.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -20,12 +20,22 @@ from sermo_fsm.protocol.events import KINDS, Direction
 from sermo_fsm.protocol.message import Message
 from sermo_fsm.protocol.wire import decode
 
-__all__ = ["BEGIN", "FACTS", "INBOUND", "MESSAGES", "OUTBOUND", "SECOND", "Ground", "Place"]
+__all__ = [
+    "BEGIN",
+    "DECISIVE_FIELDS",
+    "INBOUND",
+    "MESSAGES",
+    "OUTBOUND",
+    "SECOND",
+    "Reading",
+    "Simulator",
+    "SituationClass",
+]
 
 BEGIN: Final = datetime(2020, 2, 18, 12, tzinfo=UTC)
 SECOND: Final = timedelta(seconds=1)
 
-FACTS: Final = (
+DECISIVE_FIELDS: Final = (
     "ordinal",
     "state",
     "opened_at",
@@ -36,18 +46,18 @@ FACTS: Final = (
     "expiry_set_at",
     "expiry_reason",
     "customer_text_at",
-    "close_reason",  # no rule goes by it, but how a chat ended must not change
+    "close_reason",  # no rule reads it, but how a chat ended must not change
 )
-"""All of a chat that the rules go by."""
+"""The fields of a session that the rules read."""
 
-_facts_of: Final = attrgetter(*FACTS)
+_decisive_values: Final = attrgetter(*DECISIVE_FIELDS)
 
-# Enough for an event of any type; what a type does not name is extra.
+# Enough for an event of any type; fields that a type does not name are ignored.
 _FIELDS: Final = {"platformId": "web", "userId": "u-1", "text": "Hej!", "queueNumber": 1}
 
 
 def _messages(direction: Direction) -> tuple[Message, ...]:
-    """One message for every trigger that can come on this queue."""
+    """One message for every trigger that this queue can carry."""
     types = [name for inbound, name in KINDS if inbound is (direction is Direction.INBOUND)]
     found: dict[Any, Message] = {}
     for name, agent in product([*types, "unheard of"], ({"id": "bot"}, {"id": "anan01"}, None)):
@@ -62,64 +72,72 @@ MESSAGES: Final = INBOUND + OUTBOUND
 
 
 @frozen(eq=False)
-class Place:
-    """A user's chats; the same object wherever the rules can see no difference."""
+class SituationClass:
+    """All situations that the rules treat alike, by one example of a user's sessions.
+
+    A :class:`Simulator` makes one object for each class, so classes are compared by identity.
+    """
 
     visits: Visits
-    steps: "dict[tuple[int, datetime], Reading]" = field(factory=dict, repr=False)
+    readings: "dict[tuple[int, datetime], Reading]" = field(factory=dict, repr=False)
+    """What was read from here already, by the id of the message and its receive time."""
 
     @property
     def state(self) -> State | None:
-        """Where the user's current chat is; None where there was none yet."""
+        """The state of the user's current chat; None if there has been no chat yet."""
         current = self.visits.current
         return None if current is None else current.state
 
 
 @frozen(eq=False)
 class Reading:
-    """What reading one message came to."""
+    """The result of reading one message."""
 
-    place: Place
+    reached: SituationClass
     owner: int | None
-    """The ordinal of the chat that the event is recorded in; None where it is none's."""
+    """The ordinal of the chat that the event is recorded in; None for a stray."""
     outcome: Outcome
 
 
 @define
-class Ground:
-    """All places that were come by, under one policy."""
+class Simulator:
+    """Calls the real ``advance`` under one policy, and remembers every result."""
 
     durations: Durations = field(factory=Durations)
-    _places: dict[Any, Place] = field(factory=dict)
+    _classes: dict[Any, SituationClass] = field(factory=dict)
 
-    def place(self, visits: Visits) -> Place:
-        """The place where a user with these chats is."""
+    def class_of(self, visits: Visits) -> SituationClass:
+        """The class of the situation of a user with these sessions."""
         live, closed = visits.live, visits.closed
-        facts = (live and _facts_of(live), closed and _facts_of(closed))
-        found = self._places.get(facts)
+        key = (live and _decisive_values(live), closed and _decisive_values(closed))
+        found = self._classes.get(key)
         if found is None:
-            found = self._places[facts] = Place(visits)
+            found = self._classes[key] = SituationClass(visits)
         return found
 
-    def read(self, place: Place, message: Message, at: datetime) -> Reading:
-        """Take the real step, or remember where it led from here."""
+    def read(self, start: SituationClass, message: Message, at: datetime) -> Reading:
+        """The result of reading *message*, received *at* that time, in this class."""
         key = (id(message), at)  # the messages live as long as this module
-        found = place.steps.get(key)
+        found = start.readings.get(key)
         if found is None:
-            step = advance(place.visits, evolve(message, received_at=at), self.durations)
+            step = advance(start.visits, evolve(message, received_at=at), self.durations)
             owner = step.after.ordinal if step.after else None
-            found = Reading(self.place(step.visits), owner, step.outcome)
-            place.steps[key] = found
+            found = Reading(self.class_of(step.visits), owner, step.outcome)
+            start.readings[key] = found
         return found
 
-    def borders(self, place: Place) -> list[datetime]:
-        """The moments between which the rules treat all that is received alike, in order."""
-        live, closed, linger = place.visits.live, place.visits.closed, self.durations.linger
+    def borders(self, situation_class: SituationClass) -> list[datetime]:
+        """The moments that the rules compare receive times with, in order.
+
+        The rules treat all events alike that are received between two neighbouring borders.
+        """
+        visits, linger = situation_class.visits, self.durations.linger
+        live, closed = visits.live, visits.closed
         moments: list[datetime | None] = []
         if live is not None:
             moments += [live.customer_text_at, live.expires_at]
             moments.append(live.expires_at and live.expires_at + linger)
-            if closed is not None and not live.resumed:  # else what came before is its own, too
+            if closed is not None and not live.resumed:  # else earlier events are its own, too
                 moments.append(live.opened_at)
         if closed is not None and closed.closed_at is not None:
             moments += [closed.closed_at, closed.closed_at + linger]
@@ -129,8 +147,8 @@ class Ground:
                 moments.append(closed.customer_text_at)
         return sorted({moment for moment in moments if moment is not None})
 
-    def spans(self, place: Place) -> list[datetime]:
-        """The first moment of each span between two borders; one of the span before them all."""
-        borders = self.borders(place)
+    def span_starts(self, situation_class: SituationClass) -> list[datetime]:
+        """One moment in each span between borders: the borders, and a moment before the first."""
+        borders = self.borders(situation_class)
         before = borders[0] - 2 * SECOND if borders else BEGIN
         return [before, *borders]

@@ -1,4 +1,4 @@
-"""What is proved from the table alone, and that ``transitions`` reads it the same way."""
+"""Prove the table by itself, and that ``transitions`` reads it the same way."""
 
 from collections.abc import Set as AbstractSet
 from itertools import product
@@ -15,21 +15,23 @@ from sermo_fsm.core.machine import (
     State,
     shared_machine,
 )
-from sermo_fsm.proof.report import Check, Finding, check_of
+from sermo_fsm.proof.report import Check, Finding, check_from_cases
 from sermo_fsm.protocol.events import QUIET, Trigger
 
 __all__ = ["deterministic", "effective", "quiet", "reachable", "same_machine", "total"]
 
-_HOLDINGS: Final = (NO_GUARD, *(frozenset({guard}) for guard in Guard))
+_GUARD_SETS: Final = (NO_GUARD, *(frozenset({guard}) for guard in Guard))
 
 
 def total() -> Check:
-    """Every state and trigger have exactly one disposition."""
+    """Prove that every live state and trigger have exactly one cell, and ``closed`` has none."""
     summary = f"{len(State)} states × {len(Trigger)} triggers: one cell if live, none if closed"
-    return check_of("total", summary, (_fault(*place) for place in product(State, Trigger)))
+    return check_from_cases(
+        "total", summary, (_cell_problem(*case) for case in product(State, Trigger))
+    )
 
 
-def _fault(state: State, trigger: Trigger) -> str:
+def _cell_problem(state: State, trigger: Trigger) -> str:
     cell, where = TABLE.get((state, trigger)), f"{trigger} in {state}"
     if cell is None:
         return f"{where}: the cell is left out" if state in LIVE else ""
@@ -41,15 +43,15 @@ def _fault(state: State, trigger: Trigger) -> str:
 
 
 def deterministic() -> Check:
-    """No transition stands behind another that is taken instead."""
+    """Prove that no transition is hidden by one that is taken instead."""
     summary = (
         f"{len(State)} states × {len(Trigger)} triggers: one way, or two where a guard decides"
     )
-    cases = (_surplus(*place) for place in product(State, Trigger))
-    return check_of("deterministic", summary, cases)
+    cases = (_ambiguity(*case) for case in product(State, Trigger))
+    return check_from_cases("deterministic", summary, cases)
 
 
-def _surplus(state: State, trigger: Trigger) -> str:
+def _ambiguity(state: State, trigger: Trigger) -> str:
     cell, event = TABLE.get((state, trigger)), shared_machine().events.get(trigger.value)
     ways = [] if event is None else event.transitions.get(state.value, [])
     guards = [bool(way.conditions) for way in ways]
@@ -63,45 +65,45 @@ def _surplus(state: State, trigger: Trigger) -> str:
 
 
 def reachable() -> Check:
-    """Every state can be reached, and from every live state the end."""
+    """Prove that every state can be reached, and ``closed`` from every live state."""
     ways = [(State.OPEN, state) for state in State] + [(state, State.CLOSED) for state in LIVE]
     cases = ("" if to in _reached_from(at) else f"no way from {at} to {to}" for at, to in ways)
     summary = f"{len(State)} states can be reached from open, and closed from {len(LIVE)} live ones"
-    return check_of("reachable", summary, cases)
+    return check_from_cases("reachable", summary, cases)
 
 
 def _reached_from(start: State) -> set[State]:
-    """Where the table leads to from *start*, itself included."""
+    """The states that the table leads to from *start*, which is one of them."""
     reached, waiting = {start}, [start]
     while waiting:
         state = waiting.pop()
         for (at, _), cell in TABLE.items():
-            ways = {cell.target(holding) for holding in _HOLDINGS} if at is state else set()
+            ways = {cell.target(holding) for holding in _GUARD_SETS} if at is state else set()
             waiting += ways - reached
             reached |= ways
     return reached
 
 
 def quiet() -> Check:
-    """What leaves no id behind, and what is not understood, never moves a live chat."""
+    """Prove that quiet and unknown triggers never move a live chat."""
     still = [trigger for trigger in Trigger if trigger in QUIET or trigger is Trigger.UNKNOWN]
     summary = f"{len(LIVE)} live states × {len(still)} quiet or unknown triggers: none moves a chat"
     cases = (
         "" if TABLE[state, trigger].effect is Effect.STAY else f"{trigger} in {state} does not stay"
         for state, trigger in product(LIVE, still)
     )
-    return check_of("quiet", summary, cases)
+    return check_from_cases("quiet", summary, cases)
 
 
 def effective() -> Check:
-    """A trigger that moves nothing anywhere is declared as such, with its reason."""
+    """Prove that ``NO_EFFECT`` names exactly the triggers that never move a chat."""
     idle = len(NO_EFFECT)
     summary = f"{len(Trigger) - idle} triggers move a chat somewhere, the other {idle} are declared"
     findings = (Finding(name, len(LIVE), reason) for name, reason in NO_EFFECT.items())
-    return check_of("effective", summary, map(_undeclared, Trigger), findings)
+    return check_from_cases("effective", summary, map(_effect_problem, Trigger), findings)
 
 
-def _undeclared(trigger: Trigger) -> str:
+def _effect_problem(trigger: Trigger) -> str:
     moves = any(TABLE[state, trigger].effect is Effect.MOVE for state in LIVE)
     if moves is (trigger not in NO_EFFECT):
         return ""
@@ -110,18 +112,18 @@ def _undeclared(trigger: Trigger) -> str:
 
 
 def same_machine() -> Check:
-    """``transitions.Machine`` goes where the lookup says."""
+    """Prove that the ``transitions.Machine`` goes where the lookup says."""
     summary = (
-        f"{len(State)} states × {len(Trigger)} triggers × {len(_HOLDINGS)} values of the guard: "
+        f"{len(State)} states × {len(Trigger)} triggers × {len(_GUARD_SETS)} values of the guard: "
         "transitions.Machine goes where the lookup says"
     )
-    cases = (_disagreement(*place) for place in product(State, Trigger, _HOLDINGS))
-    return check_of("transitions", summary, cases)
+    cases = (_disagreement(*case) for case in product(State, Trigger, _GUARD_SETS))
+    return check_from_cases("transitions", summary, cases)
 
 
 def _disagreement(state: State, trigger: Trigger, holding: AbstractSet[Guard]) -> str:
     cell, subject = TABLE.get((state, trigger)), SimpleNamespace(state=state.value, holding=holding)
-    wanted = (False, state)  # of a closed chat, which has no cells
+    wanted = (False, state)  # for a closed chat, which has no cells
     if cell is not None:
         wanted = (cell.effect is not Effect.IGNORE, cell.target(holding))
     event = shared_machine().events.get(trigger.value)

@@ -26,11 +26,17 @@ from sermo_fsm.core.policy import Durations
 from sermo_fsm.core.session import ChatSession
 from sermo_fsm.proof import orders, steps, table
 from sermo_fsm.proof import run as check
-from sermo_fsm.proof.chats import Situation, situations
-from sermo_fsm.proof.event_pair import Pair, inside
+from sermo_fsm.proof.event_pair import EventPair, law_applies
 from sermo_fsm.proof.report import Check, Finding, Report
 from sermo_fsm.proof.run import run_checks
-from sermo_fsm.proof.situation_classes import FACTS, INBOUND, OUTBOUND, Ground, Place
+from sermo_fsm.proof.situation_classes import (
+    DECISIVE_FIELDS,
+    INBOUND,
+    OUTBOUND,
+    Simulator,
+    SituationClass,
+)
+from sermo_fsm.proof.situations import Situation, find_situations
 from sermo_fsm.protocol.events import Direction, Trigger
 from sermo_fsm.protocol.message import Message
 from sermo_fsm.protocol.wire import decode
@@ -59,20 +65,20 @@ def of_the_table() -> list[Check]:
     return [prove() for prove in (*proofs, table.same_machine)]
 
 
-def few_situations(ground: Ground) -> list[Situation]:
+def few_situations(simulator: Simulator) -> list[Situation]:
     """A user's first live chats, in which the customer has not written."""
     return [
         one
-        for one in situations(ground)
+        for one in find_situations(simulator)
         if one.live is not None and one.name == f"{one.live.state}, customer never wrote"
     ]
 
 
 def of_the_step() -> list[Check]:
     """The proofs that take the real step, over few situations."""
-    ground = Ground()
-    among = few_situations(ground)
-    return [steps.step(ground, among), *orders.law_and_edges(ground, among)]
+    simulator = Simulator()
+    among = few_situations(simulator)
+    return [steps.step(simulator, among), *orders.law_and_edges(simulator, among)]
 
 
 # --- it holds ------------------------------------------------------------------------------------
@@ -85,9 +91,9 @@ def test_everything_holds(report: Report) -> None:
 
 def test_the_counts_are_those_of_the_cases(report: Report) -> None:
     counts = {found.name: found.count for found in report.checks}
-    ground = Ground()
-    found = situations(ground)
-    spans = {one.name: len(ground.spans(one.place)) for one in found}
+    simulator = Simulator()
+    found = find_situations(simulator)
+    spans = {one.name: len(simulator.span_starts(one.situation_class)) for one in found}
     ended = [one for one in found if one.closed is not None]
     assert counts == {
         "total": 5 * 19,
@@ -144,19 +150,19 @@ def test_the_proofs_start_from_every_kind_of_situation() -> None:
             for kept in KEPT
         ),
     }
-    found = [one.name for one in situations(Ground())]
+    found = [one.name for one in find_situations(Simulator())]
     assert len(found) == len(set(found))
     assert set(found) == wanted
 
 
 def test_every_situation_was_brought_there_by_the_events_it_names() -> None:
-    ground = Ground()
-    for one in situations(ground):
+    simulator = Simulator()
+    for one in find_situations(simulator):
         visits = Visits()
         for message, moment in one.path:
             received = evolve(message, received_at=moment)
-            visits = advance(visits, received, ground.durations).visits
-        assert ground.place(visits) is one.place
+            visits = advance(visits, received, simulator.durations).visits
+        assert simulator.class_of(visits) is one.situation_class
 
 
 def test_the_view_is_json() -> None:
@@ -197,14 +203,16 @@ def test_a_message_stands_for_each_trigger_of_each_queue() -> None:
 
 def test_every_field_of_a_chat_is_one_that_the_rules_go_by_or_is_tried_with_another_value() -> None:
     names = [attribute.name for attribute in fields(ChatSession)]
-    assert sorted([*FACTS, *steps.BESIDE, "platform_id", "user_id"]) == sorted(names)
+    assert sorted([*DECISIVE_FIELDS, *steps.IRRELEVANT_FIELDS, "platform_id", "user_id"]) == sorted(
+        names
+    )
 
 
 def test_who_watches_is_told_how_far_it_is() -> None:
     told: list[tuple[int, int]] = []
-    ground = Ground()
-    among = few_situations(ground)[:3]
-    orders.law_and_edges(ground, among, lambda done, total: told.append((done, total)))
+    simulator = Simulator()
+    among = few_situations(simulator)[:3]
+    orders.law_and_edges(simulator, among, lambda done, total: told.append((done, total)))
     assert told == [(0, 3), (1, 3), (2, 3)]
 
 
@@ -469,12 +477,17 @@ def test_a_step_that_reopens_a_chat_fails(monkeypatch: pytest.MonkeyPatch) -> No
             return step
         return evolve(step, visits=Visits(None, evolve(closed, state=State.WITH_AGENT)))
 
-    ground = Ground()
-    ended = [one for one in situations(ground) if one.live is None and one.closed is not None]
-    cases = sum(len(ground.spans(one.place)) for one in ended)
+    simulator = Simulator()
+    ended = [
+        one for one in find_situations(simulator) if one.live is None and one.closed is not None
+    ]
+    cases = sum(len(simulator.span_starts(one.situation_class)) for one in ended)
     monkeypatch.setattr("sermo_fsm.proof.situation_classes.advance", reopening)
-    ground = Ground()
-    found = steps.final(ground, [evolve(one, place=Place(one.place.visits)) for one in ended])
+    simulator = Simulator()
+    found = steps.final(
+        simulator,
+        [evolve(one, situation_class=SituationClass(one.situation_class.visits)) for one in ended],
+    )
     assert len(found.problems) == cases
     assert all(problem.startswith("agent_text, received ") for problem in found.problems)
     assert any(
@@ -503,7 +516,7 @@ def test_a_proof_that_breaks_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -
         raise LookupError("no such thing")
 
     breaking.__name__ = "step"
-    monkeypatch.setattr(check, "_OF_THE_STEP", (breaking,))
+    monkeypatch.setattr(check, "_STEP_PROOFS", (breaking,))
     monkeypatch.setattr(orders, "law_and_edges", breaking)
     *_, one, other = run_checks().checks
     assert one == other
@@ -520,10 +533,10 @@ def test_a_guard_that_never_holds_fails(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_law_that_leaves_out_what_it_speaks_of_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    def narrow(pair: Pair) -> bool:
-        return inside(pair) and pair.inbound is not Trigger.CLIENT_LEFT
+    def narrow(pair: EventPair) -> bool:
+        return law_applies(pair) and pair.inbound is not Trigger.CLIENT_LEFT
 
-    monkeypatch.setattr(orders, "inside", narrow)
+    monkeypatch.setattr(orders, "law_applies", narrow)
     problems = failing(of_the_step())["law"].problems
     assert len(problems) == 4 * 12 * 2
     assert (
@@ -543,12 +556,12 @@ def test_a_step_that_goes_by_something_else_fails(monkeypatch: pytest.MonkeyPatc
             visits = Visits(None, visits.closed)
         return advance(visits, message, durations)
 
-    ground = Ground()
-    among = few_situations(ground)
-    assert steps.facts(ground, among).ok
+    simulator = Simulator()
+    among = few_situations(simulator)
+    assert steps.facts(simulator, among).ok
     monkeypatch.setattr("sermo_fsm.proof.situation_classes.advance", forgetful)
-    ground = Ground()
-    found = steps.facts(ground, few_situations(ground))
+    simulator = Simulator()
+    found = steps.facts(simulator, few_situations(simulator))
     assert "agent_text in bot, customer never wrote: something beside the rules decides" in (
         found.problems
     )

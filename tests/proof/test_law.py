@@ -16,13 +16,13 @@ from sermo_fsm.core.machine import State
 from sermo_fsm.core.ownership import RULES, Rule
 from sermo_fsm.core.policy import Durations
 from sermo_fsm.proof import orders, steps
-from sermo_fsm.proof.chats import Situation, situations
-from sermo_fsm.proof.event_pair import OPENS, RETURNS, Pair, inside
-from sermo_fsm.proof.law import EDGES, Edge
+from sermo_fsm.proof.event_pair import OPENS, RETURNS, EventPair, law_applies
+from sermo_fsm.proof.law import DECLARED_EXCEPTIONS, DeclaredException
 from sermo_fsm.proof.orders import law_and_edges
-from sermo_fsm.proof.pairs import Trial, trials
 from sermo_fsm.proof.report import Check
-from sermo_fsm.proof.situation_classes import INBOUND, OUTBOUND, Ground, Place
+from sermo_fsm.proof.situation_classes import INBOUND, OUTBOUND, Simulator, SituationClass
+from sermo_fsm.proof.situations import Situation, find_situations
+from sermo_fsm.proof.trials import Trial, trials
 from sermo_fsm.protocol.events import Trigger
 from tests.naive_model import NaiveChats
 from tools.explore.edges import Edge as Kind
@@ -31,24 +31,24 @@ from tools.explore.sandbox import Chat
 from tools.explore.space import Node
 
 
-def named(ground: Ground, *names: str) -> list[Situation]:
-    found = {one.name: one for one in situations(ground)}
+def named(simulator: Simulator, *names: str) -> list[Situation]:
+    found = {one.name: one for one in find_situations(simulator)}
     return [found[name] for name in names]
 
 
-def covering(pair: Pair) -> list[str]:
+def covering(pair: EventPair) -> list[str]:
     """The exceptions that say of this pair that it ends differently."""
     return [
         edge.name
-        for edge in EDGES
+        for edge in DECLARED_EXCEPTIONS
         if pair.inbound in edge.inbound and pair.outbound in edge.outbound and edge.covers(pair)
     ]
 
 
 def edges_of(*names: str) -> Check:
     """The proof at the edges, in a few situations."""
-    ground = Ground()
-    return law_and_edges(ground, named(ground, *names))[1]
+    simulator = Simulator()
+    return law_and_edges(simulator, named(simulator, *names))[1]
 
 
 def words_of(found: Check) -> str:
@@ -63,8 +63,8 @@ def counts_of(found: Check) -> dict[str, int]:
 
 
 def test_every_exception_has_a_name_of_its_own_and_a_reason() -> None:
-    assert len({edge.name for edge in EDGES}) == len(EDGES)
-    for edge in EDGES:
+    assert len({edge.name for edge in DECLARED_EXCEPTIONS}) == len(DECLARED_EXCEPTIONS)
+    for edge in DECLARED_EXCEPTIONS:
         assert edge.reason.endswith(".")
         assert edge.inbound <= {message.trigger for message in INBOUND}
         assert edge.outbound <= {message.trigger for message in OUTBOUND}
@@ -75,9 +75,9 @@ def test_what_opens_in_the_exceptions_is_what_opens_by_the_rules_of_ownership() 
     assert opens == RETURNS | OPENS
 
 
-def node_at(place: Place) -> Node:
+def node_at(situation_class: SituationClass) -> Node:
     """These chats as those who explore streams see them."""
-    visits = place.visits
+    visits = situation_class.visits
     chats = [
         Chat(
             user=("web", "u-1"),
@@ -97,14 +97,14 @@ def node_at(place: Place) -> Node:
 
 
 def test_every_exception_lies_at_an_edge_that_exploring_knows(
-    few: Sequence[tuple[Trial, Pair]],
+    few: Sequence[tuple[Trial, EventPair]],
 ) -> None:
-    lie: dict[str, set[Kind | None]] = {edge.name: set() for edge in EDGES}
+    lie: dict[str, set[Kind | None]] = {edge.name: set() for edge in DECLARED_EXCEPTIONS}
     for trial, pair in few:
         for name in covering(pair):
             after = (*trial.inbound_first, *trial.outbound_first)
-            nodes = [node_at(reading.place) for reading in after]
-            lie[name].add(edge_of(node_at(trial.situation.place), nodes))
+            nodes = [node_at(reading.reached) for reading in after]
+            lie[name].add(edge_of(node_at(trial.situation.situation_class), nodes))
     assert lie == {
         "the last word, at the same instant": {Kind.CLOSE},
         "agent_done, while the customer comes back": {Kind.DEADLINE, Kind.AFTER_CLOSE},
@@ -147,9 +147,9 @@ def test_with_no_chat_yet_all_can_be_counted_by_hand() -> None:
 # --- the same from another model -----------------------------------------------------------------
 
 
-def replayed(ground: Ground, situation: Situation) -> NaiveChats:
+def replayed(simulator: Simulator, situation: Situation) -> NaiveChats:
     """The naive model, brought to this situation by the same events."""
-    durations = ground.durations
+    durations = simulator.durations
     chats = NaiveChats(
         unload_grace=durations.unload_grace,
         idle_timeout=durations.idle_timeout,
@@ -187,14 +187,14 @@ def ends_in(chats: NaiveChats, trial: Trial) -> tuple[str | None, str | None]:
     ],
 )
 def test_the_naive_model_ends_every_pair_the_same_way(name: str) -> None:
-    ground = Ground()
-    (situation,) = named(ground, name)
-    chats = replayed(ground, situation)
-    assert state_in(chats) == situation.place.state
+    simulator = Simulator()
+    (situation,) = named(simulator, name)
+    chats = replayed(simulator, situation)
+    assert state_in(chats) == situation.situation_class.state
     differ = 0
-    for trial in trials(ground, situation):
+    for trial in trials(simulator, situation):
         ends = ends_in(chats, trial)
-        assert ends == trial.ends, trial.words()
+        assert ends == trial.ends, trial.describe()
         differ += ends[0] != ends[1]
     assert differ == sum(counts_of(edges_of(name)).values())
 
@@ -219,25 +219,28 @@ POLICIES: Final = tuple(
 
 
 @cache
-def settled(durations: Durations) -> tuple[Ground, Sequence[Situation]]:
-    ground = Ground(durations)
-    return ground, situations(ground)
+def settled(durations: Durations) -> tuple[Simulator, Sequence[Situation]]:
+    simulator = Simulator(durations)
+    return simulator, find_situations(simulator)
 
 
 def tried(
-    ground: Ground, situation: Situation, pair: tuple[int, int], moments: tuple[datetime, datetime]
+    simulator: Simulator,
+    situation: Situation,
+    pair: tuple[int, int],
+    moments: tuple[datetime, datetime],
 ) -> Trial:
     """One pair at any two moments, in both orders."""
     inbound, outbound = INBOUND[pair[0]], OUTBOUND[pair[1]]
-    first = ground.read(situation.place, inbound, moments[0])
-    other = ground.read(situation.place, outbound, moments[1])
+    first = simulator.read(situation.situation_class, inbound, moments[0])
+    other = simulator.read(situation.situation_class, outbound, moments[1])
     return Trial(
         situation,
         inbound,
         outbound,
         moments,
-        (first, ground.read(first.place, outbound, moments[1])),
-        (other, ground.read(other.place, inbound, moments[0])),
+        (first, simulator.read(first.reached, outbound, moments[1])),
+        (other, simulator.read(other.reached, inbound, moments[0])),
     )
 
 
@@ -262,9 +265,9 @@ def test_at_any_moments_and_under_any_policy_a_pair_ends_differently_only_where_
     moment: tuple[int, int],
     other: tuple[int, int] | int,
 ) -> None:
-    ground, found = settled(durations)
+    simulator, found = settled(durations)
     situation = found[number % len(found)]
-    spans = ground.spans(situation.place)
+    spans = simulator.span_starts(situation.situation_class)
 
     def at(border: int, distance: int) -> datetime:
         return spans[border % len(spans)] + timedelta(milliseconds=distance)
@@ -272,31 +275,31 @@ def test_at_any_moments_and_under_any_policy_a_pair_ends_differently_only_where_
     inbound_at = at(*moment)
     near = timedelta(milliseconds=other) if isinstance(other, int) else timedelta()
     outbound_at = inbound_at + near if isinstance(other, int) else at(*other)
-    trial = tried(ground, situation, pair, (inbound_at, outbound_at))
-    the_pair = trial.pair(ground)
-    if inside(the_pair):
-        assert trial.same_state, trial.words()
-        assert trial.closes or trial.same_chats, trial.words()
-    assert len(covering(the_pair)) == (not trial.same_state), trial.words()
+    trial = tried(simulator, situation, pair, (inbound_at, outbound_at))
+    the_pair = trial.pair(simulator)
+    if law_applies(the_pair):
+        assert trial.same_state, trial.describe()
+        assert trial.closes or trial.same_chats, trial.describe()
+    assert len(covering(the_pair)) == (not trial.same_state), trial.describe()
 
 
 @pytest.mark.parametrize("durations", POLICIES[1:3], ids=["long linger", "short linger"])
 def test_under_another_policy_the_law_and_its_exceptions_are_the_same(
     durations: Durations,
 ) -> None:
-    ground, found = settled(durations)
+    simulator, found = settled(durations)
     chosen = [one for one in found if one.live is None or one.closed is None]
-    the_law, edges = law_and_edges(ground, chosen)
+    the_law, edges = law_and_edges(simulator, chosen)
     assert the_law.ok
     gone = "no pair is of the declared exception 'two chats back': it no longer exists"
     assert edges.problems == (gone,), "which needs a chat before the live one"
 
 
 def test_where_no_deadline_is_there_is_nothing_past_it() -> None:
-    ground, found = settled(POLICIES[-1])
-    assert all(proof(ground, found).ok for proof in (steps.step, steps.final, steps.facts))
+    simulator, found = settled(POLICIES[-1])
+    assert all(proof(simulator, found).ok for proof in (steps.step, steps.final, steps.facts))
     chosen = [one for one in found if one.name in ("no chat yet", "bot, customer wrote")]
-    _, edges = law_and_edges(ground, chosen)
+    _, edges = law_and_edges(simulator, chosen)
     assert set(counts_of(edges)) == {
         "client_left, around the opening by the other side",
         "client_left, and linger over",
@@ -316,35 +319,41 @@ FEW = (
 
 
 @pytest.fixture(scope="module")
-def few() -> Sequence[tuple[Trial, Pair]]:
+def few() -> Sequence[tuple[Trial, EventPair]]:
     """All pairs in a few situations; every exception occurs among them."""
-    ground = Ground()
+    simulator = Simulator()
     return [
-        (trial, trial.pair(ground)) for one in named(ground, *FEW) for trial in trials(ground, one)
+        (trial, trial.pair(simulator))
+        for one in named(simulator, *FEW)
+        for trial in trials(simulator, one)
     ]
 
 
-def taken(few: Sequence[tuple[Trial, Pair]]) -> Check:
+def taken(few: Sequence[tuple[Trial, EventPair]]) -> Check:
     """The proof at the edges, of these."""
-    tally = orders._Tally()
+    tally = orders._LawTally()
     for trial, pair in few:
-        tally.take(trial, pair)
+        tally.add(trial, pair)
     return tally.edges([])
 
 
-def test_every_exception_occurs_in_these(few: Sequence[tuple[Trial, Pair]]) -> None:
+def test_every_exception_occurs_in_these(few: Sequence[tuple[Trial, EventPair]]) -> None:
     found = taken(few)
     assert found.ok
-    assert found.count == len(few) - sum(inside(pair) for _, pair in few)
-    assert set(counts_of(found)) == {edge.name for edge in EDGES}
+    assert found.count == len(few) - sum(law_applies(pair) for _, pair in few)
+    assert set(counts_of(found)) == {edge.name for edge in DECLARED_EXCEPTIONS}
 
 
-@pytest.mark.parametrize("edge", EDGES, ids=[edge.name.replace(",", "") for edge in EDGES])
+@pytest.mark.parametrize(
+    "edge", DECLARED_EXCEPTIONS, ids=[edge.name.replace(",", "") for edge in DECLARED_EXCEPTIONS]
+)
 def test_an_exception_that_is_not_declared_fails(
-    monkeypatch: pytest.MonkeyPatch, few: Sequence[tuple[Trial, Pair]], edge: Edge
+    monkeypatch: pytest.MonkeyPatch, few: Sequence[tuple[Trial, EventPair]], edge: DeclaredException
 ) -> None:
     count = counts_of(taken(few))[edge.name]
-    monkeypatch.setattr(orders, "EDGES", [one for one in EDGES if one is not edge])
+    monkeypatch.setattr(
+        orders, "DECLARED_EXCEPTIONS", [one for one in DECLARED_EXCEPTIONS if one is not edge]
+    )
     problems = taken(few).problems
     assert len(problems) == count
     assert all(problem.endswith(": no exception is declared for that") for problem in problems)
@@ -353,12 +362,14 @@ def test_an_exception_that_is_not_declared_fails(
 
 
 def test_an_exception_that_no_longer_exists_fails(
-    monkeypatch: pytest.MonkeyPatch, few: Sequence[tuple[Trial, Pair]]
+    monkeypatch: pytest.MonkeyPatch, few: Sequence[tuple[Trial, EventPair]]
 ) -> None:
     typing = frozenset({Trigger.TYPING})
-    gone = Edge("a ghost", "There was one.", typing, typing, lambda _: True)
-    never = evolve(gone, name="never", outbound=EDGES[0].outbound, covers=lambda _: False)
-    monkeypatch.setattr(orders, "EDGES", (*EDGES, gone, never))
+    gone = DeclaredException("a ghost", "There was one.", typing, typing, lambda _: True)
+    never = evolve(
+        gone, name="never", outbound=DECLARED_EXCEPTIONS[0].outbound, covers=lambda _: False
+    )
+    monkeypatch.setattr(orders, "DECLARED_EXCEPTIONS", (*DECLARED_EXCEPTIONS, gone, never))
     assert taken(few).problems == (
         "no pair is of the declared exception 'a ghost': it no longer exists",
         "no pair is of the declared exception 'never': it no longer exists",
@@ -366,11 +377,11 @@ def test_an_exception_that_no_longer_exists_fails(
 
 
 def test_an_exception_that_says_too_much_fails(
-    monkeypatch: pytest.MonkeyPatch, few: Sequence[tuple[Trial, Pair]]
+    monkeypatch: pytest.MonkeyPatch, few: Sequence[tuple[Trial, EventPair]]
 ) -> None:
-    first, *others = EDGES
+    first, *others = DECLARED_EXCEPTIONS
     wide = evolve(first, covers=lambda pair: pair.same_instant)
-    monkeypatch.setattr(orders, "EDGES", (wide, *others))
+    monkeypatch.setattr(orders, "DECLARED_EXCEPTIONS", (wide, *others))
     problems = taken(few).problems
     assert (
         "customer_text and agent_done, received at the same instant, in: no chat yet. "
@@ -380,10 +391,10 @@ def test_an_exception_that_says_too_much_fails(
 
 
 def test_two_exceptions_for_one_pair_fail(
-    monkeypatch: pytest.MonkeyPatch, few: Sequence[tuple[Trial, Pair]]
+    monkeypatch: pytest.MonkeyPatch, few: Sequence[tuple[Trial, EventPair]]
 ) -> None:
-    again = evolve(EDGES[0], name="once more")
-    monkeypatch.setattr(orders, "EDGES", (*EDGES, again))
+    again = evolve(DECLARED_EXCEPTIONS[0], name="once more")
+    monkeypatch.setattr(orders, "DECLARED_EXCEPTIONS", (*DECLARED_EXCEPTIONS, again))
     problems = taken(few).problems
     assert len(problems) == counts_of(taken(few))[again.name]
     words = ": of two exceptions, 'the last word, at the same instant' and 'once more'"
@@ -439,8 +450,8 @@ def test_an_outbound_event_that_applies_a_deadline_fails(monkeypatch: pytest.Mon
     monkeypatch.setattr(
         "sermo_fsm.core.advance.overdue", lambda live, _direction, at: at >= live.expires_at
     )
-    ground = Ground()
-    among = named(ground, "bot, customer wrote")
-    found = orders.law_and_edges(ground, among)
+    simulator = Simulator()
+    among = named(simulator, "bot, customer wrote")
+    found = orders.law_and_edges(simulator, among)
     assert "no exception is declared" in words_of(found[1]) + words_of(found[0])
-    assert among[0].place.state is State.BOT
+    assert among[0].situation_class.state is State.BOT
