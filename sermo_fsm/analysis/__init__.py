@@ -1,1 +1,1 @@
-"""Questions that read everything: verify, compare, traffic, histories."""
+"""The questions that read everything stored: verify, compare, traffic, histories."""

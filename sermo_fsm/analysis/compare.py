@@ -1,18 +1,20 @@
-"""Is every stored row possible under today's table? Reads everything, changes nothing.
+"""Compare the stored history with today's table. Reads everything, changes nothing.
 
-Each row is judged by itself: from the state that it says, its trigger has to lead where it says,
-with the outcome that it says, by ``TABLE``. What opened a chat had to open one by ``RULES``, and
-what was late or stray must not. The guard is known, because every text of a customer has a row.
-Beside that each chat is replayed from its beginning, to see where it would be today.
+Each row is judged by itself. From its stored state, its trigger has to lead to the stored target
+with the stored outcome, by ``TABLE``. A row that opened a chat has to open one by ``RULES``, and
+a late or stray one must not. The guard is known, because every text of a customer has a row. In
+addition, each chat is replayed from its beginning, to find the state that it would be in today.
 
-Only the tables are judged, never a time: how long the deadlines were then, nobody knows. Rows of a
-closed chat say that it stays closed. Of a chat that the clock closed they go on moving the state
-that it was taken from; that is stored with the chat alone, so it is replayed and held against it.
+What a comparison cannot see:
 
-Quiet events left no row, a rule that goes by time is taken to say of an event what it said then,
-and what was read out of order, across an opening, to belong where it did. Where a chat would end or
-begin at another event than it did, which chat the next ones belong to is a question of times: where
-such a chat is live it is said that it can't be told, and so of all that come after it of this user.
+- Only the tables are judged, never a time: the durations that were in force then are not stored. A
+  rule that depends on a time is taken to decide as it did then, and an event that was read out of
+  order across an opening is taken to belong to the chat that it belonged to then.
+- Quiet events left no row.
+- The rows of a chat that the clock closed say only that it stays closed. They also move its kept
+  state, which is stored in the session alone, so the kept state is replayed and compared.
+- If a chat would end or begin at another event than it did, its next events may belong to another
+  chat. A live chat is then reported as undecided, and so are the user's later ones.
 """
 
 from collections import Counter
@@ -23,10 +25,22 @@ from typing import Any, Final
 import sqlalchemy as sa
 from attrs import define, field
 
-from sermo_fsm.analysis.chat_replay import SAID, Carried, Known, Retrace
-from sermo_fsm.analysis.comparison import Cell, Chat, Comparison, Doubt, Kept, Parting
-from sermo_fsm.analysis.full_scan import Progress, Scan, by_key
-from sermo_fsm.analysis.table_replay import Done, opened
+from sermo_fsm.analysis.chat_replay import (
+    SESSION_COLUMNS,
+    Carryover,
+    ChatReplay,
+    DifferenceCache,
+)
+from sermo_fsm.analysis.comparison import (
+    CellDifference,
+    Comparison,
+    CountedDifference,
+    DivergingChat,
+    KeptStateDifference,
+    UndecidedChat,
+)
+from sermo_fsm.analysis.full_scan import Scan, ScanProgress, scan_all
+from sermo_fsm.analysis.table_replay import TransitionResult, replay_opening
 from sermo_fsm.core.machine import State
 from sermo_fsm.core.ownership import Ending
 from sermo_fsm.storage.arguments import as_count
@@ -36,29 +50,31 @@ from sermo_fsm.storage.schema import Tables
 __all__ = ["compare"]
 
 
-def compare(tables: Tables, *, limit: int, progress: Progress | None = None) -> Read[Comparison]:
-    """Hold all that is stored against the table; list at most *limit* live chats."""
+def compare(
+    tables: Tables, *, limit: int, progress: ScanProgress | None = None
+) -> Read[Comparison]:
+    """Compare everything stored with the table; list at most *limit* live chats of each kind."""
     most = as_count("limit", limit) or 0
     return partial(_compare, tables=tables, limit=most, progress=progress)
 
 
 def _compare(
-    connection: sa.Connection, tables: Tables, limit: int, progress: Progress | None
+    connection: sa.Connection, tables: Tables, limit: int, progress: ScanProgress | None
 ) -> Comparison:
-    tally = _Tally(limit)
+    tally = _ComparisonTally(limit)
     with connection.execute(_strays(tables)) as strays:
         for stray in strays:
-            tally.take_stray(*stray)
+            tally.add_stray(*stray)
     with _scan(tables).read(connection, progress) as sessions:
         for session, rows in sessions:
-            tally.take(session, rows)
+            tally.add_session(session, rows)
     return tally.result()
 
 
 def _scan(tables: Tables) -> Scan:
-    """By their keys: the chat before comes before, as it was written before."""
+    """Scan sessions by key: a user's earlier sessions come first, as they were written first."""
     session, history = tables.session, tables.history.c
-    before, behind = session.alias("before"), session.alias("behind")
+    before, following = session.alias("before"), session.alias("following")
     opening = tables.history.alias("opening")
 
     def of_the_same_user(other: sa.FromClause, ordinal: Any) -> sa.ColumnElement[bool]:
@@ -70,11 +86,11 @@ def _scan(tables: Tables) -> Scan:
 
     joined = (
         session.outerjoin(before, of_the_same_user(before, session.c.ordinal - 1))
-        .outerjoin(behind, of_the_same_user(behind, session.c.ordinal + 1))
-        .outerjoin(opening, sa.and_(opening.c.session_key == behind.c.id, opening.c.seq == 1))
+        .outerjoin(following, of_the_same_user(following, session.c.ordinal + 1))
+        .outerjoin(opening, sa.and_(opening.c.session_key == following.c.id, opening.c.seq == 1))
     )
     query = sa.select(
-        *(session.c[name] for name in SAID),
+        *(session.c[name] for name in SESSION_COLUMNS),
         before.c.id.label("key_before"),
         before.c.kept_state.label("kept_before"),
         opening.c.id.label("superseded_by"),
@@ -88,25 +104,33 @@ def _scan(tables: Tables) -> Scan:
         history.outcome,
         history.received_at,
     )
-    return by_key(tables, query.select_from(joined), columns)
+    return scan_all(tables, query.select_from(joined), columns)
 
 
 def _strays(tables: Tables) -> sa.Select[Any]:
-    """Those that were an event: what is invalid is none."""
+    """Select the strays with a trigger; invalid ones have none."""
     history = tables.history.c
     return (
         sa.select(history.trigger_name, history.outcome, history.platform_id, history.user_id)
         .where(history.session_key.is_(None), history.trigger_name.is_not(None))
-        .execution_options(yield_per=_STRAYS)
+        .execution_options(yield_per=_STRAYS_PER_FETCH)
     )
 
 
-_STRAYS: Final = 2000  # from the database at once
+_STRAYS_PER_FETCH: Final = 2000
 
 
 @define
-class _Tally:
-    """What was found so far."""
+class _ComparisonTally:
+    """The counts and differences so far.
+
+    Attributes:
+        limit: How many live chats of each kind to list.
+        differences: The numbers of rows, sessions and live sessions, by difference.
+        kept: The number of sessions by stored kept state and today's, where the two differ.
+        carryovers: What the user's next session has to know, by the key of the one before.
+        opened_by_stray: The users for whom a stray would have opened a chat, by platform and user.
+    """
 
     limit: int
     sessions: int = 0
@@ -114,82 +138,84 @@ class _Tally:
     strays: int = 0
     live: int = 0
     affected: int = 0
-    partings: dict[Parting, list[int]] = field(factory=dict)
+    differences: dict[CellDifference, list[int]] = field(factory=dict)
     kept: Counter[tuple[str | None, str | None]] = field(factory=Counter)
-    chats: list[Chat] = field(factory=list)
-    chats_affected: int = 0
-    doubts: list[Doubt] = field(factory=list)
-    chats_unsure: int = 0
-    known: Known = field(factory=Known)
-    carried: dict[int, Carried] = field(factory=dict)
-    """By the keys of chats whose next one is still to come: only where there is such to say."""
-    opened: set[tuple[str, str]] = field(factory=set)
-    """The users of whom a stray would have opened a chat, by platform."""
+    diverging: list[DivergingChat] = field(factory=list)
+    diverging_count: int = 0
+    undecided: list[UndecidedChat] = field(factory=list)
+    undecided_count: int = 0
+    cache: DifferenceCache = field(factory=DifferenceCache)
+    carryovers: dict[int, Carryover] = field(factory=dict)
+    opened_by_stray: set[tuple[str, str]] = field(factory=set)
 
-    def take_stray(self, trigger: str, outcome: str, platform_id: str, user_id: str) -> None:
-        """A row without a session."""
+    def add_stray(self, trigger: str, outcome: str, platform_id: str, user_id: str) -> None:
+        """Compare a row without a session."""
         self.strays += 1
-        stored, today = Done(None, outcome), opened(trigger, Ending.NONE, State.OPEN)
+        stored = TransitionResult(None, outcome)
+        today = replay_opening(trigger, Ending.NONE, State.OPEN)
         if today != stored:
-            parting = Parting(trigger, State.OPEN, opens=True, stored=stored, today=today)
-            self.partings.setdefault(parting, [0, 0, 0])[0] += 1
-            self.opened.add((platform_id, user_id))
+            key = CellDifference(trigger, State.OPEN, opens=True, stored=stored, today=today)
+            self.differences.setdefault(key, [0, 0, 0])[0] += 1
+            self.opened_by_stray.add((platform_id, user_id))
 
-    def take(self, session: sa.Row[Any], rows: Iterable[sa.Row[Any]]) -> None:
-        """A session."""
-        carried = self.carried.pop(session.key_before, None)
-        if session.ordinal == 1 and (session.platform_id, session.user_id) in self.opened:
-            carried = Carried(None, apart=True)
-        retrace = Retrace.of(session, self.known, carried)
+    def add_session(self, session: sa.Row[Any], rows: Iterable[sa.Row[Any]]) -> None:
+        """Replay and compare a session."""
+        carried = self.carryovers.pop(session.key_before, None)
+        user = session.platform_id, session.user_id
+        if session.ordinal == 1 and user in self.opened_by_stray:
+            carried = Carryover(None, out_of_step=True)
+        replay = ChatReplay.of(session, self.cache, carried)
         for row in rows:
-            retrace.take(row)
-        retrace.end()
+            replay.add_row(row)
+        replay.finish()
         self.sessions += 1
-        self.rows += retrace.rows
-        if retrace.carried is not None:
-            self.carried[session.id] = retrace.carried
-        self._count(retrace, live=session.state != State.CLOSED)
+        self.rows += replay.rows
+        carryover = replay.carryover
+        if carryover is not None:
+            self.carryovers[session.id] = carryover
+        self._count(replay, live=session.state != State.CLOSED)
 
-    def _count(self, retrace: Retrace, *, live: bool) -> None:
+    def _count(self, replay: ChatReplay, *, live: bool) -> None:
         self.live += live
-        for parting, count in retrace.partings.items():
-            cell = self.partings.setdefault(parting, [0, 0, 0])
-            cell[0] += count
-            cell[1] += 1
-            cell[2] += live
-        stored, today = retrace.kept
+        for difference, count in replay.differences.items():
+            counts = self.differences.setdefault(difference, [0, 0, 0])
+            counts[0] += count
+            counts[1] += 1
+            counts[2] += live
+        stored, today = replay.kept
         self.kept[stored, today] += stored != today
-        unsure = live and retrace.unsure is not None
-        departs = retrace.departs or retrace.departure is not None
-        self.affected += bool(retrace.partings or stored != today or departs or unsure)
-        if unsure or retrace.departs:
-            self._name(retrace)
+        undecided = live and replay.undecided is not None
+        diverges = replay.diverges or replay.divergence is not None
+        self.affected += bool(replay.differences or stored != today or diverges or undecided)
+        if undecided or replay.diverges:
+            self._list(replay)
 
-    def _name(self, retrace: Retrace) -> None:
-        whose, first, why = retrace.whose, retrace.departure, retrace.unsure
+    def _list(self, replay: ChatReplay) -> None:
+        identity, first, why = replay.identity, replay.divergence, replay.undecided
         if why is None:
-            self.chats_affected += 1
-            if len(self.chats) < self.limit:
-                self.chats.append(Chat(*whose, today=retrace.today.state, first=first))
+            self.diverging_count += 1
+            if len(self.diverging) < self.limit:
+                chat = DivergingChat(*identity, today=replay.today.state, first=first)
+                self.diverging.append(chat)
         else:
-            self.chats_unsure += 1
-            if len(self.doubts) < self.limit:
-                self.doubts.append(Doubt(*whose, why=why, first=first))
+            self.undecided_count += 1
+            if len(self.undecided) < self.limit:
+                self.undecided.append(UndecidedChat(*identity, why=why, first=first))
 
     def result(self) -> Comparison:
-        """The cells with most rows first."""
-        cells = [Cell(parting, *counts) for parting, counts in self.partings.items()]
-        kept = [Kept(*states, count) for states, count in self.kept.items() if count]
+        """The comparison, with the most frequent differences first."""
+        cells = [CountedDifference(key, *counts) for key, counts in self.differences.items()]
+        kept = [KeptStateDifference(*states, count) for states, count in self.kept.items() if count]
         return Comparison(
             sessions=self.sessions,
             rows=self.rows,
             strays=self.strays,
             live_sessions=self.live,
             affected=self.affected,
-            cells=tuple(sorted(cells, key=lambda cell: (-cell.rows, str(cell.parting)))),
+            cells=tuple(sorted(cells, key=lambda cell: (-cell.rows, str(cell.difference)))),
             kept=tuple(sorted(kept, key=lambda one: (-one.sessions, str(one)))),
-            live=tuple(self.chats),
-            live_affected=self.chats_affected,
-            unsure=tuple(self.doubts),
-            live_unsure=self.chats_unsure,
+            live=tuple(self.diverging),
+            live_affected=self.diverging_count,
+            unsure=tuple(self.undecided),
+            live_unsure=self.undecided_count,
         )

@@ -1,6 +1,7 @@
-"""What of the stored history today's table would not have done: values, no IO.
+"""How a stored history differs from what today's table would do: values, no I/O.
 
-States, triggers and outcomes are words here: another release may have written others.
+States, triggers and outcomes are plain strings here: another release may have written values that
+this one does not know.
 """
 
 from enum import StrEnum
@@ -8,74 +9,92 @@ from typing import Any
 
 from attrs import frozen
 
-from sermo_fsm.analysis.table_replay import Done
+from sermo_fsm.analysis.table_replay import TransitionResult
 
-__all__ = ["Cell", "Chat", "Comparison", "Departure", "Doubt", "Kept", "Parting", "Why"]
+__all__ = [
+    "CellDifference",
+    "Comparison",
+    "CountedDifference",
+    "Divergence",
+    "DivergingChat",
+    "KeptStateDifference",
+    "UndecidedChat",
+    "UndecidedReason",
+]
 
 
 @frozen
-class Parting:
-    """A cell of the table, what is stored of it, and what it says today.
+class CellDifference:
+    """A cell of the table whose stored result is not today's.
 
     Attributes:
-        trigger: What came.
-        state: Where; of an opening where the chat began: ``open``, or the state it was resumed in.
-        opens: No chat was there: it opened one, or it is a stray and did not.
-        stored: What it did.
-        today: What it would do; None where this release does not know the trigger or the state.
+        trigger: The row of the table.
+        state: The column of the table. For an opening the state that the chat began in: ``open``,
+            or the state it was resumed in.
+        opens: Whether no chat was live, so that the trigger opened one or was a stray.
+        stored: The stored result.
+        today: Today's result; None if this release does not know the trigger or the state.
     """
 
     trigger: str | None
     state: str
     opens: bool
-    stored: Done
-    today: Done | None
+    stored: TransitionResult
+    today: TransitionResult | None
 
 
 @frozen
-class Cell:
-    """A parting, and how many rows of how many sessions it is about, how many of them live."""
+class CountedDifference:
+    """A cell difference, with the numbers of rows, sessions and live sessions that show it."""
 
-    parting: Parting
+    difference: CellDifference
     rows: int
     sessions: int
     live: int
 
     def view(self) -> dict[str, Any]:
-        """As ``sermo-fsm check --json`` prints it."""
-        parting = self.parting
+        """This value as ``sermo-fsm check --json`` prints it."""
+        difference = self.difference
         return {
-            "trigger": parting.trigger,
-            "state": parting.state,
-            "opens": parting.opens,
-            "stored": _done(parting.stored),
-            "today": None if parting.today is None else _done(parting.today),
+            "trigger": difference.trigger,
+            "state": difference.state,
+            "opens": difference.opens,
+            "stored": _result_view(difference.stored),
+            "today": None if difference.today is None else _result_view(difference.today),
             "rows": self.rows,
             "sessions": self.sessions,
             "liveSessions": self.live,
         }
 
 
-def _done(done: Done) -> dict[str, str | None]:
-    return {"to": done.to, "outcome": done.outcome}
+def _result_view(result: TransitionResult) -> dict[str, str | None]:
+    return {"to": result.to, "outcome": result.outcome}
 
 
 @frozen
-class Kept:
-    """Sessions that the clock closed, whose kept state is not what today's table would keep."""
+class KeptStateDifference:
+    """A number of sessions closed by the clock whose kept state is not the one kept today."""
 
     stored: str | None
     today: str | None
     sessions: int
 
     def view(self) -> dict[str, Any]:
-        """Likewise."""
+        """This value as ``sermo-fsm check --json`` prints it."""
         return {"stored": self.stored, "today": self.today, "sessions": self.sessions}
 
 
 @frozen
-class Departure:
-    """The first row after which a chat would be somewhere else today; None for not open."""
+class Divergence:
+    """The first row after which a chat would be in another state today.
+
+    Attributes:
+        seq: The number of the row in its session.
+        trigger: What the row records.
+        source: The stored state before it; None for an opening.
+        stored: The stored state after it.
+        today: Today's state after it; None if the chat would not be open yet.
+    """
 
     seq: int
     trigger: str | None
@@ -84,7 +103,7 @@ class Departure:
     today: str | None
 
     def view(self) -> dict[str, Any]:
-        """Likewise."""
+        """This value as ``sermo-fsm check --json`` prints it."""
         return {
             "seq": self.seq,
             "trigger": self.trigger,
@@ -95,83 +114,84 @@ class Departure:
 
 
 @frozen
-class _Live:
-    """A live chat, and where it is."""
+class _LiveChat:
+    """A live chat, its stored state, and where the stored history and today's table diverge."""
 
     session_id: str
     platform_id: str
     user_id: str
     stored: str
 
-    def view(self) -> dict[str, Any]:
-        """Likewise."""
+    def _view(self, first: Divergence | None, **more: Any) -> dict[str, Any]:
         return {
             "sessionId": self.session_id,
             "platformId": self.platform_id,
             "userId": self.user_id,
             "stored": self.stored,
+            **more,
+            "first": None if first is None else first.view(),
         }
 
 
 @frozen
-class Chat(_Live):
-    """A live chat that would be somewhere else today.
+class DivergingChat(_LiveChat):
+    """A live chat that would be in another state today.
 
     Attributes:
-        today: Where it would be; None where nothing would have opened it.
-        first: Where the two part; None where its rows do not say where it is.
+        today: The state it would be in; None if nothing would have opened it.
+        first: Where the two diverge; None if the rows do not lead to the stored state.
     """
 
     today: str | None
-    first: Departure | None
+    first: Divergence | None
 
     def view(self) -> dict[str, Any]:
-        """Likewise."""
-        first = None if self.first is None else self.first.view()
-        return {**super().view(), "today": self.today, "first": first}
+        """This value as ``sermo-fsm check --json`` prints it."""
+        return self._view(self.first, today=self.today)
 
 
-class Why(StrEnum):
-    """Why it can't be told where a chat would be today."""
+class UndecidedReason(StrEnum):
+    """Why today's state of a chat cannot be determined."""
 
     WITHIN = "ends elsewhere"
-    """It would have closed before it did, or opened later: what came then may be another chat's."""
+    """It would have closed earlier or opened later: its later events may be another chat's."""
     BEFORE = "earlier events"
-    """What came of this user before may have been other chats, or have been this one's."""
+    """The user's earlier events may have belonged to other chats, or to this one."""
 
 
 @frozen
-class Doubt(_Live):
-    """A live chat of which it can't be told where it would be today, and why.
+class UndecidedChat(_LiveChat):
+    """A live chat whose state today cannot be determined.
 
     Attributes:
-        first: Where what is stored and today's table part; None where that was before it.
+        why: The reason.
+        first: Where the stored history and today's table diverge; None if in an earlier chat.
     """
 
-    why: Why
-    first: Departure | None
+    why: UndecidedReason
+    first: Divergence | None
 
     def view(self) -> dict[str, Any]:
-        """Likewise."""
-        first = None if self.first is None else self.first.view()
-        return {**super().view(), "why": self.why, "first": first}
+        """This value as ``sermo-fsm check --json`` prints it."""
+        return self._view(self.first, why=self.why)
 
 
 @frozen(kw_only=True)
 class Comparison:
-    """What was read, and what of it today's table would not have done.
+    """The result of comparing the stored history with today's table.
 
     Attributes:
-        sessions: How many were read, of which so many are live.
-        rows: How many they have.
-        strays: How many events without a session were read.
-        affected: Sessions that any of what follows is about.
-        cells: The rows that are not possible today, by cell, the most frequent first.
-        kept: The kept states that are not, likewise.
-        live: The first of the live chats that would be somewhere else today.
-        live_affected: How many there are.
-        unsure: The first of the live chats of which it can't be told where they would be today.
-        live_unsure: How many there are.
+        sessions: The number of sessions read.
+        rows: The number of their rows.
+        strays: The number of events without a session read.
+        live_sessions: The number of sessions that are live.
+        affected: The number of sessions that any of the differences below is about.
+        cells: The differences from the table, those with most rows first.
+        kept: The differences of kept states, those with most sessions first.
+        live: The first of the live chats that would be in another state today.
+        live_affected: The number of all of these.
+        unsure: The first of the live chats whose state today cannot be determined.
+        live_unsure: The number of all of these.
     """
 
     sessions: int
@@ -179,20 +199,20 @@ class Comparison:
     strays: int
     live_sessions: int
     affected: int
-    cells: tuple[Cell, ...]
-    kept: tuple[Kept, ...]
-    live: tuple[Chat, ...]
+    cells: tuple[CountedDifference, ...]
+    kept: tuple[KeptStateDifference, ...]
+    live: tuple[DivergingChat, ...]
     live_affected: int
-    unsure: tuple[Doubt, ...]
+    unsure: tuple[UndecidedChat, ...]
     live_unsure: int
 
     @property
     def ok(self) -> bool:
-        """Nothing is affected."""
+        """Whether there is no difference."""
         return not (self.affected or self.cells)
 
     def view(self) -> dict[str, Any]:
-        """Likewise."""
+        """This value as ``sermo-fsm check --json`` prints it."""
         return {
             "ok": self.ok,
             "sessions": self.sessions,
@@ -206,6 +226,6 @@ class Comparison:
             "live": [chat.view() for chat in self.live],
             "more": self.live_affected - len(self.live),
             "liveUnsure": self.live_unsure,
-            "unsure": [doubt.view() for doubt in self.unsure],
+            "unsure": [chat.view() for chat in self.unsure],
             "moreUnsure": self.live_unsure - len(self.unsure),
         }

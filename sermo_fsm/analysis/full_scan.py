@@ -1,8 +1,8 @@
-"""Everything that is stored, session by session with its rows, for questions about all of it.
+"""Read everything that is stored: session by session, each with its rows.
 
-Sessions are read in portions, each from where the last one ended (keyset), and the rows of a
-portion by the index of their sessions. So no database has to sort what is large, and no more than a
-portion is kept, however much there is.
+Sessions are read in pages, each from where the last one ended (keyset pagination), and the rows of
+a page by the index on their session. So no database has to sort a large result, and only one page
+is in memory, however much is stored.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -17,66 +17,70 @@ from attrs import define, frozen
 from sermo_fsm.storage.backends import by_index
 from sermo_fsm.storage.schema import Tables
 
-__all__ = ["Progress", "Scan", "by_key", "by_opening"]
+__all__ = ["Scan", "ScanProgress", "scan_all", "scan_by_opening"]
 
-Progress = Callable[[int, int | None], object]
-"""Told now and then how many rows were read, and of about how many; None where nobody knows.
+ScanProgress = Callable[[int, int | None], object]
+"""Called from time to time with the number of rows read, and about how many there are.
 
-It begins anew where a connection was lost and all is read again.
+The latter is None if it is not known. The count starts again from the beginning if the connection
+is lost and everything is read once more.
 """
 
-Portions = Generator[tuple[sa.Row[Any], Iterable[sa.Row[Any]]], None, None]
+SessionsWithRows = Generator[tuple[sa.Row[Any], Iterable[sa.Row[Any]]], None, None]
 
-_SESSIONS: Final = 500  # in a portion
-_ROWS: Final = 2000  # from the database at once
+_SESSIONS: Final = 500  # in a page
+_ROWS: Final = 2000  # fetched from the database at once
 
 _KEY: Final = itemgetter(0)
 
 
 @frozen
 class Scan:
-    """What is to be read.
+    """A query for sessions and their rows.
 
     Attributes:
-        tables: From where.
-        sessions: Of the sessions, in the order of ``behind``; their key is selected as ``id``.
-        behind: What of them lies behind one of them.
-        columns: Of the rows of their history.
-        whole: They are all there are, by their keys.
+        tables: The tables to read.
+        sessions: Selects the sessions in order, with their key as ``id``.
+        after: The condition for the sessions that come after the given one in that order.
+        columns: The columns of the history to read.
+        whole: Whether this reads all sessions, in the order of their keys.
     """
 
     tables: Tables
     sessions: sa.Select[Any]
-    behind: Callable[[Any], sa.ColumnElement[bool]]
+    after: Callable[[Any], sa.ColumnElement[bool]]
     columns: Sequence[sa.Column[Any]]
     whole: bool
 
     def read(
-        self, connection: sa.Connection, progress: Progress | None = None
-    ) -> closing[Portions]:
-        """Each session and its rows, in order: their first column is the key of the session.
+        self, connection: sa.Connection, progress: ScanProgress | None = None
+    ) -> closing[SessionsWithRows]:
+        """Read each session and its rows, in order.
 
-        The rows have to be read before the next session is asked for, or not at all. To be closed
-        where the connection is: later there would be nobody to wait for it.
+        The first column of a row is the key of its session, then come ``columns``. Read the rows of
+        a session before you ask for the next one, or not at all. Close the result before you give
+        the connection back.
         """
         return closing(self._read(connection, progress))
 
-    def _read(self, connection: sa.Connection, progress: Progress | None) -> Portions:
-        total = _about(connection, self.tables) if self.whole and progress is not None else None
-        gauge = _Gauge(progress or _nobody, total)
-        portion, query = _SESSIONS, self.sessions
-        while portion == _SESSIONS:
+    def _read(self, connection: sa.Connection, progress: ScanProgress | None) -> SessionsWithRows:
+        total = (
+            _estimate_rows(connection, self.tables) if self.whole and progress is not None else None
+        )
+        counter = _RowCounter(progress or _ignore_progress, total)
+        size, query = _SESSIONS, self.sessions
+        while size == _SESSIONS:
             sessions = connection.execute(query.limit(_SESSIONS)).all()
-            portion = len(sessions)
+            size = len(sessions)
             if sessions:
-                query = self.sessions.where(self.behind(sessions[-1]))
-                yield from self._with_rows(connection, sessions, gauge)
+                query = self.sessions.where(self.after(sessions[-1]))
+                yield from self._with_rows(connection, sessions, counter)
 
     def _with_rows(
-        self, connection: sa.Connection, sessions: Sequence[sa.Row[Any]], gauge: "_Gauge"
-    ) -> Portions:
+        self, connection: sa.Connection, sessions: Sequence[sa.Row[Any]], counter: "_RowCounter"
+    ) -> SessionsWithRows:
         history = self.tables.history.c
-        if self.whole:  # PostgreSQL would take many keys one by one for too much
+        if self.whole:  # PostgreSQL avoids the index for a long list of keys
             these = history.session_key.between(sessions[0].id, sessions[-1].id)
         else:
             these = history.session_key.in_([session.id for session in sessions])
@@ -87,31 +91,34 @@ class Scan:
             .execution_options(yield_per=_ROWS)
         )
         with connection.execute(query) as found:
-            groups = groupby(gauge.passing(found), _KEY)
+            groups = groupby(counter.counted(found), _KEY)
             key, rows = next(groups, _NO_MORE)
             for session in sorted(sessions, key=attrgetter("id")):
                 if session.id != key:
-                    yield session, ()  # it has none
+                    yield session, ()  # it has no rows
                     continue
                 yield session, rows
                 key, rows = next(groups, _NO_MORE)
 
 
-def by_key(tables: Tables, sessions: sa.Select[Any], columns: Sequence[sa.Column[Any]]) -> Scan:
-    """All sessions there are, in the order in which they were written."""
+def scan_all(tables: Tables, sessions: sa.Select[Any], columns: Sequence[sa.Column[Any]]) -> Scan:
+    """Scan all sessions, in the order in which they were written."""
     key = tables.session.c.id
     return Scan(tables, sessions.order_by(key), lambda last: key > last.id, columns, whole=True)
 
 
-def by_opening(
+def scan_by_opening(
     tables: Tables, sessions: sa.Select[Any], columns: Sequence[sa.Column[Any]], index: str
 ) -> Scan:
-    """Some of them, by an *index* in the order in which they opened: that is selected, too."""
+    """Scan some sessions by an *index*, in the order in which they opened.
+
+    *sessions* has to select ``opened_at``, too.
+    """
     session = tables.session.c
     return Scan(
         tables,
         by_index(sessions, tables.session, index).order_by(session.opened_at, session.id),
-        # Not (a, b) > (x, y): for that MySQL would not use its index.
+        # Not (a, b) > (x, y): MySQL would not use its index for that.
         lambda last: sa.and_(
             session.opened_at >= last.opened_at,
             sa.or_(session.opened_at > last.opened_at, session.id > last.id),
@@ -125,27 +132,27 @@ _NO_MORE: Final[tuple[None, Iterator[Any]]] = (None, iter(()))
 
 
 @define
-class _Gauge:
-    """How much was read."""
+class _RowCounter:
+    """Counts the rows read so far and reports them."""
 
-    progress: Progress
+    progress: ScanProgress
     total: int | None
     rows: int = 0
 
-    def passing(self, found: sa.CursorResult[Any]) -> Iterator[sa.Row[Any]]:
-        """The rows; whoever watches is told."""
-        for some in found.partitions():
-            yield from some
-            self.rows += len(some)
+    def counted(self, found: sa.CursorResult[Any]) -> Iterator[sa.Row[Any]]:
+        """The rows of *found*; progress is reported after each fetch."""
+        for partition in found.partitions():
+            yield from partition
+            self.rows += len(partition)
             self.progress(self.rows, self.total)
 
 
-def _nobody(_read: int, _total: int | None) -> None:
-    """Watches."""
+def _ignore_progress(_read: int, _total: int | None) -> None:
+    """Discard progress reports."""
 
 
-def _about(connection: sa.Connection, tables: Tables) -> int:
-    """How many rows there are, by their numbers: to count them would take long."""
+def _estimate_rows(connection: sa.Connection, tables: Tables) -> int:
+    """About how many rows there are, by the lowest and highest id: counting would take long."""
     number = tables.history.c.id
     ends = (sa.select(find(number)).scalar_subquery() for find in (sa.func.min, sa.func.max))
     first, last = connection.execute(sa.select(*ends)).one()

@@ -1,7 +1,6 @@
-"""Every row of many sessions, session by session, without what people wrote.
+"""Read the history of many sessions, row by row, without what people wrote.
 
-For who wants all of it, of one moment: read as :mod:`sermo_fsm.analysis.full_scan` reads, so that
-however much there is, a portion is kept.
+It is read by :mod:`sermo_fsm.analysis.full_scan`: only one page of it is in memory at a time.
 """
 
 from collections.abc import Generator
@@ -10,43 +9,45 @@ from typing import Any, Final, Unpack
 
 import sqlalchemy as sa
 
-from sermo_fsm.analysis.full_scan import Scan, by_key, by_opening
+from sermo_fsm.analysis.full_scan import Scan, scan_all, scan_by_opening
 from sermo_fsm.core.session import ChatSession, HistoryRow
 from sermo_fsm.storage.pages import Read
 from sermo_fsm.storage.queries import Filter, SessionFilter
 from sermo_fsm.storage.rows import row_of, session_of
 from sermo_fsm.storage.schema import Tables
 
-__all__ = ["Stories", "Told", "stories"]
+__all__ = ["Histories", "SessionRow", "stories"]
 
-Told = tuple[ChatSession, HistoryRow]
-"""A row, and whose it is."""
+SessionRow = tuple[ChatSession, HistoryRow]
+"""A row of the history, with its session."""
 
-Stories = Generator[Told, None, None]
+Histories = Generator[SessionRow, None, None]
+"""The rows of many sessions, those of one session together and in order."""
 
 
-def stories(tables: Tables, **which: Unpack[SessionFilter]) -> Read[Stories]:
-    """The rows of the sessions that are asked for, those of a user's earlier sessions earlier."""
+def stories(tables: Tables, **which: Unpack[SessionFilter]) -> Read[Histories]:
+    """Read the rows of the wanted sessions, those of a user's earlier sessions first."""
     return partial(_read, tables=tables, which=Filter.of(**which))
 
 
-def _read(connection: sa.Connection, tables: Tables, which: Filter) -> Stories:
-    columns = [column for column in tables.history.c if column.name not in _OF_THE_SESSION]
+def _read(connection: sa.Connection, tables: Tables, which: Filter) -> Histories:
+    columns = [column for column in tables.history.c if column.name not in _USER_COLUMNS]
     names = ["session_key", *(column.name for column in columns)]
     with _scan(tables, which, columns).read(connection) as sessions:
         for found, rows in sessions:
             _, session = session_of(found)
-            whose = {name: getattr(session, name) for name in _OF_THE_SESSION}
+            user = {name: getattr(session, name) for name in _USER_COLUMNS}
             for row in rows:
-                yield session, row_of(dict(zip(names, row, strict=True), **whose))
+                yield session, row_of(dict(zip(names, row, strict=True), **user))
 
 
-_OF_THE_SESSION: Final = ("platform_id", "user_id", "ordinal")
+_USER_COLUMNS: Final = ("platform_id", "user_id", "ordinal")
+"""Columns whose values are the session's own."""
 
 
 def _scan(tables: Tables, which: Filter, columns: list[sa.Column[Any]]) -> Scan:
     wanted = which.conditions(tables.session.c)
     if not wanted:
-        return by_key(tables, sa.select(tables.session), columns)
+        return scan_all(tables, sa.select(tables.session), columns)
     query = sa.select(tables.session).where(*wanted)
-    return by_opening(tables, query, columns, which.index(tables.session))
+    return scan_by_opening(tables, query, columns, which.index(tables.session))

@@ -1,4 +1,4 @@
-"""The median of very many lengths of time, in little memory."""
+"""The median of many durations, in little memory."""
 
 from bisect import bisect_right
 from collections import Counter
@@ -11,7 +11,7 @@ from attrs import define, field
 __all__ = ["EXACT", "Median"]
 
 EXACT: Final = 10_000
-"""So many lengths are kept as they are."""
+"""Up to this many durations the median is exact."""
 
 _BITS: Final = 7
 _UNIT: Final = timedelta(microseconds=1)
@@ -19,12 +19,15 @@ _UNIT: Final = timedelta(microseconds=1)
 
 @define
 class Median:
-    """Takes lengths of time, none below zero, and gives their median.
+    """Computes the median of durations that are added one by one.
 
-    Up to :data:`EXACT` of them it is one of them: half of them are no longer. Beyond that they are
-    sorted into classes by their seven leading bits, 64 for every doubling, each at most 1.6 % wide.
-    The median is the middle of its class then, and at most 0.8 % off. Either way the order in which
-    they come does not matter.
+    Up to :data:`EXACT` durations the result is one of them: the low median. Beyond that, durations
+    are sorted into classes by their seven leading bits: 64 classes for every doubling, each at most
+    1.6 % wide. The result is then the middle of a class, at most 0.8 % off. It never depends on the
+    order in which durations are added.
+
+    Attributes:
+        count: The number of durations added.
     """
 
     count: int = 0
@@ -32,7 +35,7 @@ class Median:
     _classes: Counter[int] | None = None
 
     def add(self, length: timedelta) -> None:
-        """One more."""
+        """Add a duration of zero or more."""
         self.count += 1
         if self._classes is not None:
             self._classes[_class_of(length // _UNIT)] += 1
@@ -43,7 +46,7 @@ class Median:
             self._lengths.clear()
 
     def value(self) -> timedelta:
-        """The median of at least one."""
+        """The median. At least one duration has to have been added."""
         wanted = (self.count - 1) // 2
         if self._classes is None:
             return sorted(self._lengths)[wanted] * _UNIT
@@ -54,11 +57,11 @@ class Median:
 
 
 def _shift(length: int) -> int:
-    """How many bits of it do not count."""
+    """The number of low bits of *length* that its class ignores."""
     return max(0, length.bit_length() - _BITS)
 
 
 def _class_of(length: int) -> int:
-    """The least length of its class."""
+    """The class of *length*, by the least length in it."""
     shift = _shift(length)
     return length >> shift << shift

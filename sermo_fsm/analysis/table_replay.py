@@ -1,6 +1,7 @@
-"""What today's table makes of triggers that were written down, by this release or another. No IO.
+"""Apply today's table to stored triggers, written by this release or by another. No I/O.
 
-The words are those that are stored: what this release does not know leads nowhere.
+States, triggers and outcomes are the stored strings. One that this release does not know leads
+nowhere.
 """
 
 from collections.abc import Mapping
@@ -9,53 +10,60 @@ from typing import Final, cast
 
 from attrs import define, frozen
 
-from sermo_fsm.core.machine import LIVE, NO_GUARD, TABLE, Cell, Effect, Guard, State
+from sermo_fsm.core.machine import LIVE, NO_GUARD, TABLE, Cell, Guard, State
 from sermo_fsm.core.ownership import COLUMNS, RULES, Ending, Rule
-from sermo_fsm.core.session import Outcome
+from sermo_fsm.core.session import OUTCOME_OF, Outcome, unless_unknown
 from sermo_fsm.protocol.events import Trigger
 
-__all__ = ["Course", "Done", "judged", "opened", "opened_late", "start_of"]
+__all__ = [
+    "TableReplay",
+    "TransitionResult",
+    "guess_start",
+    "replay_late_opening",
+    "replay_opening",
+    "replay_transition",
+]
 
-_OUTCOMES: Final = {
-    Effect.MOVE: Outcome.MOVED,
-    Effect.STAY: Outcome.STAYED,
-    Effect.IGNORE: Outcome.IGNORED,
-}
-_CELLS: Final = cast("Mapping[tuple[str, str], Cell]", TABLE)  # a state or a trigger is its word
+_CELLS: Final = cast("Mapping[tuple[str, str], Cell]", TABLE)  # both enums are strings
 _OPENS_NOTHING: Final = {Rule.STRAY: Outcome.STRAY, Rule.LATE: Outcome.LATE}
 _OPENS_ALWAYS: Final = (Rule.OPENS, Rule.RESUMES)
 
 
 @frozen
-class Done:
-    """Where a trigger led, and with which outcome; to None where no chat was opened."""
+class TransitionResult:
+    """The state that a trigger led to, and its outcome; ``to`` is None if no chat was opened."""
 
     to: str | None
     outcome: str
 
 
-def opened(trigger: str, ending: Ending, start: str) -> Done | None:
-    """What a trigger does where no chat is live; None where this release does not know it.
+def replay_opening(trigger: str, ending: Ending, start: str) -> TransitionResult | None:
+    """The result of a trigger while no chat is live.
 
     Args:
-        trigger: What came.
-        ending: How the chat before ended.
-        start: Where a chat begins that is resumed.
+        trigger: The stored trigger.
+        ending: How the previous chat ended.
+        start: The state that a resumed chat begins in.
+
+    Returns:
+        None if this release does not know the trigger, or has no cell for it in *start*.
     """
     rule = _rule(trigger, ending)
     if rule is None:
         return None
     if rule in _OPENS_NOTHING:
-        return Done(None, _unless_unknown(trigger, _OPENS_NOTHING[rule]))
-    begun = start if rule is Rule.RESUMES else State.OPEN
-    if (begun, trigger) not in _CELLS:
+        return TransitionResult(None, unless_unknown(trigger, _OPENS_NOTHING[rule]))
+    begin = start if rule is Rule.RESUMES else State.OPEN
+    if (begin, trigger) not in _CELLS:
         return None
-    return Done(_moved(begun, trigger, NO_GUARD), Outcome.MOVED)
+    return TransitionResult(_next_state(begin, trigger, NO_GUARD), Outcome.MOVED)
 
 
-def opened_late(trigger: str, ending: Ending, start: str) -> Done | None:
-    """What a trigger opens behind a chat whenever it comes; None where it may be late."""
-    return opened(trigger, ending, start) if _rule(trigger, ending) in _OPENS_ALWAYS else None
+def replay_late_opening(trigger: str, ending: Ending, start: str) -> TransitionResult | None:
+    """The result of a trigger that opens a chat at any time after the close; else None."""
+    if _rule(trigger, ending) not in _OPENS_ALWAYS:
+        return None
+    return replay_opening(trigger, ending, start)
 
 
 def _rule(trigger: str, ending: Ending) -> Rule | None:
@@ -65,40 +73,44 @@ def _rule(trigger: str, ending: Ending) -> Rule | None:
         return None
 
 
-def judged(trigger: str, state: str, holding: AbstractSet[Guard]) -> Done | None:
-    """What a trigger does in a state, *closed* too; None where this release does not know it."""
+def replay_transition(
+    trigger: str, state: str, holding: AbstractSet[Guard]
+) -> TransitionResult | None:
+    """The result of a trigger in a live or closed state, while the guards in *holding* hold.
+
+    None if this release does not know the trigger or the state.
+    """
     cell = _CELLS.get((state, trigger))
     if cell is not None:
-        return Done(cell.target(holding), _unless_unknown(trigger, _OUTCOMES[cell.effect]))
+        outcome = unless_unknown(trigger, OUTCOME_OF[cell.effect])
+        return TransitionResult(cell.target(holding), outcome)
     if state == State.CLOSED and trigger in RULES:
-        return Done(State.CLOSED, _unless_unknown(trigger, Outcome.LATE))
+        return TransitionResult(State.CLOSED, unless_unknown(trigger, Outcome.LATE))
     return None
 
 
-def start_of(trigger: str, to: str) -> str:
-    """Where a resumed chat began, if nobody knows: where *trigger* could have led to its state."""
-    return next((state for state in LIVE if _moved(state, trigger, NO_GUARD) == to), State.OPEN)
+def guess_start(trigger: str, to: str) -> str:
+    """The first live state from which *trigger* leads to *to*; ``open`` if there is none."""
+    return next(
+        (state for state in LIVE if _next_state(state, trigger, NO_GUARD) == to), State.OPEN
+    )
 
 
-def _unless_unknown(trigger: str, outcome: Outcome) -> Outcome:
-    return Outcome.UNKNOWN if trigger == Trigger.UNKNOWN else outcome
-
-
-def _moved(state: str, trigger: str, holding: AbstractSet[Guard]) -> str:
-    """Closed stays closed, and what is not known moves nothing."""
+def _next_state(state: str, trigger: str, holding: AbstractSet[Guard]) -> str:
+    """The target of the cell; *state* itself if it is closed or there is no cell."""
     cell = _CELLS.get((state, trigger))
     return state if cell is None else cell.target(holding)
 
 
 @define
-class Course:
-    """Where today's table leads a chat, trigger by trigger.
+class TableReplay:
+    """One chat, taken through today's table trigger by trigger.
 
     Attributes:
-        ending: How the chat before ended.
-        start: Where it begins if it is resumed.
-        state: None until something opens it.
-        kept: What the clock took it from, and where that has got to.
+        ending: How the previous chat ended.
+        start: The state that the chat begins in if it is resumed.
+        state: The current state; None until a trigger opens the chat.
+        kept: The state that the clock took it from, moved on by late events.
     """
 
     ending: Ending
@@ -106,15 +118,15 @@ class Course:
     state: str | None = None
     kept: str | None = None
 
-    def take(self, trigger: str, holding: AbstractSet[Guard], *, superseded: bool) -> None:
-        """Go on; of a chat that is *superseded* by the next one, nothing moves any more."""
+    def apply(self, trigger: str, holding: AbstractSet[Guard], *, superseded: bool) -> None:
+        """Apply *trigger*. A closed chat that the next one has *superseded* no longer changes."""
         if self.state is None:
-            done = opened(trigger, self.ending, self.start)
-            self.state = None if done is None else done.to
+            result = replay_opening(trigger, self.ending, self.start)
+            self.state = None if result is None else result.to
         elif self.state == State.CLOSED:
             if self.kept is not None and not superseded:
-                self.kept = _moved(self.kept, trigger, holding)
+                self.kept = _next_state(self.kept, trigger, holding)
         else:
             if trigger == Trigger.EXPIRE:
                 self.kept = self.state
-            self.state = _moved(self.state, trigger, holding)
+            self.state = _next_state(self.state, trigger, holding)

@@ -1,4 +1,4 @@
-"""Where chats go, as the history tells it: how often each way, and how long each state lasts."""
+"""Count where chats go: how often each transition happened, and how long each state lasted."""
 
 from collections import Counter
 from datetime import datetime, timedelta
@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from attrs import define, field, frozen
 
-from sermo_fsm.analysis.full_scan import Progress, Scan, by_key, by_opening
+from sermo_fsm.analysis.full_scan import Scan, ScanProgress, scan_all, scan_by_opening
 from sermo_fsm.analysis.median import Median
 from sermo_fsm.core.machine import State
 from sermo_fsm.protocol.events import Trigger
@@ -18,12 +18,18 @@ from sermo_fsm.storage.rows import word_of
 from sermo_fsm.storage.schema import Tables
 from sermo_fsm.views.traffic import Traffic, Way
 
-__all__ = ["Asked", "traffic"]
+__all__ = ["TrafficFilter", "traffic"]
 
 
 @frozen(kw_only=True)
-class Asked:
-    """Which traffic is asked for; what is None does not matter."""
+class TrafficFilter:
+    """Which rows to count; a field that is None does not restrict them.
+
+    Attributes:
+        since: Only rows of this effective time or later.
+        until: Only rows of an earlier effective time.
+        platform: Only sessions of this platform.
+    """
 
     since: datetime | None = None
     until: datetime | None = None
@@ -36,37 +42,40 @@ def traffic(
     since: datetime | None = None,
     until: datetime | None = None,
     platform: str | None = None,
-    progress: Progress | None = None,
+    progress: ScanProgress | None = None,
 ) -> Read[Traffic]:
-    """Count it, in one pass over the sessions that have rows in the time that is asked for."""
+    """Count the traffic, in one pass over the sessions that may have rows in the time wanted."""
     check_id("platform", platform)
-    asked = Asked(
+    which = TrafficFilter(
         since=as_optional_moment("since", since),
         until=as_optional_moment("until", until),
         platform=platform,
     )
-    return partial(_read, tables=tables, asked=asked, progress=progress)
+    return partial(_read, tables=tables, which=which, progress=progress)
 
 
 def _read(
-    connection: sa.Connection, tables: Tables, asked: Asked, progress: Progress | None
+    connection: sa.Connection,
+    tables: Tables,
+    which: TrafficFilter,
+    progress: ScanProgress | None,
 ) -> Traffic:
-    count = _Count(asked)
-    with _scan(tables, asked).read(connection, progress) as sessions:
+    counter = _TrafficCounter(which)
+    with _scan(tables, which).read(connection, progress) as sessions:
         for _, rows in sessions:
-            count.take(rows)
-    return count.result()
+            counter.add_session(rows)
+    return counter.result()
 
 
-def _scan(tables: Tables, asked: Asked) -> Scan:
+def _scan(tables: Tables, which: TrafficFilter) -> Scan:
     session, history = tables.session.c, tables.history.c
     wanted: list[sa.ColumnElement[bool]] = []
-    if asked.platform is not None:
-        wanted.append(session.platform_id == asked.platform)
-    if asked.until is not None:
-        wanted.append(session.opened_at < asked.until)  # the effective time of its first row
-    if asked.since is not None:
-        wanted.append(session.effective_at >= asked.since)
+    if which.platform is not None:
+        wanted.append(session.platform_id == which.platform)
+    if which.until is not None:
+        wanted.append(session.opened_at < which.until)  # the first row's effective time
+    if which.since is not None:
+        wanted.append(session.effective_at >= which.since)
     columns = (
         history.trigger_name,
         history.from_state,
@@ -74,30 +83,30 @@ def _scan(tables: Tables, asked: Asked) -> Scan:
         history.effective_at,
     )
     if not wanted:
-        return by_key(tables, sa.select(session.id), columns)
-    leading = () if asked.platform is None else ("platform_id",)
+        return scan_all(tables, sa.select(session.id), columns)
+    leading = () if which.platform is None else ("platform_id",)
     index = "_".join(("ix", tables.session.name, *leading, "opened_at", "id"))
-    some = sa.select(session.id, session.opened_at).where(*wanted)
-    return by_opening(tables, some, columns, index)
+    sessions = sa.select(session.id, session.opened_at).where(*wanted)
+    return scan_by_opening(tables, sessions, columns, index)
 
 
 @define
-class _Count:
-    """What was counted so far, in the words of the database."""
+class _TrafficCounter:
+    """The counts so far, by the strings that are stored."""
 
-    asked: Asked
+    which: TrafficFilter
     sessions: int = 0
     ways: Counter[tuple[str | None, str, str]] = field(factory=Counter)
     stays: dict[str, Median] = field(factory=dict)
 
-    def take(self, rows: Any) -> None:
-        """A session."""
-        since, until = self.asked.since, self.asked.until
+    def add_session(self, rows: Any) -> None:
+        """Count the rows of one session."""
+        since, until = self.which.since, self.which.until
         entered: datetime | None = None
         counted = False
         for _, trigger, source, to, at in rows:
             if until is not None and at >= until:
-                break  # the effective time never falls
+                break  # effective times never fall within a session
             counts = since is None or at >= since
             if counts:
                 counted = True
@@ -105,17 +114,17 @@ class _Count:
             if source == to:
                 continue
             if counts and source is not None and entered is not None:
-                self._stay(source, at - entered)
+                self._add_stay(source, at - entered)
             entered = at
         self.sessions += counted
 
-    def _stay(self, state: str, length: timedelta) -> None:
+    def _add_stay(self, state: str, length: timedelta) -> None:
         if state not in self.stays:
             self.stays[state] = Median()
         self.stays[state].add(length)
 
     def result(self) -> Traffic:
-        """In our words, and in the order of the machine."""
+        """The counts by states and triggers, in the order of the machine."""
         ways = {
             (None if source is None else word_of(State, source), word_of(State, to), trigger): count
             for (source, to, name), count in self.ways.items()
@@ -126,12 +135,12 @@ class _Count:
         return Traffic(
             rows=sum(ways.values()),
             sessions=self.sessions,
-            ways={way: ways[way] for way in sorted(ways, key=_place)},
+            ways={way: ways[way] for way in sorted(ways, key=_position)},
             stays={state: stays[state].count for state in states},
             medians={state: stays[state].value() for state in states},
-            since=self.asked.since,
-            until=self.asked.until,
-            platform=self.asked.platform,
+            since=self.which.since,
+            until=self.which.until,
+            platform=self.which.platform,
         )
 
 
@@ -139,6 +148,6 @@ _STATES: list[State | None] = [None, *State]
 _TRIGGERS = list(Trigger)
 
 
-def _place(way: Way) -> tuple[int, int, int]:
+def _position(way: Way) -> tuple[int, int, int]:
     source, to, trigger = way
     return _STATES.index(source), _STATES.index(to), _TRIGGERS.index(trigger)

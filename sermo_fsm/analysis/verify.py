@@ -1,7 +1,8 @@
-"""Is the stored history what the guarantees say? Reads everything, changes nothing.
+"""Check the stored history. Reads everything, changes nothing.
 
-``seq`` is dense per session, every row's ``from`` is the row before's ``to``, and ``effective_at``
-never falls (docs/design.md, guarantee 2). And the session says of itself what its rows say.
+``seq`` is dense per session, every row's ``from`` is the previous row's ``to``, and
+``effective_at`` never falls (docs/design.md, guarantee 2). In addition, a session has to agree with
+its rows.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,17 +21,17 @@ from sermo_fsm.storage.schema import Tables
 
 __all__ = ["Problem", "Verification", "verify"]
 
-_MOST_PROBLEMS: Final = 1000
+_MAX_PROBLEMS: Final = 1000
 
 
 @frozen
 class Problem:
-    """One thing that can't be.
+    """One violation of the guarantee.
 
     Attributes:
-        session_id: Of which session; ``no session`` for a row that belongs to none.
-        seq: At which row; None where it is about the session.
-        what: In words.
+        session_id: The session; the text ``no session`` for a row that belongs to none.
+        seq: The row; None if the problem is in the session itself.
+        what: The problem, in words.
     """
 
     session_id: str
@@ -40,7 +41,13 @@ class Problem:
 
 @frozen
 class Verification:
-    """What was read, and what was wrong with it; at most the first 1000 problems."""
+    """The result of a verification.
+
+    Attributes:
+        sessions: The number of sessions read.
+        rows: The number of their rows.
+        problems: The problems found; at most the first 1000.
+    """
 
     sessions: int
     rows: int
@@ -48,23 +55,23 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Nothing was wrong."""
+        """Whether there is no problem."""
         return not self.problems
 
 
 def verify(tables: Tables) -> Read[Verification]:
-    """Replay every session's rows, one session at a time."""
+    """Check every session and its rows, one session at a time."""
     return partial(_verify, tables=tables)
 
 
 def _verify(connection: sa.Connection, tables: Tables) -> Verification:
     sessions = rows = 0
-    problems = list(islice(_orphans(connection, tables), _MOST_PROBLEMS))
+    problems = list(islice(_orphans(connection, tables), _MAX_PROBLEMS))
     for _, group in groupby(_rows(connection, tables), key=itemgetter("key")):
         session = list(group)
         sessions += 1
         rows += sum(row["seq"] is not None for row in session)
-        problems += islice(_problems(session), _MOST_PROBLEMS - len(problems))
+        problems += islice(_problems(session), _MAX_PROBLEMS - len(problems))
     return Verification(sessions, rows, tuple(problems))
 
 
@@ -84,7 +91,7 @@ def _rows(connection: sa.Connection, tables: Tables) -> Iterator[sa.RowMapping]:
     query = (
         sa.select(
             session.c.id.label("key"),
-            *(session.c[name] for name in _SAID),
+            *(session.c[name] for name in _SESSION_COLUMNS),
             session.c.effective_at.label("latest"),
             history.c.seq,
             history.c.from_state,
@@ -100,7 +107,7 @@ def _rows(connection: sa.Connection, tables: Tables) -> Iterator[sa.RowMapping]:
     return iter(connection.execute(query).mappings())
 
 
-_SAID: Final = (
+_SESSION_COLUMNS: Final = (
     *("session_id", "platform_id", "user_id", "ordinal", "state", "since", "row_count"),
     *("closed_at", "close_reason"),
 )
@@ -118,7 +125,7 @@ def _problems(rows: list[sa.RowMapping]) -> Iterator[Problem]:
 
 
 def _facts(rows: list[sa.RowMapping]) -> Iterator[tuple[str, object, object]]:
-    """What the session says of itself, and what its rows say of it."""
+    """Yield the name of each fact of the session, its stored value and the value by its rows."""
     session, last = rows[0], rows[-1]
     moves = [row for row in rows if row["from_state"] != row["to_state"]]
     closing = next((row for row in moves if row["to_state"] == State.CLOSED), None)

@@ -5,8 +5,16 @@ from typing import Final
 import click
 import sqlalchemy as sa
 
-from sermo_fsm.analysis.comparison import Cell, Chat, Comparison, Doubt, Kept, Parting, Why
-from sermo_fsm.analysis.table_replay import Done
+from sermo_fsm.analysis.comparison import (
+    CellDifference,
+    Comparison,
+    CountedDifference,
+    DivergingChat,
+    KeptStateDifference,
+    UndecidedChat,
+    UndecidedReason,
+)
+from sermo_fsm.analysis.table_replay import TransitionResult
 from sermo_fsm.cli.json_output import print_json
 from sermo_fsm.cli.printer import Printer
 from sermo_fsm.cli.progress import progress_bar
@@ -84,46 +92,46 @@ def _print_rest(printer: Printer, count: int, which: str) -> None:
         printer.print_line(f"and {pluralized(count, 'more live chat')}{which}")
 
 
-def _cell_line(cell: Cell) -> str:
-    if cell.parting.stored.to is None:
-        return f"{_difference(cell.parting)}: {pluralized(cell.rows, 'stray')}"
+def _cell_line(cell: CountedDifference) -> str:
+    if cell.difference.stored.to is None:
+        return f"{_difference(cell.difference)}: {pluralized(cell.rows, 'stray')}"
     rows, sessions = pluralized(cell.rows, "row"), pluralized(cell.sessions, "session")
-    return f"{_difference(cell.parting)}: {rows} of {sessions}, {cell.live} live"
+    return f"{_difference(cell.difference)}: {rows} of {sessions}, {cell.live} live"
 
 
-def _difference(parting: Parting) -> str:
+def _difference(difference: CellDifference) -> str:
     """What the table did and would do: the target states, or the outcomes if only they differ."""
-    stored, today = parting.stored, parting.today
-    cell = f"opened by {parting.trigger} in" if parting.opens else f"{parting.trigger} in"
+    stored, today = difference.stored, difference.today
+    cell = f"opened by {difference.trigger} in" if difference.opens else f"{difference.trigger} in"
     if today is not None and stored.to == today.to:
         before, after = stored.outcome, today.outcome
     else:
         before, after = _effect(stored), "not known" if today is None else _effect(today)
-    return f"{cell} {parting.state}: stored {before}, today {after}"
+    return f"{cell} {difference.state}: stored {before}, today {after}"
 
 
-def _effect(done: Done) -> str:
-    return f"→ {done.to or f'nothing ({done.outcome})'}"
+def _effect(result: TransitionResult) -> str:
+    return f"→ {result.to or f'nothing ({result.outcome})'}"
 
 
-def _kept_line(kept: Kept) -> str:
+def _kept_line(kept: KeptStateDifference) -> str:
     sessions = pluralized(kept.sessions, "session")
     return f"kept after the clock closed it: stored {kept.stored}, today {kept.today}: {sessions}"
 
 
-def _chat_line(chat: Chat) -> str:
+def _chat_line(chat: DivergingChat) -> str:
     where = f"{_named(chat)}, today {chat.today or 'never opened'}"
     first = chat.first
     return where if first is None else f"{where}; they part at row {first.seq}, {first.trigger}"
 
 
-def _doubt_line(doubt: Doubt) -> str:
+def _doubt_line(doubt: UndecidedChat) -> str:
     why, first = "this user's earlier events may have been other chats", doubt.first
-    if doubt.why is Why.WITHIN and first is not None:
+    if doubt.why is UndecidedReason.WITHIN and first is not None:
         why = f"behind row {first.seq}, {first.trigger}, its events may be those of other chats"
     return f"{_named(doubt)}, today can't be told: {why}"
 
 
-def _named(chat: Chat | Doubt) -> str:
+def _named(chat: DivergingChat | UndecidedChat) -> str:
     whose = f"{chat.session_id} ({chat.user_id} on {chat.platform_id})"
     return f"live chat {whose}: stored {chat.stored}"

@@ -211,7 +211,7 @@ def build_machine(table: Mapping[tuple[State, Trigger], Cell]) -> "transitions.M
     in ``holding`` the guards that hold. The call returns true if the table says ``→`` or ``=``,
     false if it says ``×``.
     """
-    import transitions  # noqa: PLC0415 - loaded only when somebody asks for a machine
+    import transitions
 
     machine = transitions.Machine(
         model=None,

@@ -14,7 +14,17 @@ from sermo_fsm.core.policy import Durations
 from sermo_fsm.core.session import ChatSession
 from sermo_fsm.protocol.events import Direction, Trigger
 
-__all__ = ["COLUMNS", "RULES", "Ending", "Owner", "Rule", "overdue", "owner_of"]
+__all__ = [
+    "COLUMNS",
+    "RULES",
+    "Ending",
+    "Owner",
+    "Rule",
+    "ending",
+    "ending_of",
+    "overdue",
+    "owner_of",
+]
 
 
 class Owner(StrEnum):
@@ -76,12 +86,23 @@ RULES: Final[Mapping[Trigger, _Row]] = {
 
 
 def ending_of(closed: ChatSession | None) -> Ending:
-    """How *closed* ended: once the customer has left, nothing else counts."""
+    """How the session *closed* ended; ``Ending.NONE`` if there is none."""
     if closed is None:
         return Ending.NONE
-    if closed.kept_state is not None:
+    return ending(expired=closed.kept_state is not None, left=closed.left)
+
+
+def ending(*, expired: bool, left: bool) -> Ending:
+    """How a closed session ended.
+
+    Args:
+        expired: Whether the clock closed it.
+        left: Whether a ``client_left`` belongs to it, also a late one. It counts more than an
+            ``agent_done``.
+    """
+    if expired:
         return Ending.EXPIRED
-    return Ending.LEFT if closed.left else Ending.DONE
+    return Ending.LEFT if left else Ending.DONE
 
 
 def overdue(live: ChatSession, direction: Direction, received_at: datetime) -> bool:

@@ -23,8 +23,8 @@ from sqlalchemy.ext.asyncio import (
 )
 
 from sermo_fsm.analysis.comparison import Comparison
-from sermo_fsm.analysis.full_scan import Progress
-from sermo_fsm.analysis.histories import Stories, Told
+from sermo_fsm.analysis.full_scan import ScanProgress
+from sermo_fsm.analysis.histories import Histories, SessionRow
 from sermo_fsm.analysis.verify import Verification
 from sermo_fsm.core.machine import State
 from sermo_fsm.core.policy import Policy
@@ -234,7 +234,7 @@ class AsyncChatEngine:
         platform: str | None = None,
         opened_from: datetime | None = None,
         opened_before: datetime | None = None,
-    ) -> AsyncGenerator[Told, None]:
+    ) -> AsyncGenerator[SessionRow, None]:
         """Every row of many sessions as of one moment, like :meth:`ChatEngine.stories`."""
         from sermo_fsm.analysis.histories import stories
 
@@ -253,7 +253,9 @@ class AsyncChatEngine:
 
         return await self._read_at_one_moment(verify(self._tables))
 
-    async def compare(self, *, limit: int = 100, progress: Progress | None = None) -> Comparison:
+    async def compare(
+        self, *, limit: int = 100, progress: ScanProgress | None = None
+    ) -> Comparison:
         """Hold the whole stored history against the table, like :meth:`ChatEngine.compare`."""
         from sermo_fsm.analysis.compare import compare
 
@@ -265,7 +267,7 @@ class AsyncChatEngine:
         since: datetime | None = None,
         until: datetime | None = None,
         platform: str | None = None,
-        progress: Progress | None = None,
+        progress: ScanProgress | None = None,
     ) -> Traffic:
         """Where chats go, and how long each state lasts, like :meth:`ChatEngine.traffic`."""
         from sermo_fsm.analysis.traffic_count import traffic
@@ -338,7 +340,9 @@ class AsyncChatEngine:
             for item in items:
                 yield item
 
-    async def _iterate_at_one_moment(self, read: "Read[Stories]") -> AsyncGenerator["Told", None]:
+    async def _iterate_at_one_moment(
+        self, read: "Read[Histories]"
+    ) -> AsyncGenerator["SessionRow", None]:
         async with AsyncExitStack() as stack:
             shown = await self._connect(stack)
             items = await shown.run_sync(begin_to_read, read)

@@ -43,8 +43,8 @@ from sermo_fsm.views.traffic import Traffic
 
 if TYPE_CHECKING:
     from sermo_fsm.analysis.comparison import Comparison
-    from sermo_fsm.analysis.full_scan import Progress
-    from sermo_fsm.analysis.histories import Stories
+    from sermo_fsm.analysis.full_scan import ScanProgress
+    from sermo_fsm.analysis.histories import Histories
     from sermo_fsm.analysis.verify import Verification
     from sermo_fsm.engine.unit_of_work import HostConnection
 
@@ -302,7 +302,7 @@ class ChatEngine:
         platform: str | None = None,
         opened_from: datetime | None = None,
         opened_before: datetime | None = None,
-    ) -> "Stories":
+    ) -> "Histories":
         """Every row of many sessions, each with its session, as of one moment.
 
         The rows of a session come together and in order, those of a user's earlier sessions earlier
@@ -332,7 +332,7 @@ class ChatEngine:
 
         return self._read_at_one_moment(verify(self._tables))
 
-    def compare(self, *, limit: int = 100, progress: "Progress | None" = None) -> "Comparison":
+    def compare(self, *, limit: int = 100, progress: "ScanProgress | None" = None) -> "Comparison":
         """Hold the whole stored history against the table of this release; changes nothing.
 
         What of it would go another way today, by cell of the table, and which live chats would be
@@ -354,7 +354,7 @@ class ChatEngine:
         since: datetime | None = None,
         until: datetime | None = None,
         platform: str | None = None,
-        progress: "Progress | None" = None,
+        progress: "ScanProgress | None" = None,
     ) -> Traffic:
         """Where chats go, and how long each state lasts, counted in one pass over the history.
 
@@ -419,7 +419,7 @@ class ChatEngine:
             items, following = self._read(host, following.next)
             yield from items
 
-    def _iterate_at_one_moment(self, read: "Read[Stories]") -> "Stories":
+    def _iterate_at_one_moment(self, read: "Read[Histories]") -> "Histories":
         with self._connect() as connection:
             items = begin_to_read(connection, read)
             try:

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from click.testing import Result
 
 from sermo_fsm import ChatEngine, Trigger
-from sermo_fsm.analysis.full_scan import Progress
+from sermo_fsm.analysis.full_scan import ScanProgress
 from sermo_fsm.cli.progress import progress_bar
 from sermo_fsm.core.ownership import Rule
 from tests.another_table import another_rule, another_table, hand_in, script
@@ -351,7 +351,7 @@ def test_a_password_is_not_repeated(of_a_schema: sa.URL) -> None:
 def test_a_person_sees_how_far_it_is_and_a_program_does_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def count(progress: Progress) -> None:
+    def count(progress: ScanProgress) -> None:
         for read in range(0, 2001, 500):
             progress(read, 2000)
 

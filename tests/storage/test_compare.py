@@ -20,7 +20,7 @@ from sermo_fsm import (
     State,
     Trigger,
 )
-from sermo_fsm.analysis.comparison import Why
+from sermo_fsm.analysis.comparison import UndecidedReason
 from sermo_fsm.core.machine import LIVE
 from sermo_fsm.core.ownership import Rule
 from tests.another_table import (
@@ -232,7 +232,7 @@ def test_live_chats_that_would_be_somewhere_else_are_named(written: ChatEngine) 
     }
     assert chats["resumed"].today == "queued"
     assert (found.affected, found.live_affected) == (3, 3)
-    cells = {(cell.parting.state, cell.parting.opens): cell for cell in found.cells}
+    cells = {(cell.difference.state, cell.difference.opens): cell for cell in found.cells}
     counts = {place: (cell.rows, cell.sessions, cell.live) for place, cell in cells.items()}
     assert counts == {
         ("open", False): (1, 1, 1),
@@ -282,7 +282,7 @@ def test_a_kept_state_that_would_be_closed_is_not_resumed(chats: ChatEngine) -> 
     assert not found.cells
     assert not found.live  # whether it came back in time nobody can tell: it was not resumed
     assert [(chat.user_id, chat.why, chat.first) for chat in found.unsure] == [
-        ("anna", Why.BEFORE, None)
+        ("anna", UndecidedReason.BEFORE, None)
     ]
 
 
@@ -324,7 +324,7 @@ def session_of(chats: ChatEngine, user: str) -> str:
     return session.session_id
 
 
-def doubts(found: Comparison) -> list[tuple[str, Why]]:
+def doubts(found: Comparison) -> list[tuple[str, UndecidedReason]]:
     return [(doubt.user_id, doubt.why) for doubt in found.unsure]
 
 
@@ -341,7 +341,7 @@ def test_what_comes_after_a_chat_that_would_not_have_ended_can_not_be_told(
         found = chats.compare()
 
     assert not found.live  # bo's is closed
-    assert doubts(found) == [("anna", Why.BEFORE)]
+    assert doubts(found) == [("anna", UndecidedReason.BEFORE)]
     (cell,) = found.cells
     assert (cell.rows, cell.sessions, cell.live) == (2, 2, 0)
     assert found.affected == 3
@@ -356,7 +356,7 @@ def test_what_was_late_and_would_open_the_next_chat_is_a_cell(written: ChatEngin
     assert cell["stored"] == {"to": "closed", "outcome": "late"}
     assert cell["today"] == {"to": "bot", "outcome": "moved"}
     assert (cell["rows"], cell["sessions"], cell["liveSessions"]) == (1, 1, 0)
-    assert doubts(found) == [("done", Why.BEFORE)]
+    assert doubts(found) == [("done", UndecidedReason.BEFORE)]
 
 
 def test_what_was_received_before_a_chat_closed_belongs_to_it_by_any_rule(
@@ -382,7 +382,7 @@ def test_a_stray_that_would_open_a_chat_is_a_cell(written: ChatEngine) -> None:
 
     hand_in(written, script("nobody", (1, "inbound", CUSTOMER)))
     with another_rule(Trigger.AGENT_DONE, Rule.OPENS, Rule.LATE, Rule.LATE, Rule.LATE):
-        assert doubts(written.compare()) == [("nobody", Why.BEFORE)]
+        assert doubts(written.compare()) == [("nobody", UndecidedReason.BEFORE)]
 
 
 def test_what_opens_later_has_other_deadlines(chats: ChatEngine) -> None:
@@ -393,7 +393,7 @@ def test_what_opens_later_has_other_deadlines(chats: ChatEngine) -> None:
         found = chats.compare()
 
     # What bo typed is not stored, and may have opened the chat.
-    assert doubts(found) == [("anna", Why.BEFORE), ("bo", Why.WITHIN)]
+    assert doubts(found) == [("anna", UndecidedReason.BEFORE), ("bo", UndecidedReason.WITHIN)]
     assert not found.live
 
 
@@ -416,13 +416,13 @@ def test_how_the_chat_before_ended_decides_what_opens(written: ChatEngine) -> No
     # The customer of "done" had left after agent_done, when the agent wrote again.
     with another_rule(Trigger.AGENT_TEXT, Rule.OPENS, Rule.LATE, Rule.OPENS, Rule.LINGERS):
         found = written.compare()
-    assert {(cell.parting.trigger, cell.rows) for cell in found.cells} == {("agent_text", 1)}
+    assert {(cell.difference.trigger, cell.rows) for cell in found.cells} == {("agent_text", 1)}
 
     with another_rule(Trigger.AGENT_TEXT, Rule.OPENS, Rule.LINGERS, Rule.LATE, Rule.LATE):
         assert written.compare().ok
     # What was resumed is not any more.
     with another_rule(Trigger.HEARTBEAT, Rule.OPENS, Rule.ECHO, Rule.ECHO, Rule.LATE):
-        cells = {(cell.parting.state, cell.rows) for cell in written.compare().cells}
+        cells = {(cell.difference.state, cell.rows) for cell in written.compare().cells}
     assert cells == {("bot", 1), ("queued", 1), ("open", 1)}
 
 
@@ -495,7 +495,7 @@ def test_a_kept_state_of_another_release_is_no_crash(
 
     assert [(kept.stored, kept.today) for kept in found.kept] == [("parked", "bot")]
     (cell,) = found.cells
-    assert (cell.parting.trigger, cell.parting.state, cell.parting.today) == (
+    assert (cell.difference.trigger, cell.difference.state, cell.difference.today) == (
         "heartbeat",
         "parked",
         None,

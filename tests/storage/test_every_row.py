@@ -8,7 +8,7 @@ import pytest
 
 from sermo_fsm import ChatEngine, InvalidArgument
 from sermo_fsm.analysis import full_scan as scan
-from sermo_fsm.analysis.histories import Told
+from sermo_fsm.analysis.histories import SessionRow
 from sermo_fsm.core.session import ChatSession, HistoryRow
 from sermo_fsm.engine import unit_of_work
 from tests.support import ANDERS, at, envelope, event, text
@@ -32,7 +32,7 @@ def bare(row: HistoryRow) -> HistoryRow:
     return attrs.evolve(row, event=None, raw=None)
 
 
-def told(chats: ChatEngine, sessions: list[ChatSession]) -> list[Told]:
+def told(chats: ChatEngine, sessions: list[ChatSession]) -> list[SessionRow]:
     return [(one, bare(row)) for one in sessions for row in chats.history(one.session_id)]
 
 

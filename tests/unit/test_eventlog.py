@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from r4pm import bindings
 
 from sermo_fsm import ChatEngine, row_view
-from sermo_fsm.analysis.histories import Told
+from sermo_fsm.analysis.histories import SessionRow
 from sermo_fsm.cli import main
 from sermo_fsm.cli.commands.export import history as export_history
 from sermo_fsm.export.ocel import write_ocel
@@ -31,7 +31,7 @@ SECRETS = ("hemligt", "Anders Andersson", "Beata Berg", "kön", "sol", "faktura"
 
 
 @cache
-def stories() -> tuple[Told, ...]:
+def stories() -> tuple[SessionRow, ...]:
     """A chat with all that there is, and two of another customer, the second one resumed."""
     other = [
         envelope("inbound", text("hemligt", "bo"), 5),
