@@ -135,7 +135,7 @@ def test_what_is_proved_is_printed_before_the_minutes_of_exploring(
 
 
 def test_what_is_found_is_1(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tools.explore.space.MOST_DATABASES", 2)
+    monkeypatch.setattr("tools.explore.space.MAX_DATABASES", 2)
     result = explore(str(file))
     assert result.exit_code == 1
     failed, problem = result.stdout.splitlines()[-2:]

@@ -33,18 +33,18 @@ from sermo_fsm.protocol.message import Message
 from sermo_fsm.storage.store import Pending, Store
 from tests.support import ANDERS, BOT, EXAMPLES, at, envelope, event, text
 from tools.explore import space as space_module
-from tools.explore.edges import REASONS, Edge
+from tools.explore.edges import REASONS, ChatEdge
 from tools.explore.graph import Graph
 from tools.explore.run import (
     explore,
-    in_words,
+    format_count,
     interleavings,
     real_engine,
     schedules,
 )
-from tools.explore.sandbox import Door, Scratch
-from tools.explore.space import Space
-from tools.explore.streams import MOST_MESSAGES, Delivery, Stream, read_stream, short_streams
+from tools.explore.sandbox import EngineFactory, Sandbox
+from tools.explore.space import StateSpace
+from tools.explore.streams import MAX_MESSAGES, Delivery, Stream, read_stream, short_streams
 
 Lines = Sequence[dict[str, Any]]
 
@@ -115,10 +115,12 @@ def test_a_stray_that_finds_its_chat_when_it_comes_once_more_changes_only_presen
     stream: StreamOf,
 ) -> None:
     late = stream(inbound(2, event("messages_read")), outbound(1, text(agent=ANDERS)))
-    with closing(Scratch(real_engine)) as scratch:
-        graph = Graph.of(late, Space.of(scratch))
-        assert len({graph.node(place).chats for place in graph.lasts}) == 2
-        assert {graph.node(place).end for place in graph.lasts} == {"with_agent"}
+    with closing(Sandbox(real_engine)) as sandbox:
+        graph = Graph.of(late, StateSpace.of(sandbox))
+        assert len({graph.state_at(position).chats for position in graph.final_positions}) == 2
+        assert {graph.state_at(position).end for position in graph.final_positions} == {
+            "with_agent"
+        }
         assert list(graph.forks()) == []
 
 
@@ -141,36 +143,36 @@ def test_short_streams_end_in_several_states_only_at_the_edges_that_are_declared
     found = explore("some", some)
     assert found.ok, found.problems
     assert sum(found.ends.values()) == len(some) == found.streams
-    edges = {Edge(fork.partition(":")[0]) for fork in found.forks}
+    edges = {ChatEdge(fork.partition(":")[0]) for fork in found.forks}
     assert edges <= set(REASONS)
-    assert Edge.OPENING in edges
+    assert ChatEdge.OPENING in edges
 
 
 @pytest.mark.parametrize(
     ("edge", "lines"),
     [
-        (Edge.OPENING, [inbound(1, event("client_left")), ANSWER]),
+        (ChatEdge.OPENING, [inbound(1, event("client_left")), ANSWER]),
         (
-            Edge.CLOSE,
+            ChatEdge.CLOSE,
             [ANSWER, inbound(3, event("client_left")), outbound(2703, text(agent=ANDERS))],
         ),
         (
-            Edge.AFTER_CLOSE,
+            ChatEdge.AFTER_CLOSE,
             [inbound(0, event("client_left")), HELLO, ANSWER, outbound(4, text(agent=ANDERS))],
         ),
         (
-            Edge.DEADLINE,
+            ChatEdge.DEADLINE,
             [ANSWER, outbound(2703, event("agent_done")), inbound(2704, event("heartbeat"))],
         ),
         (
-            Edge.SAME_SIDE,
+            ChatEdge.SAME_SIDE,
             [HELLO, ANSWER, envelope("internal", event("handover_to_bot"), 3, "internal-3")],
         ),
     ],
-    ids=list(Edge),
+    ids=list(ChatEdge),
 )
 def test_every_edge_that_is_declared_is_one(
-    stream: StreamOf, edge: Edge, lines: list[dict[str, Any]]
+    stream: StreamOf, edge: ChatEdge, lines: list[dict[str, Any]]
 ) -> None:
     found = explore("edge", [stream(*lines)])
     assert found.ok
@@ -197,8 +199,8 @@ def test_an_edge_that_is_not_declared_is_a_problem(
 
 def test_an_edge_that_is_declared_and_not_met_is_a_problem(stream: StreamOf) -> None:
     left = [stream(ANSWER, inbound(1, event("client_left")))]
-    assert explore("left", left, wanted=[Edge.OPENING]).ok
-    found = explore("left", left, wanted=[Edge.OPENING, Edge.CLOSE])
+    assert explore("left", left, expected_edges=[ChatEdge.OPENING]).ok
+    found = explore("left", left, expected_edges=[ChatEdge.OPENING, ChatEdge.CLOSE])
     assert found.problems == ("close: is declared as an edge, and nothing depends on it",)
 
 
@@ -262,8 +264,8 @@ def test_schedules_are_counted_as_if_each_were_gone(stream: StreamOf) -> None:
     for back in (1, 2):
         assert schedules([2, 1], back) == sum(1 for _ in sequences(short, back))
     assert schedules([1]) == 2
-    assert schedules([2], back=1) == 2 * 2
-    assert schedules([2], back=0) == 1
+    assert schedules([2], prefetch=1) == 2 * 2
+    assert schedules([2], prefetch=0) == 1
     assert interleavings([22, 15]) == 9364199760
     assert interleavings([2, 2, 2]) == 90
 
@@ -281,22 +283,22 @@ def test_what_is_told_apart_once_is_what_every_schedule_ends_in(
 ) -> None:
     short = stream(*lines)
     ends = set()
-    with closing(Scratch(real_engine)) as scratch:
-        empty = scratch.look()
+    with closing(Sandbox(real_engine)) as sandbox:
+        empty = sandbox.snapshot()
         for schedule in sequences(short, 3):
             content = empty
             for delivery in schedule:
-                content = scratch.hand_in(content.image, [delivery]).content
+                content = sandbox.hand_in(content.image, [delivery]).snapshot
             ends.add(content.key)
-        scratch.put(empty.image)
-        space = Space.of(scratch)
+        sandbox.restore(empty.image)
+        space = StateSpace.of(sandbox)
         graph = Graph.of(short, space)
         merged = {key for key, number in space._numbers.items() if _at_end(graph, number)}
     assert merged == ends
 
 
 def _at_end(graph: Graph, number: int) -> bool:
-    return number in {last for _, last in graph.lasts}
+    return number in {last for _, last in graph.final_positions}
 
 
 @pytest.mark.parametrize(
@@ -304,7 +306,7 @@ def _at_end(graph: Graph, number: int) -> bool:
     [(252, "252"), (9364199760, "9 364 199 760"), (12 * 10**42, "1.2 × 10^43")],
 )
 def test_numbers_that_nobody_could_count_to_are_said_roughly(number: int, words: str) -> None:
-    assert in_words(number) == words
+    assert format_count(number) == words
 
 
 def test_what_was_found_is_json(stream: StreamOf) -> None:
@@ -316,7 +318,7 @@ def test_what_was_found_is_json(stream: StreamOf) -> None:
 # --- it finds what is wrong ----------------------------------------------------------------------
 
 
-class Scratched(ChatEngine):
+class FaultyEngine(ChatEngine):
     """The engine, tried once; those below do something else than they should."""
 
     def __init__(self, database: sa.Engine) -> None:
@@ -338,7 +340,7 @@ class Scratched(ChatEngine):
         return super().handle_many(lines)
 
 
-class Losing(Scratched):
+class Losing(FaultyEngine):
     """Rolls an agent_done back, and says that it is in."""
 
     def take(self, lines: list[Any]) -> list[Receipt]:
@@ -351,7 +353,7 @@ class Losing(Scratched):
         return receipts
 
 
-class Remembering(Scratched):
+class Remembering(FaultyEngine):
     """Looks for what it has seen in its memory, not in the database."""
 
     def take(self, lines: list[Any]) -> list[Receipt]:
@@ -361,7 +363,7 @@ class Remembering(Scratched):
             return [receipt for line in lines for receipt in self.seen[line.message_id]]
 
 
-class Forgetting(Scratched):
+class Forgetting(FaultyEngine):
     """Does not know a message id again."""
 
     def take(self, lines: list[Any]) -> list[Receipt]:
@@ -370,7 +372,7 @@ class Forgetting(Scratched):
         )
 
 
-class Mangling(Scratched):
+class Mangling(FaultyEngine):
     """Reads something else when a message comes once more."""
 
     def take(self, lines: list[Any]) -> list[Receipt]:
@@ -384,7 +386,7 @@ class Mangling(Scratched):
         )
 
 
-class Doubling(Scratched):
+class Doubling(FaultyEngine):
     """Counts on, when a message comes once more."""
 
     def take(self, lines: list[Any]) -> list[Receipt]:
@@ -395,7 +397,7 @@ class Doubling(Scratched):
         return receipts
 
 
-class Twice(Scratched):
+class Twice(FaultyEngine):
     """Needs two transactions."""
 
     def take(self, lines: list[Any]) -> list[Receipt]:
@@ -405,7 +407,7 @@ class Twice(Scratched):
         return receipts
 
 
-class Halved(Scratched):
+class Halved(FaultyEngine):
     """Makes the session durable before the history, where nobody sees it."""
 
     halves = True
@@ -420,7 +422,7 @@ class Halved(Scratched):
                 driver.execute("BEGIN IMMEDIATE")
 
 
-class Hooked(Scratched):
+class Hooked(FaultyEngine):
     """Changes what it has written."""
 
     statements: ClassVar[tuple[str, ...]]
@@ -458,7 +460,7 @@ class Reopening(Hooked):
     )
 
 
-class Absent(Scratched):
+class Absent(FaultyEngine):
     """Keeps nothing of what is quiet."""
 
     def take(self, lines: list[Any]) -> list[Receipt]:
@@ -468,7 +470,7 @@ class Absent(Scratched):
             return super().take(lines)
 
 
-class Choking(Scratched):
+class Choking(FaultyEngine):
     """Takes one message at a time."""
 
     def take(self, lines: list[Any]) -> list[Receipt]:
@@ -477,7 +479,7 @@ class Choking(Scratched):
         return super().take(lines)
 
 
-class Suspicious(Scratched):
+class Suspicious(FaultyEngine):
     """Finds fault with itself."""
 
     def verify(self) -> Verification:
@@ -485,7 +487,7 @@ class Suspicious(Scratched):
 
 
 @pytest.mark.parametrize(
-    ("door", "words"),
+    ("engine_factory", "words"),
     [
         (Losing, ": it is lost: it is not in the history"),
         (Remembering, ": it is lost: it is not in the history"),
@@ -503,15 +505,17 @@ class Suspicious(Scratched):
         (Choking, ", in one transaction: it fails with RuntimeError: too many"),
     ],
 )
-def test_an_engine_with_a_fault_is_found_out(stream: StreamOf, door: Door, words: str) -> None:
-    found = explore("faulty", [stream(HELLO, ANSWER, DONE)], door=door)
+def test_an_engine_with_a_fault_is_found_out(
+    stream: StreamOf, engine_factory: EngineFactory, words: str
+) -> None:
+    found = explore("faulty", [stream(HELLO, ANSWER, DONE)], engine_factory=engine_factory)
     (problem,) = found.problems
     assert not found.ok
     assert problem.startswith("stream.jsonl: 1 ")
     assert words in problem
 
 
-class Sweeper(Scratched):
+class Sweeper(FaultyEngine):
     """Sweeps in its own way."""
 
     def sweep(self, up_to: datetime | None = None) -> list[HistoryRow]:
@@ -613,7 +617,7 @@ class Torn(Halved):
 
 
 @pytest.mark.parametrize(
-    ("door", "words"),
+    ("engine_factory", "words"),
     [
         (Sleeping, ": at the deadline it leaves the chat live"),
         (Punctual, ": at the deadline it leaves the chat live"),
@@ -626,9 +630,13 @@ class Torn(Halved):
         (Torn, ": a power cut before its commit leaves half of it"),
     ],
 )
-def test_a_sweeper_with_a_fault_is_found_out(stream: StreamOf, door: Door, words: str) -> None:
+def test_a_sweeper_with_a_fault_is_found_out(
+    stream: StreamOf, engine_factory: EngineFactory, words: str
+) -> None:
     found = explore(
-        "faulty", [stream(HELLO, inbound(60, event("heartbeat")), BACK_LATE)], door=door
+        "faulty",
+        [stream(HELLO, inbound(60, event("heartbeat")), BACK_LATE)],
+        engine_factory=engine_factory,
     )
     (problem,) = found.problems
     assert " a sweep up to 12:45:04.000" in problem
@@ -637,14 +645,14 @@ def test_a_sweeper_with_a_fault_is_found_out(stream: StreamOf, door: Door, words
 
 def test_a_heartbeat_that_is_lost_is_found_out(stream: StreamOf) -> None:
     chat = stream(HELLO, inbound(60, event("heartbeat")))
-    (problem,) = explore("absent", [chat], door=Absent).problems
+    (problem,) = explore("absent", [chat], engine_factory=Absent).problems
     assert problem == (
         "stream.jsonl: 1 inbound customer_text of 12:00:01.000; "
         "2 inbound heartbeat of 12:01:00.000: what is stored of the chat is not what became of it"
     )
 
 
-class Mistaking(Scratched):
+class Mistaking(FaultyEngine):
     """Takes what is quiet for something else when it comes once more."""
 
     def take(self, lines: list[Any]) -> list[Receipt]:
@@ -663,19 +671,21 @@ def test_a_quiet_message_must_not_be_written_down_when_it_comes_once_more(
     stream: StreamOf,
 ) -> None:
     chat = stream(HELLO, inbound(2, event("messages_read")))
-    (problem,) = explore("mistaking", [chat], door=Mistaking).problems
+    (problem,) = explore("mistaking", [chat], engine_factory=Mistaking).problems
     assert "3 again inbound messages_read" in problem
     assert problem.endswith("it was read before, and has its effect only now")
 
 
 def test_the_way_to_a_fault_is_the_shortest(stream: StreamOf) -> None:
     chat = stream(HELLO, inbound(1.5, event("heartbeat")), ANSWER, DONE, MORE)
-    (problem,) = explore("losing", [chat], door=Losing).problems
+    (problem,) = explore("losing", [chat], engine_factory=Losing).problems
     assert problem == (
         "stream.jsonl: 1 outbound agent_text of 12:00:02.000; 2 outbound agent_done of "
         "12:00:05.000: it is lost: it is not in the history"
     )
-    assert explore("losing", [chat], door=Losing).summary.endswith("and then it went wrong")
+    assert explore("losing", [chat], engine_factory=Losing).summary.endswith(
+        "and then it went wrong"
+    )
 
 
 def test_a_message_that_breaks_the_engine_is_a_finding(
@@ -705,7 +715,7 @@ def test_a_table_that_breaks_the_law_is_found_out(
     assert found.forks == {"live: customer_text, queue_number": 1}
 
 
-class Fickle(Scratched):
+class Fickle(FaultyEngine):
     """Lets a heartbeat move what is kept of a closed chat, and hides it from who asks."""
 
     left: ChatSession | None = None
@@ -728,7 +738,7 @@ def test_a_quiet_message_that_decides_when_it_comes_once_more_is_found_out(
     stream: StreamOf,
 ) -> None:
     chat = stream(HELLO, QUEUE, inbound(4, event("heartbeat")), outbound(3602, event("typing_on")))
-    found = explore("fickle", [chat], door=Fickle)
+    found = explore("fickle", [chat], engine_factory=Fickle)
     assert "live: again heartbeat, nothing more" in found.forks, found.problems
     assert any(
         problem.endswith(
@@ -742,13 +752,13 @@ def test_a_quiet_message_that_decides_when_it_comes_once_more_is_found_out(
 def test_databases_that_do_not_come_together_end_the_search(
     stream: StreamOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(space_module, "MOST_DATABASES", 3)
+    monkeypatch.setattr(space_module, "MAX_DATABASES", 3)
     (problem,) = explore("many", [stream(HELLO, ANSWER, MORE)]).problems
     assert problem.endswith("there are more than 3 different databases")
 
 
 def test_only_so_many_problems_are_kept(stream: StreamOf) -> None:
-    found = explore("faulty", [stream(HELLO)] * 30, door=Twice)
+    found = explore("faulty", [stream(HELLO)] * 30, engine_factory=Twice)
     assert len(found.problems) == 10
 
 
@@ -765,8 +775,8 @@ def test_only_so_many_problems_are_kept(stream: StreamOf) -> None:
         ([inbound(1, {"type": "text"})], ":1: $.event.platformId: wanted this field"),
         ([HELLO, inbound(2, text(user="bo"))], ": wanted the messages of one user: "),
         (
-            [inbound(n, text()) for n in range(MOST_MESSAGES + 1)],
-            f":{MOST_MESSAGES + 1}: wanted at most {MOST_MESSAGES} messages, ",
+            [inbound(n, text()) for n in range(MAX_MESSAGES + 1)],
+            f":{MAX_MESSAGES + 1}: wanted at most {MAX_MESSAGES} messages, ",
         ),
     ],
 )

@@ -25,10 +25,9 @@ from sermo_fsm.proof.situations import Situation, find_situations
 from sermo_fsm.proof.trials import Trial, trials
 from sermo_fsm.protocol.events import Trigger
 from tests.naive_model import NaiveChats
-from tools.explore.edges import Edge as Kind
-from tools.explore.edges import edge_of
-from tools.explore.sandbox import Chat
-from tools.explore.space import Node
+from tools.explore.edges import ChatEdge, edge_between
+from tools.explore.sandbox import SessionRecord
+from tools.explore.space import DatabaseState
 
 
 def named(simulator: Simulator, *names: str) -> list[Situation]:
@@ -75,11 +74,11 @@ def test_what_opens_in_the_exceptions_is_what_opens_by_the_rules_of_ownership() 
     assert opens == RETURNS | OPENS
 
 
-def node_at(situation_class: SituationClass) -> Node:
+def node_at(situation_class: SituationClass) -> DatabaseState:
     """These chats as those who explore streams see them."""
     visits = situation_class.visits
     chats = [
-        Chat(
+        SessionRecord(
             user=("web", "u-1"),
             ordinal=chat.ordinal,
             state=chat.state,
@@ -93,33 +92,36 @@ def node_at(situation_class: SituationClass) -> Node:
         for chat in (visits.closed, visits.live)
         if chat is not None
     ]
-    return Node(0, tuple(chats), frozenset(), (), b"")
+    return DatabaseState(0, tuple(chats), frozenset(), (), b"")
 
 
 def test_every_exception_lies_at_an_edge_that_exploring_knows(
     few: Sequence[tuple[Trial, EventPair]],
 ) -> None:
-    lie: dict[str, set[Kind | None]] = {edge.name: set() for edge in DECLARED_EXCEPTIONS}
+    lie: dict[str, set[ChatEdge | None]] = {edge.name: set() for edge in DECLARED_EXCEPTIONS}
     for trial, pair in few:
         for name in covering(pair):
             after = (*trial.inbound_first, *trial.outbound_first)
             nodes = [node_at(reading.reached) for reading in after]
-            lie[name].add(edge_of(node_at(trial.situation.situation_class), nodes))
+            lie[name].add(edge_between(node_at(trial.situation.situation_class), nodes))
     assert lie == {
-        "the last word, at the same instant": {Kind.CLOSE},
-        "agent_done, while the customer comes back": {Kind.DEADLINE, Kind.AFTER_CLOSE},
-        "client_left, around the opening by the other side": {Kind.OPENING, Kind.AFTER_CLOSE},
-        # Both are from before the live chat: no queue has them, if it keeps the order of receiving.
-        "client_left, after agent_done": {Kind.AFTER_CLOSE, None},
-        "client_left, and linger over": {Kind.CLOSE},
-        "past the deadline, and linger over": {Kind.DEADLINE},
-        "past the deadline of the chat that the other side opens": {
-            Kind.OPENING,
-            Kind.AFTER_CLOSE,
+        "the last word, at the same instant": {ChatEdge.CLOSE},
+        "agent_done, while the customer comes back": {ChatEdge.DEADLINE, ChatEdge.AFTER_CLOSE},
+        "client_left, around the opening by the other side": {
+            ChatEdge.OPENING,
+            ChatEdge.AFTER_CLOSE,
         },
-        "lingering, while the customer opens the next chat": {Kind.AFTER_CLOSE},
-        "resumed or opened": {Kind.AFTER_CLOSE},
-        "two chats back": {Kind.DEADLINE},
+        # Both are from before the live chat: no queue has them, if it keeps the order of receiving.
+        "client_left, after agent_done": {ChatEdge.AFTER_CLOSE, None},
+        "client_left, and linger over": {ChatEdge.CLOSE},
+        "past the deadline, and linger over": {ChatEdge.DEADLINE},
+        "past the deadline of the chat that the other side opens": {
+            ChatEdge.OPENING,
+            ChatEdge.AFTER_CLOSE,
+        },
+        "lingering, while the customer opens the next chat": {ChatEdge.AFTER_CLOSE},
+        "resumed or opened": {ChatEdge.AFTER_CLOSE},
+        "two chats back": {ChatEdge.DEADLINE},
     }
 
 

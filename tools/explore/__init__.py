@@ -1,1 +1,4 @@
-"""Does the real engine keep the law, in every order of reading? For a change of the machine."""
+"""Explore whether the real engine keeps the law of reading, in every order of reading.
+
+For those who change the machine; it is not part of the wheel.
+"""

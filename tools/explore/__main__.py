@@ -1,4 +1,4 @@
-"""``make explore``: every way through streams of events, by the real engine."""
+"""``make explore``: take every path through streams of events, with the real engine."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -29,8 +29,8 @@ __all__ = ["main"]
 _EXAMPLES: Final = Path(__file__).parents[2] / "examples"
 _SHORT: Final = "short streams"
 
-_Named = tuple[str, Sequence[Stream]]
-"""Streams that are explored together, and what they are called."""
+_StreamGroup = tuple[str, Sequence[Stream]]
+"""Streams that are explored together, with their name."""
 
 
 @click.command(
@@ -53,39 +53,42 @@ _Named = tuple[str, Sequence[Stream]]
 def main(context: click.Context, files: tuple[Path, ...], *, as_json: bool) -> None:
     """Read streams in every order, by the real engine, with redeliveries, crashes and sweeps."""
     shell = context.ensure_object(Shell)
-    streams = _streams_of(files)
+    groups = _stream_groups(files)
     if as_json:
-        report = Report(tuple(chain.from_iterable(_proved(streams))))
+        report = Report(tuple(chain.from_iterable(_run(groups))))
         shell.verdict(ok=report.ok)
         print_json(report.view())
         return
-    for checks in _proved(streams):
+    for checks in _run(groups):
         print_checks(shell, checks)
 
 
-def _streams_of(files: Sequence[Path]) -> list[_Named]:
-    """What is to be explored, by name."""
-    named = files or sorted(_EXAMPLES.glob("*.jsonl"))
-    streams: list[_Named] = [(path.name, [read_stream(path)]) for path in named]
-    return streams if files else [*streams, (_SHORT, list(short_streams()))]
+def _stream_groups(files: Sequence[Path]) -> list[_StreamGroup]:
+    """The streams of *files*; without files those of the examples, and all short ones."""
+    paths = files or sorted(_EXAMPLES.glob("*.jsonl"))
+    groups: list[_StreamGroup] = [(path.name, [read_stream(path)]) for path in paths]
+    return groups if files else [*groups, (_SHORT, list(short_streams()))]
 
 
-def _proved(streams: Sequence[_Named]) -> Iterator[Sequence[Check]]:
-    """What takes seconds, and then what takes minutes."""
-    with progress_bar("situations") as tell:
-        report = run_checks(tell)
+def _run(groups: Sequence[_StreamGroup]) -> Iterator[Sequence[Check]]:
+    """Run the proofs, which take seconds, then explore each group, which can take minutes."""
+    with progress_bar("situations") as progress:
+        report = run_checks(progress)
     yield report.checks
-    if not report.ok:  # every way through a stream would say it again
+    if not report.ok:  # every path through a stream would show the same again
         return
-    with _progress() as tell_of:
-        for name, some in streams:
-            wanted = REASONS if name == _SHORT else ()
-            yield [explore(name, some, tell=partial(tell_of, name), wanted=wanted)]
+    with _show_executions() as show:
+        for name, streams in groups:
+            expected = REASONS if name == _SHORT else ()
+            check = explore(
+                name, streams, on_execution=partial(show, name), expected_edges=expected
+            )
+            yield [check]
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str, int], None]]:
-    """A line on standard error, where that is a terminal: somebody waits."""
+def _show_executions() -> Iterator[Callable[[str, int], None]]:
+    """Show the number of executions in a line on standard error, if that is a terminal."""
     console = console_on(sys.stderr)
     columns = TextColumn("{task.description}", markup=False), TimeElapsedColumn()
     with Progress(

@@ -1,4 +1,4 @@
-"""All the ways through one stream: every interleaving, redelivery and sweep, to every end."""
+"""Every path through one stream: all interleavings, redeliveries and sweeps, to every end."""
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
@@ -7,195 +7,217 @@ from typing import Final
 from attrs import define, field
 
 from sermo_fsm.protocol.events import Direction
-from tools.explore.edges import Fork, edge_of
-from tools.explore.space import Fault, Node, Space
-from tools.explore.streams import Delivery, Step, Stream, Sweep
+from tools.explore.edges import Fork, edge_between
+from tools.explore.space import DatabaseState, StateSpace, Violation
+from tools.explore.streams import Action, Delivery, Stream, Sweep
 
-__all__ = ["BACK", "Graph", "Place"]
+__all__ = ["PREFETCH", "Graph", "Position"]
 
-BACK: Final = 3
-"""So many of each queue may come once more after a crash: a consumer had not acknowledged them."""
+PREFETCH: Final = 3
+"""How many messages of each queue a consumer reads ahead, so that a crash can redeliver them."""
 
-Place = tuple[tuple[int, ...], int]
-"""How far each queue is read, and the number of the database that is there then."""
+Position = tuple[tuple[int, ...], int]
+"""How many messages of each queue have been read, and the number of the database then."""
 
-_Way = tuple[Step | None, Place, frozenset[str]]
+_Decided = tuple[Action | None, Position, frozenset[str]]
+"""An action (None to end here), the position it leads to, and the one end possible from there."""
 
 
 @define
 class Graph:
-    """The places of one stream, and which step leads from which to which."""
+    """The positions in one stream, and the actions between them.
+
+    Attributes:
+        stream: The stream.
+        space: The databases, and what each action does to them.
+        predecessors: From where each position was reached first, by as few actions as possible.
+        successors: The actions from each position, and where they lead.
+        final_positions: The positions with all queues read and nothing left to sweep.
+    """
 
     stream: Stream
-    space: Space
-    came: dict[Place, tuple[Place, Step] | None] = field(factory=dict)
-    """From where each place was reached first, in as few steps as can be."""
-    onward: dict[Place, list[tuple[Step, Place]]] = field(factory=dict)
-    lasts: list[Place] = field(factory=list)
-    """Where all queues are read out, and nothing is left to sweep."""
+    space: StateSpace
+    predecessors: dict[Position, tuple[Position, Action] | None] = field(factory=dict)
+    successors: dict[Position, list[tuple[Action, Position]]] = field(factory=dict)
+    final_positions: list[Position] = field(factory=list)
 
     @classmethod
-    def of(cls, stream: Stream, space: Space) -> "Graph":
-        """All of it, one message further at a time.
+    def of(cls, stream: Stream, space: StateSpace) -> "Graph":
+        """Build the whole graph, one message further at a time.
 
         Raises:
-            Fault: A step must not be; says which, and the shortest way to it.
+            Violation: An action broke a rule. The message has the shortest path to it.
         """
         graph = cls(stream, space)
-        start: Place = (0,) * len(stream.queues), 0
-        graph.came[start] = None
-        level = [start]
+        start: Position = (0,) * len(stream.queues), 0
+        graph.predecessors[start] = None
+        level, last = [start], [start]
         while level:
-            graph.lasts, level = level, graph._next(level)
-        graph.lasts = [place for place in graph.lasts if not graph._overdue(place)]
+            last, level = level, graph._next_level(level)
+        graph.final_positions = [position for position in last if not graph._overdue(position)]
         return graph
 
-    def _next(self, level: list[Place]) -> list[Place]:
-        """What lies one message further. *level* grows by where redeliveries and sweeps lead."""
-        following: list[Place] = []
-        for place in level:
-            self.onward[place] = []
-            for delivery, number in self._again(place):
-                self._go(place, delivery, (place[0], number), level)
-            swept = self._sweep(place, level)
-            for further, delivery in self._reads(place[0]):
-                number = self._read(place, delivery)
-                self._go(place, delivery, (further, number), following)
-                if delivery.direction is Direction.INBOUND and swept != place:
-                    self._compare(swept, delivery, number)
+    def _next_level(self, level: list[Position]) -> list[Position]:
+        """The positions one message further. Redeliveries and sweeps add positions to *level*."""
+        following: list[Position] = []
+        for position in level:
+            self.successors[position] = []
+            for delivery, number in self._redeliver(position):
+                self._connect(position, delivery, (position[0], number), level)
+            swept = self._sweep(position, level)
+            for further, delivery in self._next_messages(position[0]):
+                number = self._read(position, delivery)
+                self._connect(position, delivery, (further, number), following)
+                if delivery.direction is Direction.INBOUND and swept != position:
+                    self._check_sweep_left_no_trace(swept, delivery, number)
         return following
 
-    def _go(self, place: Place, step: Step, to: Place, waiting: list[Place]) -> None:
-        self.onward[place].append((step, to))
-        if to not in self.came:
-            self.came[to] = place, step
+    def _connect(
+        self, position: Position, action: Action, to: Position, waiting: list[Position]
+    ) -> None:
+        self.successors[position].append((action, to))
+        if to not in self.predecessors:
+            self.predecessors[to] = position, action
             waiting.append(to)
 
-    def _sweep(self, place: Place, level: list[Place]) -> Place:
-        """Where a sweep leads, as far as it may go: as a rule nowhere."""
-        sweep = Sweep(self.stream.up_to(place[0]))
+    def _sweep(self, position: Position, level: list[Position]) -> Position:
+        """Sweep as far as allowed; the position that this leads to, mostly the same one."""
+        sweep = Sweep(self.stream.up_to(position[0]))
         try:
-            swept = place[0], self.space.sweep(place[1], sweep)
-        except Fault as fault:
-            raise Fault(f"{_numbered([*self.way_to(place), str(sweep)])}: {fault}") from fault
-        if swept != place:
-            self._go(place, sweep, swept, level)
+            swept = position[0], self.space.sweep(position[1], sweep)
+        except Violation as violation:
+            path = _numbered([*self.path_to(position), str(sweep)])
+            raise Violation(f"{path}: {violation}") from violation
+        if swept != position:
+            self._connect(position, sweep, swept, level)
         return swept
 
-    def _overdue(self, place: Place) -> bool:
-        """There is something to sweep."""
-        return any(isinstance(step, Sweep) for step, _ in self.onward[place])
+    def _overdue(self, position: Position) -> bool:
+        """Whether there is something to sweep."""
+        return any(isinstance(action, Sweep) for action, _ in self.successors[position])
 
-    def _compare(self, swept: Place, delivery: Delivery, number: int) -> None:
-        """Raise where the customer's next message leads elsewhere for the sweep before it."""
+    def _check_sweep_left_no_trace(self, swept: Position, delivery: Delivery, number: int) -> None:
+        """Raise if the customer's next message leads elsewhere after a sweep than without it."""
         if self._read(swept, delivery) != number:
-            way = _numbered([*self.way_to(swept), str(delivery)])
-            raise Fault(f"{way}: without the sweep it leads elsewhere")
+            path = _numbered([*self.path_to(swept), str(delivery)])
+            raise Violation(f"{path}: without the sweep it leads elsewhere")
 
-    def _reads(self, read: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], Delivery]]:
+    def _next_messages(self, read: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], Delivery]]:
         for number, queue in enumerate(self.stream.queues):
             if read[number] < len(queue):
                 further = (*read[:number], read[number] + 1, *read[number + 1 :])
                 yield further, queue[read[number]]
 
-    def _again(self, place: Place) -> list[tuple[Delivery, int]]:
-        """Where redeliveries lead, if elsewhere: of the last ones, and at the end of all."""
-        done = list(zip(self.stream.queues, place[0], strict=True))
+    def _redeliver(self, position: Position) -> list[tuple[Delivery, int]]:
+        """Redeliver the last messages of each queue, and all of them at the end of the stream.
+
+        Those that lead to another database, and its number.
+        """
+        done = list(zip(self.stream.queues, position[0], strict=True))
         at_end = all(count == len(queue) for queue, count in done)
         if at_end:
-            self._verify(place)
-        again = [
+            self._verify(position)
+        deliveries = [
             delivery
             for queue, count in done
-            for delivery in queue[0 if at_end else max(0, count - BACK) : count]
+            for delivery in queue[0 if at_end else max(0, count - PREFETCH) : count]
         ]
         try:
-            return self.space.again(place[1], again)
-        except Fault as fault:
-            for delivery in again:  # which of them it is
-                self._read(place, delivery, again=True)
-            way = [*self.way_to(place), *(f"again {delivery}" for delivery in again)]
-            raise Fault(f"{_numbered(way)}, in one transaction: {fault}") from fault
+            return self.space.redeliver(position[1], deliveries)
+        except Violation as violation:
+            for delivery in deliveries:  # raises at the one to blame
+                self._read(position, delivery, redelivered=True)
+            path = [*self.path_to(position), *(f"again {delivery}" for delivery in deliveries)]
+            message = f"{_numbered(path)}, in one transaction: {violation}"
+            raise Violation(message) from violation
 
-    def _verify(self, place: Place) -> None:
+    def _verify(self, position: Position) -> None:
         try:
-            self.space.verify(place[1])
-        except Fault as fault:
-            raise Fault(f"{_numbered(self.way_to(place))}: {fault}") from fault
+            self.space.verify(position[1])
+        except Violation as violation:
+            path = _numbered(self.path_to(position))
+            raise Violation(f"{path}: {violation}") from violation
 
-    def _read(self, place: Place, delivery: Delivery, *, again: bool = False) -> int:
+    def _read(self, position: Position, delivery: Delivery, *, redelivered: bool = False) -> int:
         try:
-            return self.space.read(place[1], delivery, again=again)
-        except Fault as fault:
-            way = [*self.way_to(place), self._words(place, delivery)]
-            raise Fault(f"{_numbered(way)}: {fault}") from fault
+            return self.space.read(position[1], delivery, redelivered=redelivered)
+        except Violation as violation:
+            path = _numbered([*self.path_to(position), self._describe(position, delivery)])
+            raise Violation(f"{path}: {violation}") from violation
 
-    def way_to(self, place: Place) -> list[str]:
-        """The shortest way to a place, in words."""
-        steps: list[str] = []
-        came = self.came[place]
-        while came is not None:
-            before, delivery = came
-            steps.append(self._words(before, delivery))
-            came = self.came[before]
-        return steps[::-1]
+    def path_to(self, position: Position) -> list[str]:
+        """The shortest path to a position, each action in words."""
+        actions: list[str] = []
+        reached_by = self.predecessors[position]
+        while reached_by is not None:
+            before, action = reached_by
+            actions.append(self._describe(before, action))
+            reached_by = self.predecessors[before]
+        return actions[::-1]
 
-    def _words(self, place: Place, step: Step) -> str:
-        done = zip(self.stream.queues, place[0], strict=True)
-        again = any(step in queue[:count] for queue, count in done)
-        return f"{'again ' if again else ''}{step}"
+    def _describe(self, position: Position, action: Action) -> str:
+        done = zip(self.stream.queues, position[0], strict=True)
+        redelivered = any(action in queue[:count] for queue, count in done)
+        return f"{'again ' if redelivered else ''}{action}"
 
     # --- where it ends ---------------------------------------------------------------------------
 
-    def node(self, place: Place) -> Node:
-        """The database that is there."""
-        return self.space.nodes[place[1]]
+    def state_at(self, position: Position) -> DatabaseState:
+        """The database at this position."""
+        return self.space.states[position[1]]
 
-    def ends(self) -> dict[Place, frozenset[str]]:
-        """In which states of the user's current chat it can end, from each place."""
-        ends = {place: frozenset[str]() for place in self.onward}
-        for place in self.lasts:
-            ends[place] = frozenset({self.node(place).end})
+    def ends(self) -> dict[Position, frozenset[str]]:
+        """The states in which the user's current chat can end, from each position."""
+        ends = {position: frozenset[str]() for position in self.successors}
+        for position in self.final_positions:
+            ends[position] = frozenset({self.state_at(position).end})
         changed = True
         while changed:
             changed = False
-            for place in reversed(self.onward):
-                more = ends[place].union(*(ends[to] for _, to in self.onward[place]))
-                changed |= more != ends[place]
-                ends[place] = more
+            for position in reversed(self.successors):
+                more = ends[position].union(*(ends[to] for _, to in self.successors[position]))
+                changed |= more != ends[position]
+                ends[position] = more
         return ends
 
-    def forks(self) -> Iterator[tuple[Place, Fork, Sequence[str]]]:
-        """Where it was decided how it ends, by which two messages, and what each leads to."""
-        ends, lasts = self.ends(), set(self.lasts)
-        for place, possible in ends.items():
+    def forks(self) -> Iterator[tuple[Position, Fork, Sequence[str]]]:
+        """Each position at which two actions decide the end, and the end that each leads to."""
+        ends, final = self.ends(), set(self.final_positions)
+        for position, possible in ends.items():
             if len(possible) == 1:
                 continue
-            ways: list[_Way] = [
-                (one, to, ends[to]) for one, to in self.onward[place] if len(ends[to]) == 1
+            decided: list[_Decided] = [
+                (action, to, ends[to])
+                for action, to in self.successors[position]
+                if len(ends[to]) == 1
             ]
-            if place in lasts:
-                ways.append((None, place, frozenset({self.node(place).end})))
-            # What comes once more and what is swept stand before what is read: they are the one.
-            for (one, there, those), (other, elsewhere, these) in combinations(ways, 2):
-                if one is not None and those != these:
-                    after = {there, elsewhere, self._then(there, other), self._then(elsewhere, one)}
-                    again = place[0] == there[0] and isinstance(one, Delivery)
-                    edge = edge_of(
-                        self.node(place),
-                        map(self.node, after),
-                        again=again,
-                        same_side=not again and _serves(one) and _serves(other),
-                    )
-                    yield place, Fork(edge, one, other, again=again), [*those, *these]
+            if position in final:
+                decided.append((None, position, frozenset({self.state_at(position).end})))
+            # Redeliveries and sweeps come before reads, so they are always the first of a pair.
+            for first, second in combinations(decided, 2):
+                if first[0] is not None and first[2] != second[2]:
+                    fork = self._fork(position, first[0], first[1], second)
+                    yield position, fork, [*first[2], *second[2]]
 
-    def _then(self, place: Place, step: Step | None) -> Place:
-        return next((to for one, to in self.onward[place] if one == step), place)
+    def _fork(self, position: Position, one: Action, to: Position, second: _Decided) -> Fork:
+        other, elsewhere, _ = second
+        after = {to, elsewhere, self._after(to, other), self._after(elsewhere, one)}
+        redelivered = position[0] == to[0] and isinstance(one, Delivery)
+        edge = edge_between(
+            self.state_at(position),
+            map(self.state_at, after),
+            redelivered=redelivered,
+            same_side=not redelivered and _serves(one) and _serves(other),
+        )
+        return Fork(edge, one, other, redelivered=redelivered)
+
+    def _after(self, position: Position, action: Action | None) -> Position:
+        return next((to for one, to in self.successors[position] if one == action), position)
 
 
-def _serves(step: Step | None) -> bool:
-    return isinstance(step, Delivery) and step.direction is not Direction.INBOUND
+def _serves(action: Action | None) -> bool:
+    return isinstance(action, Delivery) and action.direction is not Direction.INBOUND
 
 
-def _numbered(steps: Sequence[str]) -> str:
-    return "; ".join(f"{number} {step}" for number, step in enumerate(steps, 1))
+def _numbered(actions: Sequence[str]) -> str:
+    return "; ".join(f"{number} {action}" for number, action in enumerate(actions, 1))

@@ -1,7 +1,7 @@
-"""A database to try things in: it can be put back to any content that it once had.
+"""A SQLite database that the real engine runs on, and that any earlier snapshot can be restored to.
 
-The real engine works on it, and it is a real one: SQLite. Whatever the engine did before is gone
-when a content is put back, as it is after a crash; so what it kept to itself would show.
+Restoring a snapshot undoes what the engine did since, as a crash would. So an engine that keeps
+something to itself is found out.
 """
 
 import shutil
@@ -23,19 +23,27 @@ from sqlalchemy.pool import StaticPool
 from sermo_fsm.core.session import Receipt
 from sermo_fsm.engine import ChatEngine
 from sermo_fsm.storage.transactions import open_engine
-from tools.explore.streams import Delivery, Step, Sweep
+from tools.explore.streams import Action, Delivery, Sweep
 
-__all__ = ["Chat", "Content", "Door", "Key", "Row", "Scratch", "Taken"]
+__all__ = [
+    "EngineFactory",
+    "Execution",
+    "HistoryRecord",
+    "Sandbox",
+    "SessionRecord",
+    "Snapshot",
+    "SnapshotKey",
+]
 
-Door = Callable[[sa.Engine], ChatEngine]
-"""Makes the engine that is tried, on a database."""
+EngineFactory = Callable[[sa.Engine], ChatEngine]
+"""Makes the engine that is explored, on a database."""
 
-Key = tuple[object, object]
-"""What the engine can see of a database, as far as it matters to what comes next."""
+SnapshotKey = tuple[object, object]
+"""What the engine can see of a database, and what matters to what comes next."""
 
 
 @frozen
-class Chat:
+class SessionRecord:
     """A row of the session table."""
 
     user: tuple[str, str] = field(eq=False)
@@ -47,18 +55,18 @@ class Chat:
     row_count: int = field(eq=False)
     effective_at: str = field(eq=False)
     values: tuple[object, ...] = field(repr=False)
-    """All of it, but for the key of the row."""
+    """All of its columns but the primary key."""
 
 
 @frozen
-class Row:
+class HistoryRecord:
     """A row of the history, with its body."""
 
     direction: str = field(eq=False)
     message_id: str | None = field(eq=False)
     trigger: str | None = field(eq=False)
     chat: tuple[str, str, int] | None = field(eq=False)
-    """Whose it is; None for a stray."""
+    """Platform, user and ordinal of its session; None for a stray."""
     seq: int | None = field(eq=False)
     from_state: str | None = field(eq=False)
     to_state: str | None = field(eq=False)
@@ -68,32 +76,32 @@ class Row:
 
 
 @frozen
-class Content:
-    """What a database holds."""
+class Snapshot:
+    """What a database holds: its sessions, its history, and the whole file, compressed."""
 
-    chats: tuple[Chat, ...]
-    rows: tuple[Row, ...]
+    chats: tuple[SessionRecord, ...]
+    rows: tuple[HistoryRecord, ...]
     image: bytes = field(eq=False, repr=False)
 
     @property
-    def key(self) -> Key:
-        """The sessions as they stand; which messages are in the history, as what, and of which.
+    def key(self) -> SnapshotKey:
+        """The sessions, and which messages the history has, with fingerprint, trigger and session.
 
-        The engine looks at nothing else when an event comes: what the rows did at their time, and
-        in which order they came, decides nothing any more. Row numbers are left out, too.
+        The engine looks at nothing else when an event comes. What the rows did and their order
+        decide nothing any more, and their ids are left out, too.
         """
-        placed = [
+        recorded = [
             (row.direction, row.message_id, row.fingerprint, row.trigger, row.chat)
             for row in self.rows
         ]
-        return self.chats, frozenset(placed)
+        return self.chats, frozenset(recorded)
 
 
 @frozen
-class Taken:
-    """What became of messages that were handed in, or of a sweep."""
+class Execution:
+    """The result of one transaction: messages that were handed in, or a sweep."""
 
-    content: Content
+    snapshot: Snapshot
     commits: int
     receipts: tuple[Receipt, ...] = ()
 
@@ -108,55 +116,55 @@ _ROWS: Final = """
 """
 
 
-class Scratch:
-    """One database in memory, and the engine that is tried on it."""
+class Sandbox:
+    """One database in memory, and the engine that is explored on it."""
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
-        # The smallest pages: an image is taken after every step.
+    def __init__(self, engine_factory: EngineFactory) -> None:
+        self._engine_factory = engine_factory
+        # The smallest pages: the database is copied after every action.
         self._driver = sqlite3.connect(":memory:", check_same_thread=False)
         self._driver.executescript("PRAGMA page_size = 512; VACUUM; PRAGMA foreign_keys = ON")
         self._engine = sa.create_engine(
             "sqlite://", poolclass=StaticPool, creator=lambda: self._driver
         )
-        self.chats = door(self._engine)
+        self.chats = engine_factory(self._engine)
         self.chats.migrate()
         self._commits = 0
         event.listen(self._engine, "commit", self._count)
 
     def close(self) -> None:
-        """Give it back."""
+        """Close the database."""
         self._engine.dispose()
 
     def _count(self, _: sa.Connection) -> None:
         self._commits += 1
 
-    def look(self) -> Content:
-        """What it holds now."""
-        return _content(self._driver, zlib.compress(self._driver.serialize(), 1))
+    def snapshot(self) -> Snapshot:
+        """Take a snapshot of the database."""
+        return _snapshot(self._driver, zlib.compress(self._driver.serialize(), 1))
 
-    def put(self, image: bytes) -> None:
-        """Let it hold again what it held when this *image* was taken."""
+    def restore(self, image: bytes) -> None:
+        """Restore the database from the *image* of a snapshot."""
         self._driver.deserialize(zlib.decompress(image))
 
-    def hand_in(self, image: bytes, deliveries: Sequence[Delivery]) -> Taken:
-        """Hand in what the queues deliver, in one transaction, to the database of this *image*."""
-        self.put(image)
+    def hand_in(self, image: bytes, deliveries: Sequence[Delivery]) -> Execution:
+        """Restore *image*, and hand in the *deliveries* in one transaction."""
+        self.restore(image)
         self._commits = 0
         receipts = self.chats.handle_many([delivery.envelope for delivery in deliveries])
-        return Taken(self.look(), self._commits, tuple(receipts))
+        return Execution(self.snapshot(), self._commits, tuple(receipts))
 
-    def sweep(self, image: bytes, up_to: datetime) -> Taken:
-        """Sweep the database of this *image*."""
-        self.put(image)
+    def sweep(self, image: bytes, up_to: datetime) -> Execution:
+        """Restore *image*, and sweep it."""
+        self.restore(image)
         self._commits = 0
         self.chats.sweep(up_to)
-        return Taken(self.look(), self._commits)
+        return Execution(self.snapshot(), self._commits)
 
-    def power_cuts(self, image: bytes, step: Step) -> list[Content]:
-        """What would be there after a power cut: before each commit, and when all is done.
+    def power_cuts(self, image: bytes, action: Action) -> list[Snapshot]:
+        """The contents after a power cut before each commit of *action*, and after all of it.
 
-        For that the database is a file, and copied as it lies there at that moment.
+        Here the database is a file, which is copied as it is at each of these moments.
         """
         with tempfile.TemporaryDirectory() as name:
             folder, copies = Path(name), count()
@@ -172,37 +180,39 @@ class Scratch:
             engine = open_engine(f"sqlite:///{file}")
             event.listen(engine, "commit", cut)
             try:
-                chats = self._door(engine)
-                if isinstance(step, Sweep):
-                    chats.sweep(step.up_to)
+                chats = self._engine_factory(engine)
+                if isinstance(action, Sweep):
+                    chats.sweep(action.up_to)
                 else:
-                    chats.handle_many([step.envelope])
+                    chats.handle_many([action.envelope])
                 cut()
             finally:
                 engine.dispose()
-            return [_found_in(folder / str(copy) / "chat.db") for copy in range(next(copies))]
+            return [
+                _snapshot_of_file(folder / str(copy) / "chat.db") for copy in range(next(copies))
+            ]
 
 
-def _found_in(file: Path) -> Content:
+def _snapshot_of_file(file: Path) -> Snapshot:
     with closing(sqlite3.connect(file)) as driver:
-        return _content(driver, b"")
+        return _snapshot(driver, b"")
 
 
-def _content(driver: sqlite3.Connection, image: bytes) -> Content:
-    chats = tuple([_chat(values) for values in _named(driver.execute(_CHATS))])
-    rows = tuple([_row(values) for values in _named(driver.execute(_ROWS))])
-    return Content(chats, rows, image)
+def _snapshot(driver: sqlite3.Connection, image: bytes) -> Snapshot:
+    chats = tuple([_session_record(values) for values in _dicts(driver.execute(_CHATS))])
+    rows = tuple([_history_record(values) for values in _dicts(driver.execute(_ROWS))])
+    return Snapshot(chats, rows, image)
 
 
-def _named(cursor: sqlite3.Cursor) -> list[dict[str, Any]]:
+def _dicts(cursor: sqlite3.Cursor) -> list[dict[str, Any]]:
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, values, strict=True)) for values in cursor]
 
 
-def _chat(values: dict[str, Any]) -> Chat:
+def _session_record(values: dict[str, Any]) -> SessionRecord:
     del values["id"]
     expires_at = values["expires_at"]
-    return Chat(
+    return SessionRecord(
         user=(values["platform_id"], values["user_id"]),
         ordinal=values["ordinal"],
         state=values["state"],
@@ -215,9 +225,9 @@ def _chat(values: dict[str, Any]) -> Chat:
     )
 
 
-def _row(values: dict[str, Any]) -> Row:
+def _history_record(values: dict[str, Any]) -> HistoryRecord:
     ordinal = values["their_ordinal"]
-    return Row(
+    return HistoryRecord(
         direction=values["direction"],
         message_id=values["message_id"],
         trigger=values["trigger_name"],

@@ -1,7 +1,7 @@
-"""Every database that was met while exploring, and where each message leads from there.
+"""The state space: every database met while exploring, and where each action leads from it.
 
-A step is taken once from each of them. What must hold of every step is looked at right then, so it
-holds of every way that leads through it.
+Each action is taken once from each database. What must hold of every action is checked right then,
+so it holds on every path through it.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,37 +13,50 @@ from attrs import define, field, frozen
 
 from sermo_fsm.core.machine import State
 from sermo_fsm.protocol.events import Trigger
-from tools.explore.sandbox import Chat, Content, Key, Row, Scratch, Taken
-from tools.explore.streams import Delivery, Step, Sweep
+from tools.explore.sandbox import (
+    Execution,
+    HistoryRecord,
+    Sandbox,
+    SessionRecord,
+    Snapshot,
+    SnapshotKey,
+)
+from tools.explore.streams import Action, Delivery, Sweep
 
-__all__ = ["MOST_DATABASES", "Fault", "Node", "Space"]
+__all__ = ["MAX_DATABASES", "DatabaseState", "StateSpace", "Violation"]
 
-MOST_DATABASES: Final = 50_000
-"""Where there are more, something that should come together does not."""
+MAX_DATABASES: Final = 50_000
+"""More than this means that databases differ that the engine should not tell apart."""
 
 
 _BEFORE: Final = timedelta(milliseconds=1)
 
 
-class Fault(Exception):
-    """A step that must not be; says why."""
+class Violation(Exception):
+    """An action did what it must not do. The message says what."""
 
 
 @frozen
-class Node:
-    """A database: one for all that the engine can't tell apart."""
+class DatabaseState:
+    """One database for all that the engine cannot tell apart.
+
+    Attributes:
+        number: Its index in :attr:`StateSpace.states`.
+        chats: Its sessions.
+        recorded: The messages in its history, by queue and id.
+        row_hashes: A hash of each row of its history; the rows themselves would fill the memory.
+        image: The database itself, to be restored.
+    """
 
     number: int
-    chats: tuple[Chat, ...]
-    placed: frozenset[tuple[str, str | None]]
-    """Which messages are in its history, by queue and id."""
-    marks: tuple[int, ...] = field(repr=False)
-    """One for each row of its history: the rows themselves would fill the memory."""
+    chats: tuple[SessionRecord, ...]
+    recorded: frozenset[tuple[str, str | None]]
+    row_hashes: tuple[int, ...] = field(repr=False)
     image: bytes = field(repr=False)
 
     @property
     def end(self) -> str:
-        """The state of the user's current chat, and which one the clock took it from."""
+        """The state of the user's current chat, with its kept state if the clock closed it."""
         if not self.chats:
             return "nobody"
         state, kept = self.chats[-1].state, self.chats[-1].kept_state
@@ -51,196 +64,216 @@ class Node:
 
     @property
     def deadline(self) -> datetime | None:
-        """When the user's live chat is over; None without one, or where it never is."""
+        """The deadline of the user's live chat; None if there is no live chat or no deadline."""
         live = self.chats and self.chats[-1].state != State.CLOSED
         return self.chats[-1].expires_at if live else None
 
 
 @define
-class Space:
-    """The databases met so far. Raises :class:`Fault` wherever a step is none that may be."""
+class StateSpace:
+    """The databases met so far, and the actions taken from them.
 
-    scratch: Scratch
-    tell: Callable[[int], object]
-    nodes: list[Node] = field(factory=list)
+    Every method that takes an action raises :class:`Violation` if the action breaks a rule.
+
+    Attributes:
+        sandbox: Runs the actions.
+        on_execution: Called before each run of the engine, with the number of runs.
+        states: The databases, by number.
+        executions: The number of times the engine was run.
+        power_cuts: The number of power cuts tried.
+    """
+
+    sandbox: Sandbox
+    on_execution: Callable[[int], object]
+    states: list[DatabaseState] = field(factory=list)
     executions: int = 0
-    cuts: int = 0
-    """How often the power was cut."""
-    _numbers: dict[Key, int] = field(factory=dict)
-    _taken: dict[tuple[int, Delivery, bool], int] = field(factory=dict)
+    power_cuts: int = 0
+    _numbers: dict[SnapshotKey, int] = field(factory=dict)
+    _reads: dict[tuple[int, Delivery, bool], int] = field(factory=dict)
     _swept: dict[int, int] = field(factory=dict)
-    _kinds: set[tuple[object, ...]] = field(factory=set)
+    _power_cut_kinds: set[tuple[object, ...]] = field(factory=set)
 
     @classmethod
-    def of(cls, scratch: Scratch, tell: Callable[[int], object] = lambda _: None) -> Self:
-        """With what *scratch* holds now, which is number 0; *tell* hears of every execution."""
-        space = cls(scratch, tell)
-        space.number_of(space.scratch.look())
+    def of(cls, sandbox: Sandbox, on_execution: Callable[[int], object] = lambda _: None) -> Self:
+        """The state space that begins with what *sandbox* holds now, as number 0."""
+        space = cls(sandbox, on_execution)
+        space.number_of(space.sandbox.snapshot())
         return space
 
     @property
     def swept(self) -> int:
-        """In how many databases a sweep found a chat to close."""
+        """The number of databases in which a sweep found a chat to close."""
         return len(self._swept)
 
-    def number_of(self, content: Content) -> int:
-        """The number of the database with this content."""
-        number = self._numbers.setdefault(content.key, len(self.nodes))
-        if number == len(self.nodes):
-            if number == MOST_DATABASES:
-                raise Fault(f"there are more than {MOST_DATABASES} different databases")
-            placed = frozenset((row.direction, row.message_id) for row in content.rows)
-            marks = tuple(map(hash, content.rows))
-            self.nodes.append(Node(number, content.chats, placed, marks, content.image))
+    def number_of(self, snapshot: Snapshot) -> int:
+        """The number of the database with this content, which may be new."""
+        number = self._numbers.setdefault(snapshot.key, len(self.states))
+        if number == len(self.states):
+            if number == MAX_DATABASES:
+                raise Violation(f"there are more than {MAX_DATABASES} different databases")
+            recorded = frozenset((row.direction, row.message_id) for row in snapshot.rows)
+            row_hashes = tuple(map(hash, snapshot.rows))
+            self.states.append(
+                DatabaseState(number, snapshot.chats, recorded, row_hashes, snapshot.image)
+            )
         return number
 
-    def read(self, number: int, delivery: Delivery, *, again: bool = False) -> int:
-        """Where *delivery* leads, from the database with this number; *again* if it was read."""
-        key = number, delivery, again
-        if key not in self._taken:
-            before = self.nodes[number]
-            taken = self._hand_in(before, [delivery])
-            _check(before, taken.content, delivery, again=again)
-            self._look_up(taken)
-            self._cut_the_power(before, taken, delivery)
-            self._taken[key] = self.number_of(taken.content)
-        return self._taken[key]
+    def read(self, number: int, delivery: Delivery, *, redelivered: bool = False) -> int:
+        """Read *delivery* from the queue: the number of the database that this leads to."""
+        key = number, delivery, redelivered
+        if key not in self._reads:
+            before = self.states[number]
+            execution = self._hand_in(before, [delivery])
+            _check(before, execution.snapshot, delivery, redelivered=redelivered)
+            self._check_stored(execution)
+            self._cut_the_power(before, execution, delivery)
+            self._reads[key] = self.number_of(execution.snapshot)
+        return self._reads[key]
 
     def sweep(self, number: int, sweep: Sweep) -> int:
-        """Where *sweep* leads, from the database with this number: elsewhere only past a deadline.
+        """Sweep: the number of the database that this leads to. It changes only past a deadline.
 
-        All that matters of a sweep is whether the deadline is reached. So three stand for all: just
-        before it, at it, and as late as may be; and one more, when nothing is left to close.
+        All that matters about a sweep is whether it reaches the deadline. So three sweeps stand for
+        all: just before the deadline, at it, and as late as possible. A fourth finds nothing left
+        to close.
         """
-        deadline = self.nodes[number].deadline
+        deadline = self.states[number].deadline
         if deadline is None or deadline > sweep.up_to:
             return number
         if number not in self._swept:
-            self._swept[number] = self._closed(number, sweep, deadline)
+            self._swept[number] = self._sweep_at_deadline(number, sweep, deadline)
         return self._swept[number]
 
-    def again(self, number: int, deliveries: Sequence[Delivery]) -> list[tuple[Delivery, int]]:
-        """Those of the *deliveries*, all read before, that once more lead elsewhere, and where to.
+    def redeliver(self, number: int, deliveries: Sequence[Delivery]) -> list[tuple[Delivery, int]]:
+        """Redeliver messages: those that lead to another database, and its number.
 
-        Together first: where all of them change nothing, each of them alone does not.
+        All of them are tried in one transaction first. If that changes nothing, none of them alone
+        does.
         """
-        if not deliveries or all((number, one, True) in self._taken for one in deliveries):
-            return self._elsewhere(number, deliveries)
-        before = self.nodes[number]
-        taken = self._hand_in(before, deliveries)
-        still = all(it.before is it.after or it.before == it.after for it in taken.receipts)
-        if still and self.number_of(taken.content) == number:
-            _check_rows(before, taken.content, ())
-            self._taken.update({(number, one, True): number for one in deliveries})
-        return self._elsewhere(number, deliveries)
+        if not deliveries or all((number, one, True) in self._reads for one in deliveries):
+            return self._changing(number, deliveries)
+        before = self.states[number]
+        execution = self._hand_in(before, deliveries)
+        unchanged = all(it.before is it.after or it.before == it.after for it in execution.receipts)
+        if unchanged and self.number_of(execution.snapshot) == number:
+            _check_rows(before, execution.snapshot, ())
+            self._reads.update({(number, one, True): number for one in deliveries})
+        return self._changing(number, deliveries)
 
-    def _elsewhere(self, number: int, deliveries: Sequence[Delivery]) -> list[tuple[Delivery, int]]:
-        found = [(one, self.read(number, one, again=True)) for one in deliveries]
+    def _changing(self, number: int, deliveries: Sequence[Delivery]) -> list[tuple[Delivery, int]]:
+        found = [(one, self.read(number, one, redelivered=True)) for one in deliveries]
         return [(one, to) for one, to in found if to != number]
 
     def verify(self, number: int) -> None:
-        """Let the engine itself verify the database with this number."""
-        self.scratch.put(self.nodes[number].image)
-        problems = self.scratch.chats.verify().problems
+        """Let the engine verify the database with this number."""
+        self.sandbox.restore(self.states[number].image)
+        problems = self.sandbox.chats.verify().problems
         if problems:
-            raise Fault(f"verify finds: {problems[0].what}")
+            raise Violation(f"verify finds: {problems[0].what}")
 
-    def _closed(self, number: int, sweep: Sweep, deadline: datetime) -> int:
-        if self._sweep(number, Sweep(deadline - _BEFORE)) != number:
-            raise Fault("it changes something before the deadline")
-        closed = self._sweep(number, Sweep(deadline))
-        if self.nodes[closed].chats[-1].state != State.CLOSED:
-            raise Fault("at the deadline it leaves the chat live")
-        if self._sweep(number, sweep) != closed:
-            raise Fault("it closes the chat otherwise than at its deadline")
-        if self._sweep(closed, sweep) != closed:
-            raise Fault("it changes what it has closed already")
+    def _sweep_at_deadline(self, number: int, sweep: Sweep, deadline: datetime) -> int:
+        if self._run_sweep(number, Sweep(deadline - _BEFORE)) != number:
+            raise Violation("it changes something before the deadline")
+        closed = self._run_sweep(number, Sweep(deadline))
+        if self.states[closed].chats[-1].state != State.CLOSED:
+            raise Violation("at the deadline it leaves the chat live")
+        if self._run_sweep(number, sweep) != closed:
+            raise Violation("it closes the chat otherwise than at its deadline")
+        if self._run_sweep(closed, sweep) != closed:
+            raise Violation("it changes what it has closed already")
         return closed
 
-    def _sweep(self, number: int, sweep: Sweep) -> int:
-        before = self.nodes[number]
-        taken = self._run(partial(self.scratch.sweep, before.image, sweep.up_to))
-        _check_rows(before, taken.content, ())
-        self._cut_the_power(before, taken, sweep)
-        return self.number_of(taken.content)
+    def _run_sweep(self, number: int, sweep: Sweep) -> int:
+        before = self.states[number]
+        execution = self._run(partial(self.sandbox.sweep, before.image, sweep.up_to))
+        _check_rows(before, execution.snapshot, ())
+        self._cut_the_power(before, execution, sweep)
+        return self.number_of(execution.snapshot)
 
-    def _hand_in(self, before: Node, deliveries: Sequence[Delivery]) -> Taken:
-        taken = self._run(partial(self.scratch.hand_in, before.image, deliveries))
-        for receipt in taken.receipts:
+    def _hand_in(self, before: DatabaseState, deliveries: Sequence[Delivery]) -> Execution:
+        execution = self._run(partial(self.sandbox.hand_in, before.image, deliveries))
+        for receipt in execution.receipts:
             if receipt.error is not None:
-                raise Fault(f"it is not taken: {receipt.error}")
-        return taken
+                raise Violation(f"it is not taken: {receipt.error}")
+        return execution
 
-    def _look_up(self, taken: Taken) -> None:
-        """Raise where the chat is not stored as the engine says that it left it."""
-        after = taken.receipts[0].after
-        if after is not None and self.scratch.chats.session(after.session_id) != after:
-            raise Fault("what is stored of the chat is not what became of it")
+    def _check_stored(self, execution: Execution) -> None:
+        """Raise if the session is not stored as the receipt says."""
+        after = execution.receipts[0].after
+        if after is not None and self.sandbox.chats.session(after.session_id) != after:
+            raise Violation("what is stored of the chat is not what became of it")
 
-    def _run(self, step: Callable[[], Taken]) -> Taken:
+    def _run(self, execute: Callable[[], Execution]) -> Execution:
         self.executions += 1
-        self.tell(self.executions)
+        self.on_execution(self.executions)
         try:
-            taken = step()
+            execution = execute()
         except Exception as error:
-            raise Fault(f"it fails with {type(error).__name__}: {error}") from error
-        if taken.commits != 1:
-            raise Fault(f"it commits {taken.commits} times")
-        return taken
+            raise Violation(f"it fails with {type(error).__name__}: {error}") from error
+        if execution.commits != 1:
+            raise Violation(f"it commits {execution.commits} times")
+        return execution
 
-    def _cut_the_power(self, before: Node, taken: Taken, step: Step) -> None:
-        """Once for each kind of step: all of it is there, or nothing."""
+    def _cut_the_power(self, before: DatabaseState, execution: Execution, action: Action) -> None:
+        """Raise if a power cut leaves half of *action*. Tried once for each kind of action."""
         kind = (
-            *(step.direction, step.trigger, *(receipt.outcome for receipt in taken.receipts)),
-            *(len(taken.content.rows) - len(before.marks), before.end),
+            *(
+                action.direction,
+                action.trigger,
+                *(receipt.outcome for receipt in execution.receipts),
+            ),
+            *(len(execution.snapshot.rows) - len(before.row_hashes), before.end),
         )
-        if kind in self._kinds:
+        if kind in self._power_cut_kinds:
             return
-        self._kinds.add(kind)
-        *early, late = self.scratch.power_cuts(before.image, step)
-        self.cuts += len(early) + 1
+        self._power_cut_kinds.add(kind)
+        *early, late = self.sandbox.power_cuts(before.image, action)
+        self.power_cuts += len(early) + 1
         nothing = all(
-            it.chats == before.chats and tuple(map(hash, it.rows)) == before.marks for it in early
+            it.chats == before.chats and tuple(map(hash, it.rows)) == before.row_hashes
+            for it in early
         )
-        if not nothing or late.key != taken.content.key:
-            raise Fault("a power cut before its commit leaves half of it, or after it not all")
+        if not nothing or late.key != execution.snapshot.key:
+            raise Violation("a power cut before its commit leaves half of it, or after it not all")
 
 
-def _check(before: Node, after: Content, delivery: Delivery, *, again: bool) -> None:
-    """Raise where reading *delivery* lost something, or did something twice."""
+def _check(
+    before: DatabaseState, after: Snapshot, delivery: Delivery, *, redelivered: bool
+) -> None:
+    """Raise if reading *delivery* lost something, or did something twice."""
     key = delivery.direction.value, delivery.message_id
     mine = [row for row in after.rows if (row.direction, row.message_id) == key]
-    if key in before.placed and (
-        after.chats != before.chats or len(after.rows) > len(before.marks)
+    if key in before.recorded and (
+        after.chats != before.chats or len(after.rows) > len(before.row_hashes)
     ):
-        raise Fault("it was there before, and has an effect once more")
-    if again and mine and key not in before.placed:
-        raise Fault("it was read before, and has its effect only now")
+        raise Violation("it was there before, and has an effect once more")
+    if redelivered and mine and key not in before.recorded:
+        raise Violation("it was read before, and has its effect only now")
     if not mine and not delivery.quiet:
-        raise Fault("it is lost: it is not in the history")
+        raise Violation("it is lost: it is not in the history")
     _check_rows(before, after, mine)
     final = {chat.values[0]: chat for chat in before.chats if chat.state == State.CLOSED}
     for chat in after.chats:
         if chat.values[0] in final and chat.state != State.CLOSED:
-            raise Fault("a closed chat is open again")
+            raise Violation("a closed chat is open again")
 
 
-def _check_rows(before: Node, after: Content, mine: Sequence[Row]) -> None:
-    """Raise where a row of before is gone, or one that came does not go on from there."""
-    count = len(before.marks)
-    if tuple(map(hash, after.rows[:count])) != before.marks:
-        raise Fault("a row that was in the history is gone, or another one")
+def _check_rows(before: DatabaseState, after: Snapshot, mine: Sequence[HistoryRecord]) -> None:
+    """Raise if a row is gone or changed, or a new one does not continue its session."""
+    count = len(before.row_hashes)
+    if tuple(map(hash, after.rows[:count])) != before.row_hashes:
+        raise Violation("a row that was in the history is gone, or another one")
     chats = {(*chat.user, chat.ordinal): chat for chat in before.chats}
     ends = {key: (chat.row_count, chat.state, chat.effective_at) for key, chat in chats.items()}
     for row in after.rows[count:]:
         if row not in mine and row.trigger != Trigger.EXPIRE:
-            raise Fault("a row came into the history that is of nothing that was read")
+            raise Violation("a row came into the history that is of nothing that was read")
         if row.chat is not None:
             seq, state, latest = ends.get(row.chat, (0, None, ""))
             if (row.seq, row.from_state) != (seq + 1, state) or row.effective_at < latest:
-                raise Fault("its row does not go on from the one before")
+                raise Violation("its row does not go on from the one before")
             ends[row.chat] = (seq + 1, str(row.to_state), row.effective_at)
     for chat in after.chats:
         end = ends.get((*chat.user, chat.ordinal))
         if end != (chat.row_count, chat.state, chat.effective_at):
-            raise Fault("a chat is not what its rows say")
+            raise Violation("a chat is not what its rows say")

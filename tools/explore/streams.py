@@ -1,7 +1,7 @@
-"""The streams that are explored: those of files, and all short ones there are.
+"""The streams to explore: read from files, or all short ones.
 
-A stream is what the queues hold. Each keeps its own order; between them there is none. When a
-message was received stands beside it, so the order of reading changes nothing else.
+A stream is the content of the queues. Each queue keeps its order; between the queues there is none.
+Every message carries its receive time, so the order of reading changes nothing else.
 """
 
 import json
@@ -20,15 +20,15 @@ from sermo_fsm.protocol.events import QUIET, Direction, Trigger
 from sermo_fsm.protocol.json_reader import Limits
 from sermo_fsm.protocol.message import Rejected
 
-__all__ = ["MOST_MESSAGES", "Delivery", "Step", "Stream", "Sweep", "read_stream", "short_streams"]
+__all__ = ["MAX_MESSAGES", "Action", "Delivery", "Stream", "Sweep", "read_stream", "short_streams"]
 
-MOST_MESSAGES: Final = 60
-"""What a file may hold: each more message doubles the interleavings, and adds to every database."""
+MAX_MESSAGES: Final = 60
+"""The most messages of a file: each one more doubles the interleavings."""
 
 
 @frozen
 class Delivery:
-    """A message, as its queue hands it out."""
+    """A message, as its queue delivers it."""
 
     direction: Direction
     message_id: str
@@ -39,7 +39,7 @@ class Delivery:
 
     @property
     def quiet(self) -> bool:
-        """It leaves a row only where it opens a chat, and no id where it leaves none."""
+        """Whether it leaves a row, and its id, only if it opens a chat."""
         return self.trigger in QUIET
 
     def __str__(self) -> str:
@@ -48,7 +48,7 @@ class Delivery:
 
 @frozen
 class Sweep:
-    """What comes on no queue: a sweep that closes the chat that is past its deadline."""
+    """A sweep, which closes chats that are past their deadlines. It comes on no queue."""
 
     up_to: datetime = field(eq=False)
     direction: ClassVar[Direction] = Direction.TIMER
@@ -58,30 +58,30 @@ class Sweep:
         return f"a sweep up to {self.up_to:%H:%M:%S.%f}"[:-3]
 
 
-Step = Delivery | Sweep
-"""What leads from one database to another."""
+Action = Delivery | Sweep
+"""What can lead from one database to another."""
 
 
 @frozen
 class Stream:
-    """What stands on each queue, in order."""
+    """The messages of each queue, in order."""
 
     name: str
     queues: tuple[tuple[Delivery, ...], ...]
 
     @classmethod
     def of(cls, name: str, deliveries: Iterable[Delivery]) -> "Stream":
-        """The stream of these, which stand in any order between the queues."""
+        """The stream of these deliveries. Only the order within each queue counts."""
         queues: dict[Direction, list[Delivery]] = {}
         for delivery in deliveries:
             queues.setdefault(delivery.direction, []).append(delivery)
         return cls(name, tuple(tuple(queues[direction]) for direction in sorted(queues)))
 
     def up_to(self, read: Sequence[int]) -> datetime:
-        """Up to when may be swept, with so much of each queue read.
+        """The time up to which a sweep is allowed, with *read* messages of each queue read.
 
-        The inbound queue is read up to its next message. With none left it is read up to any time;
-        but all is looked at as of the moment when the last message was received.
+        It is the receive time of the next inbound message. If there is none left, it is the receive
+        time of the last message of the stream.
         """
         unread = (queue[count:] for queue, count in zip(self.queues, read, strict=True))
         waiting = (it.received_at for it in chain(*unread) if it.direction is Direction.INBOUND)
@@ -90,18 +90,18 @@ class Stream:
 
 
 def read_stream(path: Path) -> Stream:
-    """The stream of a file as ``ingest`` reads it: an envelope to a line.
+    """Read a stream from a file as ``ingest`` reads it: one envelope per line.
 
     Raises:
-        InvalidArgument: A line that can't be explored, or more lines than can be.
+        InvalidArgument: A line cannot be explored, or there are too many.
     """
     found: dict[tuple[Direction, str], Delivery] = {}
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         where = f"{path}:{number}"
         if not line.strip():
             continue
-        if len(found) == MOST_MESSAGES:
-            wanted = f"at most {MOST_MESSAGES} messages, for every interleaving is tried"
+        if len(found) == MAX_MESSAGES:
+            wanted = f"at most {MAX_MESSAGES} messages, for every interleaving is tried"
             raise InvalidArgument(where, wanted=wanted, got="one more")
         delivery = _read(line, where)
         key = delivery.direction, delivery.message_id
@@ -147,9 +147,9 @@ def _read(line: bytes, where: str) -> Delivery:
 _BEGIN: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
 _SECOND: Final = timedelta(seconds=1)
 _AWAY: Final = timedelta(minutes=45)
-"""Longer than a customer is believed to be there, and short enough to resume."""
+"""Longer than ``idle_timeout``, and short enough to resume."""
 
-# One of each kind that the table or the ownership tells apart; the others are their twins.
+# One of each kind that the table or the ownership distinguishes.
 _INBOUND: Final[Sequence[dict[str, Any]]] = (
     {"type": "text", "text": "Hej!"},
     {"type": "client_left"},
@@ -171,11 +171,11 @@ _OUTBOUND: Final[Sequence[dict[str, Any]]] = (
 
 
 def short_streams() -> Iterator[Stream]:
-    """Every stream of three messages on the two queues, received in every order.
+    """Every stream of three messages on the two queues, received in every order, a second apart.
 
-    A second lies between one and the next. Then those in which the customer is away once, and
-    those of two and two messages: of the kinds that open, close, resume or keep from closing.
-    Last those with a handover on a queue of its own.
+    Then those in which the customer is away once, and those of two messages on each queue, of the
+    kinds that open, close, resume or keep from closing. Last those with a handover on a third
+    queue.
     """
     for lengths in ((1, 2), (2, 1)):
         yield from _streams(_INBOUND, _OUTBOUND, lengths)
@@ -188,8 +188,8 @@ def short_streams() -> Iterator[Stream]:
         (Direction.INTERNAL, _OUTBOUND[-2:]),
     )
     for queues in permutations(three):
-        yield from _each(
-            _one_of_each(*queue, _BEGIN + place * _SECOND) for place, queue in enumerate(queues)
+        yield from _products(
+            _alternatives(*queue, _BEGIN + index * _SECOND) for index, queue in enumerate(queues)
         )
 
 
@@ -199,27 +199,27 @@ def _streams(
     lengths: tuple[int, int],
     away: int | None = None,
 ) -> Iterator[Stream]:
-    """All of these *lengths*; with the customer *away* after so many messages."""
+    """All streams of these *lengths*, with a pause after *away* messages if given."""
     every = range(sum(lengths))
-    later = [timedelta() if away is None or place < away else _AWAY for place in every]
-    times = [_BEGIN + place * _SECOND + later[place] for place in every]
-    for places in combinations(every, lengths[0]):
+    later = [timedelta() if away is None or index < away else _AWAY for index in every]
+    times = [_BEGIN + index * _SECOND + later[index] for index in every]
+    for chosen in combinations(every, lengths[0]):
         choices = [
-            _one_of_each(Direction.INBOUND, inbound, at)
-            if place in places
-            else _one_of_each(Direction.OUTBOUND, outbound, at)
-            for place, at in enumerate(times)
+            _alternatives(Direction.INBOUND, inbound, at)
+            if index in chosen
+            else _alternatives(Direction.OUTBOUND, outbound, at)
+            for index, at in enumerate(times)
         ]
-        yield from _each(choices)
+        yield from _products(choices)
 
 
-def _each(choices: Iterable[list[Delivery]]) -> Iterator[Stream]:
+def _products(choices: Iterable[list[Delivery]]) -> Iterator[Stream]:
     for deliveries in product(*choices):
         yield Stream.of(", ".join(map(str, deliveries)), deliveries)
 
 
 @cache
-def _made(direction: Direction, event: str, at: datetime) -> Delivery:
+def _delivery(direction: Direction, event: str, at: datetime) -> Delivery:
     line = {
         "direction": direction,
         "messageId": f"{at:%H:%M:%S} {event}",
@@ -229,7 +229,7 @@ def _made(direction: Direction, event: str, at: datetime) -> Delivery:
     return _read(json.dumps(line).encode(), event)
 
 
-def _one_of_each(
+def _alternatives(
     direction: Direction, events: Sequence[dict[str, Any]], at: datetime
 ) -> list[Delivery]:
-    return [_made(direction, json.dumps(event), at) for event in events]
+    return [_delivery(direction, json.dumps(event), at) for event in events]
