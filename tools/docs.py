@@ -1,8 +1,8 @@
-"""Write what is generated in the documentation: ``python tools/docs.py [--check]`` (make docs).
+"""Generate parts of the documentation: ``python tools/docs.py [--check]`` (``make docs``).
 
-Generated are the files in ``diagrams/`` and, in the README, what stands between markers such as
-``<!-- table -->`` and ``<!-- /table -->``, and what the commands in ``console`` blocks print. Those
-run for real, in an empty folder beside a copy of ``examples/``.
+Generated are the files in ``diagrams/``; in the README the text between markers such as
+``<!-- table -->`` and ``<!-- /table -->``, and the output of the commands in ``console`` blocks.
+The commands are run in an empty folder with a copy of ``examples/``.
 """
 
 import json
@@ -44,21 +44,21 @@ _NOTES: Final = {
 
 
 def diagram() -> str:
-    """The state diagram, for light pages and dark ones."""
-    return _picture("machine", "The states of a chat, and what moves it from one to the next")
+    """The HTML that shows the state diagram, for light and dark pages."""
+    return _picture_html("machine", "The states of a chat, and what moves it from one to the next")
 
 
 def path() -> str:
-    """The path of one chat, likewise."""
-    return _picture("3-still-there", "The states of a chat, with the path of one chat on them")
+    """The HTML that shows the path of one chat."""
+    return _picture_html("3-still-there", "The states of a chat, with the path of one chat on them")
 
 
 def traffic() -> str:
-    """Where all chats go, likewise."""
-    return _picture("traffic", "The states of a chat, with how many chats went each way")
+    """The HTML that shows where all chats go."""
+    return _picture_html("traffic", "The states of a chat, with how many chats went each way")
 
 
-def _picture(name: str, words: str) -> str:
+def _picture_html(name: str, words: str) -> str:
     light, dark = f"diagrams/{name}.svg", f"diagrams/{name}-dark.svg"
     lines = (
         f'<a href="{light}">',
@@ -73,12 +73,12 @@ def _picture(name: str, words: str) -> str:
 
 
 def table() -> str:
-    """The machine as a table; triggers that do the same stand in one row."""
+    """The machine as a Markdown table; triggers that do the same share a row."""
     lines = [
         f"| queue | trigger | {' | '.join(LIVE)} |",
         "|---|---|" + "---|" * len(LIVE),
     ]
-    for (queue, *cells), triggers in groupby(Trigger, key=_row):
+    for (queue, *cells), triggers in groupby(Trigger, key=_table_row):
         names = ", ".join(f"`{trigger}`" for trigger in triggers)
         lines.append(f"| {queue} | {names} | {' | '.join(cells)} |")
     guarded = [(cell.guard, cell.otherwise) for cell in TABLE.values() if cell.guard]
@@ -86,12 +86,12 @@ def table() -> str:
     return "\n".join([*lines, "", *notes, ""])
 
 
-def _row(trigger: Trigger) -> tuple[str, ...]:
+def _table_row(trigger: Trigger) -> tuple[str, ...]:
     queue = _QUEUES.get(trigger, "inbound" if trigger in _INBOUND else "outbound")
-    return queue, *(_words(TABLE[state, trigger]) for state in LIVE)
+    return queue, *(_cell_text(TABLE[state, trigger]) for state in LIVE)
 
 
-def _words(cell: Cell) -> str:
+def _cell_text(cell: Cell) -> str:
     if cell.effect is not Effect.MOVE:
         return str(cell.effect)
     return f"{cell.effect} {cell.to}{' ¹' if cell.guard else ''}"
@@ -105,22 +105,22 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = {
 }
 
 
-def _part(found: re.Match[str]) -> str:
+def _generated_part(found: re.Match[str]) -> str:
     begin, name, end = found.group("begin", "name", "end")
     make = PARTS.get(name) or field_docs.PARTS[name]
     return f"{begin}\n{make()}\n{end}"
 
 
-def filled(page: str) -> str:
-    """A page with everything between its markers as it should be."""
+def render_page(page: str) -> str:
+    """A page with the text between its markers renewed."""
     marked = re.compile(
         r"(?P<begin><!-- (?P<name>\w+) -->)\n.*?\n?(?P<end><!-- /(?P=name) -->)", re.DOTALL
     )
-    return marked.sub(_part, page)
+    return marked.sub(_generated_part, page)
 
 
-def _session(folder: Path, found: re.Match[str]) -> str:
-    """A console block, with what its commands print now."""
+def _console_block(folder: Path, found: re.Match[str]) -> str:
+    """A console block, with the current output of its commands."""
     commands = [line for line in found[1].splitlines() if line.startswith("$ ")]
     return "".join(["```console\n", *(_run(folder, line) for line in commands), "```"])
 
@@ -141,70 +141,70 @@ def _run(folder: Path, line: str) -> str:
     return f"{line}\n{done.stdout.expandtabs(14)}"
 
 
-def written(readme: str) -> str:
-    """The README as it should be."""
-    readme = filled(readme)
+def render_readme(readme: str) -> str:
+    """The README with its generated parts renewed."""
+    readme = render_page(readme)
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(CHECKOUT / "examples", Path(folder, "examples"))
-        session = partial(_session, Path(folder))
-        return re.sub(r"```console\n(.*?)```", session, readme, flags=re.DOTALL)
+        block = partial(_console_block, Path(folder))
+        return re.sub(r"```console\n(.*?)```", block, readme, flags=re.DOTALL)
 
 
-# --- the pictures of the examples -----------------------------------------------------------------
+# --- the diagrams of the examples -----------------------------------------------------------------
 
-_Told = tuple[ChatSession, Sequence[HistoryRow]]
+_ExampleChat = tuple[ChatSession, Sequence[HistoryRow]]
 """The last chat of an example, and its history."""
 
 _Expected = Mapping[str, Mapping[str, Any]]
-"""What ``expected.json`` says about each example."""
+"""The content of ``expected.json``: what should come of each example, by file name."""
 
 
-def _path(told: _Told, theme: str) -> str:
-    session, rows = told
+def _draw_path(chat: _ExampleChat, theme: str) -> str:
+    session, rows = chat
     chat_path = path_from_rows(session, rows)
     return render(path_drawing(chat_path, session.effective_at), "svg", theme)
 
 
-_PICTURES: Final[Mapping[str, Callable[[_Told], str]]] = {
-    ".svg": lambda told: _path(told, "light"),
-    "-dark.svg": lambda told: _path(told, "dark"),
-    ".timeline.mmd": lambda told: sequence_diagram(*told),
+_PICTURES: Final[Mapping[str, Callable[[_ExampleChat], str]]] = {
+    ".svg": lambda chat: _draw_path(chat, "light"),
+    "-dark.svg": lambda chat: _draw_path(chat, "dark"),
+    ".timeline.mmd": lambda chat: sequence_diagram(*chat),
 }
-"""For each example: how a file is called behind the name of the example, and what is in it."""
+"""The files of each example: the end of the file name, and a function that draws it."""
 
 _TRAFFIC: Final = {"traffic.svg": "light", "traffic-dark.svg": "dark"}
-"""Of all examples together."""
+"""The files of all examples together, each with its theme."""
 
 
 def example_files(folder: Path) -> dict[str, Callable[[], bytes]]:
-    """The pictures of the examples in *folder*, and what makes each.
+    """The diagrams of the examples in *folder*: file names, and functions that draw the files.
 
-    Its ``expected.json`` names the examples.
+    The examples are those in its ``expected.json``.
     """
     expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
-    return {**dict(_files(folder, expected)), **dict(_traffic(folder, expected))}
+    return {**dict(_chat_files(folder, expected)), **dict(_traffic_files(folder, expected))}
 
 
-def _files(folder: Path, expected: _Expected) -> Iterator[tuple[str, Callable[[], bytes]]]:
+def _chat_files(folder: Path, expected: _Expected) -> Iterator[tuple[str, Callable[[], bytes]]]:
     for name, about in expected.items():
-        play = cache(_player(folder, {name: about}))
+        play = cache(_chat_player(folder, {name: about}))
         for ending, draw in _PICTURES.items():
             yield Path(name).stem + ending, _drawn(play, draw)
 
 
-def _player(folder: Path, examples: _Expected) -> Callable[[], _Told]:
-    def play() -> _Told:
-        with _played(folder, examples) as engine:
+def _chat_player(folder: Path, examples: _Expected) -> Callable[[], _ExampleChat]:
+    def play() -> _ExampleChat:
+        with _engine_with(folder, examples) as engine:
             session = next(engine.sessions())  # the one that opened last
             return session, list(engine.history(session.session_id))
 
     return play
 
 
-def _traffic(folder: Path, expected: _Expected) -> Iterator[tuple[str, Callable[[], bytes]]]:
+def _traffic_files(folder: Path, expected: _Expected) -> Iterator[tuple[str, Callable[[], bytes]]]:
     @cache
     def drawing() -> Drawing:
-        with _played(folder, expected) as engine:
+        with _engine_with(folder, expected) as engine:
             return traffic_drawing(engine.traffic())
 
     def draw(theme: str) -> bytes:
@@ -215,7 +215,7 @@ def _traffic(folder: Path, expected: _Expected) -> Iterator[tuple[str, Callable[
 
 
 @contextmanager
-def _played(folder: Path, examples: _Expected) -> Iterator[ChatEngine]:
+def _engine_with(folder: Path, examples: _Expected) -> Iterator[ChatEngine]:
     with ChatEngine("sqlite://") as engine:
         engine.migrate()
         for name, about in examples.items():
@@ -225,29 +225,31 @@ def _played(folder: Path, examples: _Expected) -> Iterator[ChatEngine]:
         yield engine
 
 
-def _drawn(play: Callable[[], _Told], draw: Callable[[_Told], str]) -> Callable[[], bytes]:
+def _drawn(
+    play: Callable[[], _ExampleChat], draw: Callable[[_ExampleChat], str]
+) -> Callable[[], bytes]:
     return lambda: draw(play()).encode()
 
 
-# --- all of it ------------------------------------------------------------------------------------
+# --- all files ------------------------------------------------------------------------------------
 
 
-def wanted() -> dict[Path, bytes]:
-    """Every file that is generated, or a part of it, as it should be."""
+def generated_files() -> dict[Path, bytes]:
+    """The path and the content of every file that is generated, as a whole or in part."""
     pictures = {**FILES, **example_files(CHECKOUT / "examples")}
     files = {CHECKOUT / "diagrams" / name: draw() for name, draw in pictures.items()}
-    pages = {page: filled(page.read_text(encoding="utf-8")) for page in PAGES}
-    pages[README] = written(README.read_text(encoding="utf-8"))
+    pages = {page: render_page(page.read_text(encoding="utf-8")) for page in PAGES}
+    pages[README] = render_readme(README.read_text(encoding="utf-8"))
     return {**files, **{page: text.encode() for page, text in pages.items()}}
 
 
 def main(arguments: list[str]) -> int:
-    """Write what is out of step, or only say so."""
+    """Write the files that are out of step; with ``--check`` only name them, and return 1."""
     only_check = arguments == ["--check"]
     if arguments and not only_check:
         sys.exit("usage: docs.py [--check]")
     stale = 0
-    for file, content in wanted().items():
+    for file, content in generated_files().items():
         if file.exists() and file.read_bytes().replace(b"\r\n", b"\n") == content:
             continue
         stale += 1

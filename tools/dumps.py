@@ -1,9 +1,9 @@
-"""Keep a schema that is released: ``python tools/dumps.py FOLDER URL...``, each database empty.
+"""Dump the schema of a release: ``python tools/dumps.py FOLDER URL...``, each database empty.
 
-Tells ``tests/schemas/story.jsonl`` to the database, and writes ``0001.sqlite.sql`` and the like to
-FOLDER: the statements that this release made its tables with, and the rows, as SQL; and in
-``0001.json`` what could be asked of it, which is the same on every database. Done once, on all of
-them, for every revision that is the latest of a release; a test misses those of the last one::
+Hands ``tests/schemas/story.jsonl`` in to each database. Writes the SQL statements that created the
+tables, and the rows as SQL, to files such as ``0001.sqlite.sql`` in FOLDER. ``0001.json`` has the
+answers to all queries, which are the same on every database. Run it once for the last revision of
+every release, on all databases; a test fails until the dumps of the latest one are there::
 
     python tools/dumps.py tests/schemas sqlite:///new.db postgresql+psycopg://… mysql+pymysql://…
 """
@@ -24,29 +24,29 @@ from sermo_fsm.views.json_views import row_view, session_view, stray_view
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 STORY: Final = CHECKOUT / "tests" / "schemas" / "story.jsonl"
 READ_TO: Final = datetime(2026, 1, 15, 9, 50, tzinfo=UTC)
-"""To when the story is told."""
+"""The time up to which the story is swept."""
 
 END: Final = ";\n"
-"""Stands behind every statement, and in none."""
+"""Ends every statement, and occurs inside none."""
 
 _SERIAL: Final = ("sermo_session", "sermo_history")
 _TABLES: Final = ("sermo_image", *_SERIAL, "sermo_body", VERSION_TABLE)
-_MADE_BY: Final = ("CREATE", "ALTER", "DROP", "COMMENT")
+_DDL: Final = ("CREATE", "ALTER", "DROP", "COMMENT")
 
 
-def tell(chats: ChatEngine) -> None:
-    """Hand in the story."""
+def play_story(chats: ChatEngine) -> None:
+    """Hand in the story, and sweep."""
     envelopes = []
     for line in STORY.read_text(encoding="utf-8").splitlines():
-        said = json.loads(line)
-        event = said["event"]
+        message = json.loads(line)
+        event = message["event"]
         raw = event if isinstance(event, str) else json.dumps(event)
         envelopes.append(
             Envelope(
-                said["direction"],
+                message["direction"],
                 raw,
-                message_id=said.get("messageId"),
-                received_at=datetime.fromisoformat(said["receivedAt"]),
+                message_id=message.get("messageId"),
+                received_at=datetime.fromisoformat(message["receivedAt"]),
             )
         )
     chats.handle_many(envelopes)
@@ -54,7 +54,7 @@ def tell(chats: ChatEngine) -> None:
 
 
 def views(chats: ChatEngine) -> dict[str, Any]:
-    """All that can be asked, in one order."""
+    """The answers to all queries, as JSON values."""
     sessions = sorted(
         map(session_view, chats.sessions()), key=lambda one: (one["userId"], one["ordinal"])
     )
@@ -69,23 +69,23 @@ def views(chats: ChatEngine) -> dict[str, Any]:
 
 
 def dump(url: str | sa.URL) -> tuple[str, dict[str, Any]]:
-    """Fill the empty database at *url*; all of it as SQL, and what can be asked of it."""
+    """Fill the empty database at *url*; return its SQL, and its :func:`views`."""
     engine = sa.create_engine(url)
-    made: list[str] = []
+    ddl: list[str] = []
 
     @sa.event.listens_for(engine, "before_cursor_execute")
-    def _note(*arguments: Any) -> None:
-        if arguments[2].lstrip().startswith(_MADE_BY):
-            made.append(arguments[2].strip().replace("%%", "%"))
+    def _record(*arguments: Any) -> None:
+        if arguments[2].lstrip().startswith(_DDL):
+            ddl.append(arguments[2].strip().replace("%%", "%"))
 
     chats = ChatEngine(engine)
     chats.migrate()
-    tell(chats)
+    play_story(chats)
     with engine.connect() as connection:
         rows = [line for name in _TABLES for line in _rows(connection, name)]
     shown = views(chats)
     engine.dispose()
-    return "".join(statement + END for statement in made + rows), shown
+    return "".join(statement + END for statement in ddl + rows), shown
 
 
 def _rows(connection: sa.Connection, table: str) -> Iterator[str]:
@@ -103,7 +103,7 @@ def _rows(connection: sa.Connection, table: str) -> Iterator[str]:
 def _literal(value: object, kind: str) -> str:
     if value is None:
         return "NULL"
-    if isinstance(value, int):  # a bool is one, and says TRUE or FALSE everywhere
+    if isinstance(value, int):  # a bool is an int, and TRUE or FALSE everywhere
         return str(value).upper()
     if isinstance(value, bytes):
         return f"'\\x{value.hex()}'" if kind == "postgresql" else f"X'{value.hex()}'"
@@ -116,7 +116,7 @@ def _literal(value: object, kind: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the dumps."""
+    """Write the dumps, and print their paths."""
     if len(arguments) < 2:  # noqa: PLR2004 - the folder and a URL
         sys.exit("usage: dumps.py FOLDER URL...")
     folder = Path(arguments[0])
@@ -125,8 +125,8 @@ def main(arguments: list[str]) -> int:
         sql, shown = dump(url)
         path.write_text(sql, encoding="utf-8", newline="\n")
         words = json.dumps(shown, ensure_ascii=False, indent=1)
-        said = folder / f"{head()}.json"
-        said.write_text(words + "\n", encoding="utf-8", newline="\n")
+        view_path = folder / f"{head()}.json"
+        view_path.write_text(words + "\n", encoding="utf-8", newline="\n")
         print(path)
     return 0
 

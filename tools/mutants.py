@@ -1,11 +1,11 @@
 """Change one cell of a table at a time, and see who notices: ``make mutants``.
 
 Every cell of the machine is given every other meaning, its guard is dropped and turned round, and
-every cell of the ownership table every other rule. ``sermo-fsm check`` has the first word; what it
-lets through goes to the tests, the quickest first. Whoever survives all of them has to be explained
-in ``EXPLAINED``; and whoever is explained has to survive.
+every cell of the ownership table gets every other rule. Each mutant is tried by ``sermo-fsm check``
+first, then by the tests, the quickest first, until one of them fails and so kills it. A mutant that
+survives all of them has to be explained in ``EXPLAINED``, and an explained one has to survive.
 
-No file is changed: ``tools/mutated.py`` tries a mutant in a process of its own.
+No file is changed: ``tools/mutated.py`` tries each mutant in its own process.
 """
 
 import argparse
@@ -27,24 +27,24 @@ TESTS: Final[tuple[tuple[str, ...], ...]] = (
     ("tests/unit/test_ownership.py",),
     ("tests/storage/test_stories.py", "-k", "sqlite and not async"),
 )
-"""Who is asked after ``check``, the quickest first."""
+"""The tests that try a mutant after ``check``, the quickest first."""
 
 LONG: Final[tuple[tuple[str, ...], ...]] = (
     ("tests/storage/test_model.py", "-k", "sqlite and not async"),
 )
-"""Who is asked about a mutant that survives all of these and is not explained."""
+"""The tests that try a mutant that survives all of these and is not explained."""
 
 Mutant = dict[str, str]
-"""``module``, ``cell``, what it ``was`` and ``becomes``, and the ``source`` that says so."""
+"""Its ``module``, its ``cell``, what that ``was`` and ``becomes``, and the changed ``source``."""
 
 # --- explained survivors -------------------------------------------------------------------------
 
-_NOBODY: Final = "without a session there is none to be late in, to echo, to linger or to resume"
-_LATE: Final = "of a closed session is all that opens none, whatever it is called"
+_NO_SESSION: Final = "without a session no event can be late, echo, linger or resume"
+_LATE: Final = "with a closed session both rules mean that the event is late"
 
 EXPLAINED: Final = {
     **{
-        ("no session yet", was, becomes): _NOBODY
+        ("no session yet", was, becomes): _NO_SESSION
         for was in ("stray", "late", "echo", "lingers", "resumes")
         for becomes in ("stray", "late", "echo", "lingers", "resumes")
     },
@@ -54,25 +54,25 @@ EXPLAINED: Final = {
         for pair in (("late", "stray"), ("stray", "late"))
     },
 }
-"""Mutants that are the same machine, by column and what is changed, and why."""
+"""Why a mutant is equivalent to the original, by column, old rule and new rule."""
 
 
 def explanation(mutant: Mutant) -> str | None:
-    """Why nobody can notice this one; None where somebody has to."""
+    """Why this mutant cannot be noticed; None if it has to be."""
     column = mutant["cell"].partition(" in ")[2]
     return EXPLAINED.get((column, mutant["was"], mutant["becomes"]))
 
 
-# --- which there are -----------------------------------------------------------------------------
+# --- making mutants ------------------------------------------------------------------------------
 
 
 def all_mutants() -> list[Mutant]:
-    """Every one, table by table."""
-    return [*_of_the_machine(), *_of_the_ownership()]
+    """Every mutant, table by table."""
+    return [*_machine_mutants(), *_ownership_mutants()]
 
 
-def _of_the_machine() -> Iterator[Mutant]:
-    from sermo_fsm.core import machine
+def _machine_mutants() -> Iterator[Mutant]:
+    from sermo_fsm.core import machine  # not in the worker
 
     source = Path(machine.__file__).read_bytes()
     starts = [0]
@@ -95,7 +95,7 @@ def _of_the_machine() -> Iterator[Mutant]:
 
 
 def _rules(source: bytes) -> list[list[ast.expr]]:
-    """The rows of the table as they stand in the text."""
+    """The cells of each row of the table, as nodes of the syntax tree."""
     (table,) = (
         node.value
         for node in ast.parse(source).body
@@ -105,7 +105,10 @@ def _rules(source: bytes) -> list[list[ast.expr]]:
 
 
 def _meanings(was: str, state: str, states: Sequence[str]) -> list[str]:
-    """Every other meaning that a cell of *state* can have; of a guarded one, other guards too."""
+    """Every other meaning that a cell of *state* can have.
+
+    A guarded cell can have other targets on either side of its guard, too.
+    """
     targets = [target for target in states if target != state]
     meanings = ["=", "×", *targets]
     target, _, condition = was.partition(" unless ")
@@ -117,16 +120,18 @@ def _meanings(was: str, state: str, states: Sequence[str]) -> list[str]:
     return [meaning for meaning in dict.fromkeys(meanings) if meaning != was]
 
 
-def _of_the_ownership() -> Iterator[Mutant]:
-    from sermo_fsm.core import ownership
+def _ownership_mutants() -> Iterator[Mutant]:
+    from sermo_fsm.core import ownership  # not in the worker
 
     source = Path(ownership.__file__).read_text("utf-8")
     for trigger, row in ownership.RULES.items():
-        for place, (ending, was) in enumerate(zip(ownership.COLUMNS, row, strict=True)):
+        for column, (ending, was) in enumerate(zip(ownership.COLUMNS, row, strict=True)):
             for becomes in ownership.Rule:
                 if becomes is was:
                     continue
-                rules = [f"Rule({str(it)!r})" for it in (*row[:place], becomes, *row[place + 1 :])]
+                rules = [
+                    f"Rule({str(it)!r})" for it in (*row[:column], becomes, *row[column + 1 :])
+                ]
                 line = f"RULES = {{**RULES, Trigger({str(trigger)!r}): ({', '.join(rules)})}}"
                 yield {
                     "module": ownership.__name__,
@@ -137,16 +142,16 @@ def _of_the_ownership() -> Iterator[Mutant]:
                 }
 
 
-# --- all of them ---------------------------------------------------------------------------------
+# --- trying mutants ------------------------------------------------------------------------------
 
 
-def _asked(mutant: Mutant) -> str:
+def _request(mutant: Mutant) -> str:
     tests = TESTS if explanation(mutant) else (*TESTS, *LONG)
     return json.dumps({**mutant, "tests": tests}) + "\n"
 
 
-def kill(mutants: Sequence[Mutant], jobs: int, tell: Callable[[int], object]) -> list[str]:
-    """Who notices each of them, several at a time."""
+def kill(mutants: Sequence[Mutant], jobs: int, progress: Callable[[int], object]) -> list[str]:
+    """Try *jobs* mutants at a time; return the name of what kills each, or "" for a survivor."""
     left = iter(enumerate(mutants))
     killers = [""] * len(mutants)
 
@@ -155,13 +160,13 @@ def kill(mutants: Sequence[Mutant], jobs: int, tell: Callable[[int], object]) ->
         with subprocess.Popen(  # noqa: S603 - ourselves
             command, cwd=CHECKOUT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         ) as worker:
-            hand_over, answers = cast("IO[str]", worker.stdin), cast("IO[str]", worker.stdout)
+            requests, answers = cast("IO[str]", worker.stdin), cast("IO[str]", worker.stdout)
             for number, mutant in left:
-                hand_over.write(_asked(mutant))
-                hand_over.flush()
+                requests.write(_request(mutant))
+                requests.flush()
                 killers[number] = json.loads(answers.readline())
-                tell(number)
-            hand_over.close()
+                progress(number)
+            requests.close()
 
     with ThreadPoolExecutor(jobs) as workers:
         list(workers.map(one_worker, range(jobs)))
@@ -169,7 +174,7 @@ def kill(mutants: Sequence[Mutant], jobs: int, tell: Callable[[int], object]) ->
 
 
 def problem_with(mutant: Mutant, killer: str) -> str:
-    """What is wrong with this fate; nothing where all is well."""
+    """What is wrong with this result; empty if it is as expected."""
     what = f"{mutant['cell']}: {mutant['was']} -> {mutant['becomes']}"
     explained = explanation(mutant)
     if killer.startswith("nothing"):
@@ -182,7 +187,7 @@ def problem_with(mutant: Mutant, killer: str) -> str:
 
 
 def summary(mutants: Sequence[Mutant], killers: Sequence[str]) -> dict[str, Any]:
-    """How many there were, who noticed how many, and which survive without an explanation."""
+    """The numbers of mutants, by what killed them, and the problems."""
     tables: dict[str, Counter[str]] = {}
     for mutant, killer in zip(mutants, killers, strict=True):
         tables.setdefault(mutant["module"], Counter())[killer or "nobody, as explained"] += 1
@@ -195,12 +200,12 @@ def summary(mutants: Sequence[Mutant], killers: Sequence[str]) -> dict[str, Any]
 
 
 def chosen(mutants: Iterable[Mutant], only: str, every: int) -> list[Mutant]:
-    """Those whose cell has these words in it, and of those each so many-th."""
+    """Every *every*-th of the mutants with the text *only* in their cell."""
     return [mutant for mutant in mutants if only in mutant["cell"]][::every]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Try them, and print who noticed how many; 1 where one survives without an explanation."""
+    """Try the mutants and print the summary; return 1 if there is a problem, else 0."""
     parser = argparse.ArgumentParser(prog="mutants.py", description=__doc__.partition("\n")[0])
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at a time")
     parser.add_argument("--only", default="", help="only cells with these words, as 'in queued'")
@@ -208,24 +213,18 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
     mutants, begin = chosen(all_mutants(), options.only, options.every), time.monotonic()
-    watched = sys.stderr.isatty()
-    tell = (
-        (lambda done: print(f"\r{done + 1}", end="", file=sys.stderr))
-        if watched
-        else (lambda _: None)
-    )
-    found = summary(mutants, kill(mutants, options.jobs, tell))
+    found = summary(mutants, kill(mutants, options.jobs, _show_progress))
     found["seconds"] = round(time.monotonic() - begin)
-    print(json.dumps(found, indent=2, ensure_ascii=False) if options.json else _words(found))
+    print(json.dumps(found, indent=2, ensure_ascii=False) if options.json else _format(found))
     return 1 if found["problems"] else 0
 
 
-def _tell(done: int) -> None:
+def _show_progress(done: int) -> None:
     if sys.stderr.isatty():
         print(f"\r{done + 1}", end="", file=sys.stderr, flush=True)
 
 
-def _words(found: dict[str, Any]) -> str:
+def _format(found: dict[str, Any]) -> str:
     lines = [f"{found['mutants']} mutants in {found['seconds']} s"]
     for module, killers in found["killers"].items():
         lines.append(f"{module}:")

@@ -104,7 +104,7 @@ def _policy(names: dict[str, object]) -> Policy:
 
 
 def test_what_is_generated_is_in_step_and_the_console_shows_what_commands_print() -> None:
-    assert docs.written(TEXT) == TEXT, "run 'make docs'"
+    assert docs.render_readme(TEXT) == TEXT, "run 'make docs'"
 
 
 def test_the_parts_that_are_generated_are_there() -> None:
@@ -189,7 +189,7 @@ def test_what_is_out_of_step_is_written_again(
 @pytest.mark.parametrize("command", ["exit 3", "echo oh >&2"])
 def test_a_command_that_fails_is_not_documented(command: str) -> None:
     with pytest.raises(SystemExit, match=re.escape(command)):
-        docs.written(f"```console\n$ {command}\n```")
+        docs.render_readme(f"```console\n$ {command}\n```")
 
 
 def test_docs_says_how_it_is_called() -> None:

@@ -15,7 +15,7 @@ from sermo_fsm import ChatEngine, Outcome, migrate
 from sermo_fsm.core.machine import LIVE
 from tests.databases import KINDS
 from tests.inspected import COLLATIONS, inspected
-from tools.dumps import END, READ_TO, STORY, tell, views
+from tools.dumps import END, READ_TO, STORY, play_story, views
 
 FOLDER = STORY.parent
 DUMPS = sorted(FOLDER.glob("*.sql"))
@@ -110,7 +110,7 @@ def test_the_chats_go_on_after_the_upgrade(engine: sa.Engine, path: Path) -> Non
     live = list(chats.sessions(state=LIVE))
     rows = sum(one.rows for one in chats.sessions())
 
-    tell(chats)  # once more
+    play_story(chats)  # once more
     assert sum(one.rows for one in chats.sessions()) == rows
     for at, chat in enumerate(live):
         whose = {"userId": chat.user_id, "platformId": chat.platform_id}

@@ -89,7 +89,7 @@ def test_what_is_generated_is_in_step() -> None:
     assert len(docs.PAGES) == 2
     for page in docs.PAGES:
         text = page.read_text(encoding="utf-8")
-        assert docs.filled(text) == text, "run 'make docs'"
+        assert docs.render_page(text) == text, "run 'make docs'"
 
 
 def test_every_class_of_the_page_has_its_table() -> None:
