@@ -1,14 +1,13 @@
-"""How long does it take to read the whole history, and in how much memory.
+"""Measure how long it takes to read the whole history, and how much memory that needs.
 
-Hands in some mixed traffic, and multiplies what became of it by SQL until there are as many rows as
-wanted. Then asks what is about all of them, each in a process of its own: for the memory counts
-the most that a process ever had. What counts is the ratio to a bare ``SELECT`` of the same rows, in
-order, by the driver alone, in the same run.
+Hands in mixed traffic, and multiplies the stored rows by SQL until there are enough. Then runs each
+question about all rows in its own process, to measure its peak memory. Compare the ratio to a bare
+``SELECT`` of the same rows, in order, by the driver alone, in the same run.
 
     python -m benchmarks.history --rows 1000000
     python -m benchmarks.history postgresql+psycopg://postgres@127.0.0.1/an_empty_database
 
-What is named must be empty; without a name it is a SQLite file in a temporary folder.
+The database must be empty. Without a URL it is a SQLite file in a temporary folder.
 """
 
 import argparse
@@ -37,7 +36,7 @@ _USERS: Final = 400
 _BATCH: Final = 1000
 _PLATFORM: Final = "comviq-web"
 
-# An hour later for each copy: one busy hour after the other.
+# Each copy is an hour later than the one before.
 _LATER: Final = {
     "sqlite": "strftime('%Y-%m-%d %H:%M:%f000', {name}, '{copy} hours')",
     "postgresql": "{name} + {copy} * interval '1 hour'",
@@ -55,14 +54,14 @@ _BARE: Final = """
 
 
 def fill(chats: ChatEngine, rows: int) -> int:
-    """Put about so many rows into our empty tables, and say how many."""
+    """Fill our empty tables with at least this many rows, and return their number."""
     batch: list[bytes] = []
     for line in lines(_EVENTS, _USERS):
         batch.append(line)
         if len(batch) == _BATCH:
             chats.handle_many(batch)
             batch.clear()
-    engine = chats._engine  # noqa: SLF001 - an application has its own
+    engine = chats._engine  # noqa: SLF001 - to use its connections
     session, history = tables().session, tables().history
     with engine.begin() as connection:
         sizes: dict[str, int] = {
@@ -78,7 +77,7 @@ def fill(chats: ChatEngine, rows: int) -> int:
 
 
 def _copied(kind: str, table: sa.Table, copy: int, sizes: dict[str, int]) -> str:
-    """Everything once more, of other users and at another time."""
+    """The statement that copies all rows of *table*, for other users and at another time."""
 
     def value(column: sa.Column[Any]) -> str:
         match column.name:
@@ -107,16 +106,16 @@ _PERCENT: Final = {"sqlite": ("%", "%"), "postgresql": ("%", "%%"), "mysql": ("%
 
 
 def _bare(chats: ChatEngine) -> int:
-    """The same rows by the driver alone, and nothing done with them."""
-    lent = chats._engine.raw_connection()  # noqa: SLF001 - as above
+    """Read the same rows by the driver alone, and return their number."""
+    lent = chats._engine.raw_connection()  # noqa: SLF001 - to use its connections
     connection: Any = lent.driver_connection
-    module: Any = chats._engine.dialect.loaded_dbapi  # noqa: SLF001 - as above
+    module: Any = chats._engine.dialect.loaded_dbapi  # noqa: SLF001 - to use its connections
     kinds: dict[str, Callable[[], Any]] = {
         "sqlite": connection.cursor,
         "postgresql": lambda: connection.cursor("bare"),
         "mysql": lambda: connection.cursor(module.cursors.SSCursor),
     }
-    cursor = kinds[chats._engine.dialect.name]()  # noqa: SLF001 - as above
+    cursor = kinds[chats._engine.dialect.name]()  # noqa: SLF001 - to use its connections
     cursor.execute(_BARE)
     read = 0
     while some := cursor.fetchmany(2000):
@@ -129,7 +128,7 @@ def _traffic(chats: ChatEngine, **which: Any) -> int:
     return chats.traffic(**which).rows
 
 
-ASKED: Final[dict[str, Callable[[ChatEngine], int]]] = {
+QUESTIONS: Final[dict[str, Callable[[ChatEngine], int]]] = {
     "bare SELECT": _bare,
     "verify": lambda chats: chats.verify().rows,
     "compare": lambda chats: chats.compare().rows,
@@ -141,22 +140,22 @@ ASKED: Final[dict[str, Callable[[ChatEngine], int]]] = {
         chats, since=START + timedelta(days=1), until=START + timedelta(days=2)
     ),
 }
-"""How many rows it was about."""
+"""The questions by name; each returns the number of rows it read."""
 
 
-def _ask(url: str, name: str) -> None:
-    """In this process, and print how it went."""
+def _measure(url: str, name: str) -> None:
+    """Run a question in this process, and print rows, seconds and peak memory as JSON."""
     with ChatEngine(url) as chats:
-        chats.counts()  # whatever a first connection does
+        chats.counts()  # opens the connection
         start = time.perf_counter()
-        rows = ASKED[name](chats)
+        rows = QUESTIONS[name](chats)
         seconds = time.perf_counter() - start
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"rows": rows, "seconds": seconds, "megabytes": most}))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"rows": rows, "seconds": seconds, "megabytes": peak}))
 
 
-def _asked(url: str, name: str) -> dict[str, Any]:
-    """In a process of its own."""
+def _measured(url: str, name: str) -> dict[str, Any]:
+    """Run a question in its own process, and return what :func:`_measure` prints."""
     command = [sys.executable, "-m", "benchmarks.history", url, "--ask", name]
     done = subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - ourselves
     found: dict[str, Any] = json.loads(done.stdout)
@@ -164,20 +163,20 @@ def _asked(url: str, name: str) -> dict[str, Any]:
 
 
 def report(url: str, rows: int, *, filled: bool) -> None:
-    """Fill, ask, and print a table."""
+    """Fill the database, run every question, and print a table."""
     with ChatEngine(url) as chats:
         if not filled:
             chats.migrate()
             start = time.perf_counter()
             count = fill(chats, rows)
             print(f"{count} rows filled in {time.perf_counter() - start:.0f} s")
-        dialect = chats._engine.dialect  # noqa: SLF001 - as above
+        dialect = chats._engine.dialect  # noqa: SLF001 - to use its connections
         print(f"Python {platform.python_version()}, SQLAlchemy {sa.__version__}, ", end="")
         print(f"{dialect.name} by {dialect.driver}")
-    _asked(url, "bare SELECT")  # brings the file into memory
-    bare = _asked(url, "bare SELECT")
-    for name in ASKED:
-        found = bare if name == "bare SELECT" else _asked(url, name)
+    _measured(url, "bare SELECT")  # brings the file into memory
+    bare = _measured(url, "bare SELECT")
+    for name in QUESTIONS:
+        found = bare if name == "bare SELECT" else _measured(url, name)
         times = found["seconds"] / bare["seconds"]
         print(
             f"{name:20}{found['rows']:10} rows{found['seconds']:9.2f} s{times:7.1f} x"
@@ -186,15 +185,15 @@ def report(url: str, rows: int, *, filled: bool) -> None:
 
 
 def main() -> None:
-    """Run, and print a table for each database."""
+    """Run the benchmark, and print a table for each database."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("urls", metavar="URL", nargs="*", help="of an empty database")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--filled", action="store_true", help="by an earlier run")
-    parser.add_argument("--ask", choices=ASKED, help=argparse.SUPPRESS)
+    parser.add_argument("--ask", choices=QUESTIONS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.ask:
-        _ask(options.urls[0], options.ask)
+        _measure(options.urls[0], options.ask)
         return
     with tempfile.TemporaryDirectory() as folder:
         for url in options.urls or [f"sqlite:///{Path(folder, 'chats.db')}"]:

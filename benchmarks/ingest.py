@@ -1,8 +1,8 @@
-"""How near to the speed of the database alone is handing in events.
+"""Compare handing in events with the speed of the database alone.
 
-Plays the same traffic through ``ChatEngine`` and, with the very statements and parameters that the
-engine sent, through the bare ``sqlite3`` driver. What counts is the ratio: both run in turn, on
-the same machine, in the same minute.
+Plays the same traffic through ``ChatEngine``, and through the bare ``sqlite3`` driver with exactly
+the statements and parameters that the engine sent. Compare the ratio, not the numbers: both run in
+turn, on the same machine, in the same minute.
 
     python -m benchmarks.ingest --events 20000 --users 2000 --batch 500 --rounds 5
 """
@@ -16,43 +16,32 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 
+from benchmarks.statements import Batches, Statement, hand_in_batches, record
 from benchmarks.traffic import lines
 from sermo_fsm import ChatEngine
 
-Statement = tuple[str, Any, bool]
 
-
-def through_the_engine(
-    file: Path, batches: Sequence[Sequence[bytes]], *, listen: bool = False
-) -> list[Statement]:
-    """Hand everything in; with *listen*, what was sent to the driver comes back."""
-    sent: list[Statement] = []
+def through_the_engine(file: Path, batches: Batches) -> None:
+    """Hand everything in, in a new database."""
     with ChatEngine(f"sqlite:///{file}") as chats:
         chats.migrate()
-        if listen:
-            _record(chats, sent)
-        for batch in batches:
-            chats.handle_many(batch)
+        hand_in_batches(chats, batches)
+
+
+def recorded(file: Path, batches: Batches) -> list[Statement]:
+    """Do the same, and return the statements that the engine sent."""
+    with ChatEngine(f"sqlite:///{file}") as chats:
+        chats.migrate()
+        sent = record(chats)
+        hand_in_batches(chats, batches)
     return sent
 
 
-def _record(chats: ChatEngine, sent: list[Statement]) -> None:
-    engine = chats._engine  # noqa: SLF001 - to listen
-
-    def executed(*arguments: Any) -> None:
-        _, _, statement, parameters, _, many = arguments
-        sent.append((statement, parameters, many))
-
-    sa.event.listen(engine, "before_cursor_execute", executed)
-    sa.event.listen(engine, "commit", lambda _: sent.append(("COMMIT", (), False)))
-
-
 def through_the_driver(file: Path, sent: Sequence[Statement]) -> None:
-    """Send the same statements with the same parameters by the driver alone."""
+    """Send the same statements with the same parameters, without the engine."""
     with ChatEngine(f"sqlite:///{file}") as chats:
         chats.migrate()
     connection = sqlite3.connect(file, isolation_level=None)
@@ -67,14 +56,14 @@ def through_the_driver(file: Path, sent: Sequence[Statement]) -> None:
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Seconds that *work* took."""
+    """Run *work*, and return the seconds it took."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def main() -> None:
-    """Run, and print a table."""
+    """Run the benchmark, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name, default in (("events", 20_000), ("users", 2_000), ("batch", 500), ("rounds", 5)):
         parser.add_argument(f"--{name}", type=int, default=default)
@@ -85,7 +74,7 @@ def main() -> None:
     ]
     engine, driver = [], []
     with tempfile.TemporaryDirectory() as folder:
-        sent = through_the_engine(Path(folder, "record.db"), batches, listen=True)
+        sent = recorded(Path(folder, "record.db"), batches)
         for number in range(options.rounds):
             fresh, bare = Path(folder, f"engine{number}.db"), Path(folder, f"driver{number}.db")
             engine.append(timed(partial(through_the_engine, fresh, batches)))

@@ -1,14 +1,13 @@
-"""How long does a question take at a million sessions.
+"""Measure how long each query takes with a million sessions.
 
-Fills a database by SQL, in a distribution as in the field: few chats are live, one platform has
-most of them, one agent has many. Then asks what an application asks, on a connection that is open
-already. What counts is the ratio to ``SELECT 1``: both are asked in the same minute, of the same
-server.
+Fills a database by SQL, distributed as in production: few chats are live, one platform has most of
+them, one agent has many. Then runs the queries of an application, on a connection that is open
+already. Compare the ratio to ``SELECT 1``, which is run in the same minute on the same server.
 
     python -m benchmarks.queries --sessions 1000000
     python -m benchmarks.queries postgresql+psycopg://postgres@127.0.0.1/an_empty_database
 
-What is named must be empty; without a name it is a SQLite file in a temporary folder.
+The database must be empty. Without a URL it is a SQLite file in a temporary folder.
 """
 
 import argparse
@@ -27,12 +26,12 @@ from sermo_fsm import ChatEngine
 from sermo_fsm.storage.store import Store
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
-"""When the first of the sessions opened; the others opened one second after the other."""
+"""When the first session opened; each of the others opened a second after the one before."""
 
 _SESSIONS_OF_EACH: Final = 5
-_LONG: Final = 10_000  # rows of the session that has more than others
+_LONG: Final = 10_000  # more rows of the first session
 
-# A moment, and an id that is spread over the whole index, by the number that stands in {n}.
+# A moment, and an id that is spread over the whole index, made from the number {n}.
 _MOMENT: Final = {
     "sqlite": "strftime('%Y-%m-%d %H:%M:%S.000000', '2026-01-01', ({n}) || ' seconds')",
     "postgresql": "timestamptz '2026-01-01 00:00Z' + ({n}) * interval '1 second'",
@@ -64,55 +63,14 @@ _NUMBERS: Final = f"""
 
 
 def fill(engine: sa.Engine, sessions: int, *, analyzed: bool = True) -> None:
-    """Put so many sessions (times 400, at most a million) into our empty tables, with a row each.
+    """Fill our empty tables with sessions (a multiple of 400, at most a million), a row each.
 
-    Every user has five, one after the other; of the last ones a tenth is live. The agent ``a-0``
-    has few of them, ``a-1`` has half. A tenth as many rows are strays, and the first session has
-    many.
+    Every user has five sessions, one after the other; a tenth of the last ones is live. The agent
+    ``a-0`` has few sessions, ``a-1`` has half of them. There are a tenth as many strays as
+    sessions, and the first session has many rows.
     """
     kind = engine.dialect.name
-    users = sessions // _SESSIONS_OF_EACH
-    ten = "((n - n % 10) / 10 % 8)"  # of one platform, so that each has some of everything
-    user = _JOINED.get(kind, "concat('user-', {n})").format(n=f"(n % {users})")
-    last = f"n >= {users * (_SESSIONS_OF_EACH - 1)}"
-    live = f"({last} AND n % 10 = 0)"
-    opened, later = (
-        _MOMENT[kind].format(n=n) for n in ("n", f"n + CASE WHEN {live} THEN 1800 ELSE 60 END")
-    )
-    columns = {
-        "id": "n + 1",
-        "session_id": _UUID[kind],
-        "platform_id": f"CASE WHEN {ten} < 5 THEN 'web' WHEN {ten} < 7 THEN 'app' ELSE 'kiosk' END",
-        "user_id": user,
-        "ordinal": f"1 + (n - n % {users}) / {users}",
-        "live": f"CASE WHEN {live} THEN 1 END",
-        "resumed": "n < 0",
-        "state": f"CASE WHEN NOT {live} THEN 'closed' WHEN n % 30 = 0 THEN 'queued'"
-        " WHEN n % 30 = 10 THEN 'bot' ELSE 'with_agent' END",
-        "since": opened,
-        "opened_at": opened,
-        "closed_at": f"CASE WHEN NOT {live} THEN {later} END",
-        "close_reason": f"CASE WHEN NOT {live} THEN 'idle' END",
-        "agent_id": "CASE WHEN n % 1000 = 0 THEN 'a-0' WHEN n % 2 = 0 THEN 'a-1' END",
-        "expires_at": later,
-        "row_count": "1",
-        "expiry_set_at": opened,
-        "expiry_reason": "'idle'",
-        "effective_at": opened,
-    }
-    history = {
-        "id": "n + 1",
-        "session_key": "n + 1",
-        "seq": "1",
-        "direction": "'inbound'",
-        "type": "'text'",
-        "trigger_name": "'customer_text'",
-        "to_state": "'bot'",
-        "outcome": "'moved'",
-        "received_at": opened,
-        "effective_at": opened,
-        "message_id": user.replace("user-", "m-").replace(f"% {users}", "+ 0"),
-    }
+    session_values, history = _session_values(kind, sessions), _history_values(kind, sessions)
     strays = history | {
         "id": f"n + 1 + {sessions}",
         "session_key": "NULL",
@@ -129,7 +87,7 @@ def fill(engine: sa.Engine, sessions: int, *, analyzed: bool = True) -> None:
     }
     with engine.begin() as connection:
         for table, values, count in (
-            ("sermo_session", columns, sessions),
+            ("sermo_session", session_values, sessions),
             ("sermo_history", history, sessions),
             ("sermo_history", strays, sessions // 10),
             ("sermo_history", more, _LONG),
@@ -141,8 +99,64 @@ def fill(engine: sa.Engine, sessions: int, *, analyzed: bool = True) -> None:
         analyze(engine)
 
 
+def _user_id(kind: str, users: int) -> str:
+    joined = _JOINED.get(kind, "concat('user-', {n})")
+    return joined.format(n=f"(n % {users})")
+
+
+def _session_values(kind: str, sessions: int) -> dict[str, str]:
+    """The SQL of each column of the n-th session."""
+    users = sessions // _SESSIONS_OF_EACH
+    ten = "((n - n % 10) / 10 % 8)"  # within a platform, so that each has some of everything
+    last = f"n >= {users * (_SESSIONS_OF_EACH - 1)}"
+    live = f"({last} AND n % 10 = 0)"
+    opened, later = (
+        _MOMENT[kind].format(n=n) for n in ("n", f"n + CASE WHEN {live} THEN 1800 ELSE 60 END")
+    )
+    return {
+        "id": "n + 1",
+        "session_id": _UUID[kind],
+        "platform_id": f"CASE WHEN {ten} < 5 THEN 'web' WHEN {ten} < 7 THEN 'app' ELSE 'kiosk' END",
+        "user_id": _user_id(kind, users),
+        "ordinal": f"1 + (n - n % {users}) / {users}",
+        "live": f"CASE WHEN {live} THEN 1 END",
+        "resumed": "n < 0",
+        "state": f"CASE WHEN NOT {live} THEN 'closed' WHEN n % 30 = 0 THEN 'queued'"
+        " WHEN n % 30 = 10 THEN 'bot' ELSE 'with_agent' END",
+        "since": opened,
+        "opened_at": opened,
+        "closed_at": f"CASE WHEN NOT {live} THEN {later} END",
+        "close_reason": f"CASE WHEN NOT {live} THEN 'idle' END",
+        "agent_id": "CASE WHEN n % 1000 = 0 THEN 'a-0' WHEN n % 2 = 0 THEN 'a-1' END",
+        "expires_at": later,
+        "row_count": "1",
+        "expiry_set_at": opened,
+        "expiry_reason": "'idle'",
+        "effective_at": opened,
+    }
+
+
+def _history_values(kind: str, sessions: int) -> dict[str, str]:
+    """The SQL of each column of the first row of the n-th session."""
+    users = sessions // _SESSIONS_OF_EACH
+    opened = _MOMENT[kind].format(n="n")
+    return {
+        "id": "n + 1",
+        "session_key": "n + 1",
+        "seq": "1",
+        "direction": "'inbound'",
+        "type": "'text'",
+        "trigger_name": "'customer_text'",
+        "to_state": "'bot'",
+        "outcome": "'moved'",
+        "received_at": opened,
+        "effective_at": opened,
+        "message_id": _user_id(kind, users).replace("user-", "m-").replace(f"% {users}", "+ 0"),
+    }
+
+
 def analyze(engine: sa.Engine) -> None:
-    """Let the database know what it has."""
+    """Update the statistics of the database."""
     with engine.connect() as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT")
         for statement in _ANALYZE[engine.dialect.name]:
@@ -150,15 +164,36 @@ def analyze(engine: sa.Engine) -> None:
 
 
 def _insert(kind: str, table: str, values: dict[str, str], count: int) -> str:
-    percent = "%" if kind == "sqlite" else "%%"  # what a driver takes for one
+    percent = "%" if kind == "sqlite" else "%%"  # as the driver has to see it
     rows = ", ".join(values.values()).replace("%", percent)
     select = f"{_NUMBERS} SELECT {rows} FROM numbers WHERE n < {count} ORDER BY n"  # noqa: S608 - ours
     return f"INSERT INTO {table} ({', '.join(values)}) {select}"
 
 
-def questions(chats: ChatEngine, sessions: int) -> Iterator[tuple[str, Callable[[], object]]]:
-    """What an application asks, by name."""
-    engine = chats._engine  # noqa: SLF001 - an application has its own
+def _session_filters(half: datetime, late: datetime) -> dict[str, dict[str, Any]]:
+    """The arguments of each query for sessions, by its name."""
+    return {
+        "all": {},
+        "queued": {"state": "queued"},
+        "live, 4 states": {"state": ["open", "bot", "queued", "with_agent"]},
+        "queued, platform": {"state": "queued", "platform": "kiosk"},
+        "closed": {"state": "closed"},
+        "closed, platform": {"state": "closed", "platform": "kiosk"},
+        "platform": {"platform": "kiosk"},
+        "user": {"user": "user-7"},
+        "agent with few": {"agent": "a-0"},
+        "agent with many": {"agent": "a-1"},
+        "agent, queued": {"agent": "a-0", "state": "queued"},
+        "agent, platform": {"agent": "a-0", "platform": "kiosk"},
+        "time": {"opened_from": half, "opened_before": half + timedelta(hours=1)},
+        "time, platform": {"opened_before": half, "platform": "kiosk"},
+        "time, queued": {"opened_before": late, "state": "queued"},
+    }
+
+
+def queries_of(chats: ChatEngine, sessions: int) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Yield the name of each query, and a function that runs it."""
+    engine = chats._engine  # noqa: SLF001 - to use its connections
     store = Store.on(engine.dialect)
     with engine.connect() as connection:
         ids = sa.text("SELECT session_id FROM sermo_session WHERE id = :id")
@@ -178,24 +213,7 @@ def questions(chats: ChatEngine, sessions: int) -> Iterator[tuple[str, Callable[
     yield "status of nobody", lambda: chats.status("web", "nobody")
     yield "session by id", lambda: chats.session(middle)
     yield "counts", chats.counts
-    lists: dict[str, dict[str, Any]] = {
-        "all": {},
-        "queued": {"state": "queued"},
-        "live, 4 states": {"state": ["open", "bot", "queued", "with_agent"]},
-        "queued, platform": {"state": "queued", "platform": "kiosk"},
-        "closed": {"state": "closed"},
-        "closed, platform": {"state": "closed", "platform": "kiosk"},
-        "platform": {"platform": "kiosk"},
-        "user": {"user": "user-7"},
-        "agent with few": {"agent": "a-0"},
-        "agent with many": {"agent": "a-1"},
-        "agent, queued": {"agent": "a-0", "state": "queued"},
-        "agent, platform": {"agent": "a-0", "platform": "kiosk"},
-        "time": {"opened_from": half, "opened_before": half + timedelta(hours=1)},
-        "time, platform": {"opened_before": half, "platform": "kiosk"},
-        "time, queued": {"opened_before": late, "state": "queued"},
-    }
-    for name, which in lists.items():
+    for name, which in _session_filters(half, late).items():
         yield f"sessions: {name}", page(**which)
         live = "state" in which and which["state"] != "closed"
         after = middle_of_the_live if live else middle
@@ -219,21 +237,21 @@ def _select_one(engine: sa.Engine) -> object:
         return connection.exec_driver_sql("SELECT 1").scalar()
 
 
-def measured(asked: Sequence[tuple[str, Callable[[], object]]], rounds: int) -> dict[str, float]:
-    """Milliseconds, the median of some *rounds*; every round asks everything once."""
-    took: dict[str, list[float]] = {name: [] for name, _ in asked}
+def measured(queries: Sequence[tuple[str, Callable[[], object]]], rounds: int) -> dict[str, float]:
+    """The median of milliseconds by query; every round runs every query once."""
+    took: dict[str, list[float]] = {name: [] for name, _ in queries}
     for _ in range(rounds):
-        for name, ask in asked:
+        for name, run in queries:
             start = time.perf_counter()
-            ask()
+            run()
             took[name].append((time.perf_counter() - start) * 1000)
     return {name: statistics.median(times) for name, times in took.items()}
 
 
 def report(url: str, sessions: int, rounds: int, *, filled: bool) -> None:
-    """Fill, ask, and print a table."""
+    """Fill the database, run every query, and print a table."""
     with ChatEngine(url) as chats:
-        engine = chats._engine  # noqa: SLF001 - likewise
+        engine = chats._engine  # noqa: SLF001 - to use its connections
         if not filled:
             chats.migrate()
             start = time.perf_counter()
@@ -247,14 +265,14 @@ def report(url: str, sessions: int, rounds: int, *, filled: bool) -> None:
         print(f"Python {platform.python_version()}, SQLAlchemy {sa.__version__}, ", end="")
         print(f"{engine.dialect.name} {version} by {engine.dialect.driver}; ", end="")
         print(f"{sessions} sessions, {live} of them live; median of {rounds}")
-        asked = list(questions(chats, sessions))
-        found = measured(asked, rounds)
+        queries = list(queries_of(chats, sessions))
+        found = measured(queries, rounds)
         for name, milliseconds in found.items():
             print(f"{name:45}{milliseconds:10.2f} ms{milliseconds / found['SELECT 1']:9.1f} x")
 
 
 def main() -> None:
-    """Run, and print a table for each database."""
+    """Run the benchmark, and print a table for each database."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("urls", metavar="URL", nargs="*", help="of an empty database")
     parser.add_argument("--sessions", type=int, default=1_000_000)

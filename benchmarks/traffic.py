@@ -1,4 +1,4 @@
-"""Mixed traffic as it is seen in the field: mostly heartbeats, some chats with bot and agents."""
+"""Mixed traffic as in production: mostly heartbeats, some chats with bot and agents."""
 
 import json
 import random
@@ -10,7 +10,7 @@ START = datetime(2026, 3, 1, 8, tzinfo=UTC)
 BOT = {"id": "bot", "name": "Bot"}
 AGENT = {"id": "anan01", "name": "Anders Andersson", "type": "human"}
 
-# How often, on which queue, and what.
+# The weight, the queue and the event.
 MIX: tuple[tuple[int, str, dict[str, Any]], ...] = (
     (55, "inbound", {"type": "heartbeat"}),
     (10, "inbound", {"type": "typing", "text": "Hej, jag mitt na"}),
@@ -28,7 +28,10 @@ MIX: tuple[tuple[int, str, dict[str, Any]], ...] = (
 
 
 def lines(events: int, users: int, seed: int = 1) -> Iterator[bytes]:
-    """*events* lines for ``sermo-fsm ingest``, of *users* customers, the same for a *seed*."""
+    """Yield *events* lines for ``sermo-fsm ingest``, of *users* customers.
+
+    The same *seed* gives the same lines.
+    """
     dice = random.Random(seed)  # noqa: S311 - reproducible on purpose
     weights = [weight for weight, _, _ in MIX]
     now = START

@@ -1,9 +1,9 @@
-"""How many events per second do 1, 2, 4 and 8 processes hand in, on each database.
+"""Measure how many events per second 1, 2, 4 and 8 processes hand in, on each database.
 
-The same traffic for all: whoever is free takes the next batch, or the next event, so that all
-write about the same users. Each figure has a database of its own, made where the tests make
-theirs. Beside it stand what was tried again, and, for one writer, the speed of the driver alone
-with the very statements and parameters that the engine sent.
+All processes share the same traffic, so that they write about the same users. Each figure has its
+own database, made where the tests make theirs. Beside it stand the number of retries and, for one
+writer, the speed of the driver alone with exactly the statements and parameters that the engine
+sent.
 
     python -m benchmarks.writers --databases sqlite,postgresql,mysql --writers 1,2,4,8
 """
@@ -25,38 +25,36 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from benchmarks.statements import Batches, Statement, hand_in_batches, record
 from benchmarks.traffic import lines
 from sermo_fsm import ChatEngine
 from tests.databases import KINDS, a_database, drop_templates
 from tests.writers import counted
 
-Statement = tuple[str, Any, bool]
-Batches = Sequence[Sequence[bytes]]
-
-_TOGETHER: list[Barrier] = []
+_BARRIERS: list[Barrier] = []
+"""In each process, the barrier at which it waits until all are ready."""
 
 
-def _enter(together: Barrier) -> None:
-    _TOGETHER.append(together)
+def _initialize(barrier: Barrier) -> None:
+    _BARRIERS.append(barrier)
 
 
 def write(url: str, batches: Batches) -> tuple[float, float, Counter[str]]:
-    """When this process began and ended to hand in its share, and what was tried again."""
+    """Hand in the share of this process: when that began and ended, and what was retried."""
     with ChatEngine(url) as chats, counted() as retries:
-        chats.status("comviq-web", "nobody")  # the connection is there
+        chats.status("comviq-web", "nobody")  # opens the connection
         gc.collect()
-        _TOGETHER[0].wait()
+        _BARRIERS[0].wait()
         start = time.monotonic()
-        for batch in batches:
-            chats.handle_many(batch)
+        hand_in_batches(chats, batches)
         return start, time.monotonic(), retries
 
 
 def by_processes(url: sa.URL, batches: Batches, writers: int) -> tuple[float, Counter[str]]:
-    """Seconds from the first who begins to the last who ends, and what was tried again."""
+    """Seconds from the first begin to the last end, and what was retried."""
     context = get_context("spawn")
     with ProcessPoolExecutor(
-        writers, mp_context=context, initializer=_enter, initargs=(context.Barrier(writers),)
+        writers, mp_context=context, initializer=_initialize, initargs=(context.Barrier(writers),)
     ) as pool:
         address = url.render_as_string(hide_password=False)
         shares = [batches[first::writers] for first in range(writers)]
@@ -66,26 +64,17 @@ def by_processes(url: sa.URL, batches: Batches, writers: int) -> tuple[float, Co
 
 
 def recorded(url: sa.URL, batches: Batches) -> list[Statement]:
-    """What one writer sends to the driver."""
-    sent: list[Statement] = []
-
-    def executed(*arguments: Any) -> None:
-        _, _, statement, parameters, _, many = arguments
-        sent.append((statement, parameters, many))
-
+    """The statements that one writer sends to the driver."""
     with ChatEngine(url) as chats:
-        engine = chats._engine  # noqa: SLF001 - to listen
-        sa.event.listen(engine, "before_cursor_execute", executed)
-        sa.event.listen(engine, "commit", lambda _: sent.append(("COMMIT", (), False)))
-        for batch in batches:
-            chats.handle_many(batch)
+        sent = record(chats)
+        hand_in_batches(chats, batches)
     return sent
 
 
 def by_the_driver(url: sa.URL, sent: Sequence[Statement]) -> float:
-    """Seconds for the same statements with the same parameters by the driver alone."""
-    with ChatEngine(url) as chats:  # its connections are set up as the engine's are
-        connection: Any = chats._engine.raw_connection()  # noqa: SLF001 - likewise
+    """Seconds for the same statements with the same parameters, without the engine."""
+    with ChatEngine(url) as chats:  # so that connections are set up as the engine does
+        connection: Any = chats._engine.raw_connection()  # noqa: SLF001 - to use the driver itself
         driver = connection.driver_connection
         if url.get_backend_name() == "sqlite":
             driver.isolation_level = None
@@ -107,20 +96,20 @@ def by_the_driver(url: sa.URL, sent: Sequence[Statement]) -> float:
 
 
 def versions(kind: str) -> str:
-    """What is measured."""
+    """The name and version of the database."""
     if kind == "sqlite":
         return f"SQLite {sqlite3.sqlite_version}"
     query = {"postgresql": "SHOW server_version", "mysql": "SELECT version()"}[kind]
     with tempfile.TemporaryDirectory() as folder, a_database(kind, Path(folder)) as url:
         engine = sa.create_engine(url)
         with engine.connect() as connection:
-            said = connection.exec_driver_sql(query).scalar_one()
+            version = connection.exec_driver_sql(query).scalar_one()
         engine.dispose()
-    return f"{kind} {said}"
+    return f"{kind} {version}"
 
 
 def figures(kind: str, batches: Batches, writers: Sequence[int]) -> Iterator[str]:
-    """A line of the table for each number of writers."""
+    """Yield a line of the table for each number of writers."""
     events = sum(map(len, batches))
     one: float | None = None
     with tempfile.TemporaryDirectory() as folder:
@@ -130,19 +119,19 @@ def figures(kind: str, batches: Batches, writers: Sequence[int]) -> Iterator[str
                 seconds, retries = by_processes(url, batches, number)
             rate = events / seconds
             one = one or rate
-            said = f"{number:8}{rate:12.0f}{rate / one:10.2f}{retries.total():10}  "
+            line = f"{number:8}{rate:12.0f}{rate / one:10.2f}{retries.total():10}  "
             if number == 1:
                 with a_database(kind, here, migrated=True) as url:
                     sent = recorded(url, batches)
                 with a_database(kind, here, migrated=True) as url:
                     alone = by_the_driver(url, sent)
-                said += f"{alone / seconds:.0%} of the driver's speed, "
-                said += f"{len(sent) / len(batches):.1f} statements to a call"
-            yield said + ", ".join(f"{code}: {n}" for code, n in retries.items())
+                line += f"{alone / seconds:.0%} of the driver's speed, "
+                line += f"{len(sent) / len(batches):.1f} statements to a call"
+            yield line + ", ".join(f"{code}: {n}" for code, n in retries.items())
 
 
 def main() -> None:
-    """Run, and print tables."""
+    """Run the benchmark, and print its tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--databases", default=",".join(KINDS))
     parser.add_argument("--writers", default="1,2,4,8")
