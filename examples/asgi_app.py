@@ -1,9 +1,9 @@
-"""The engine behind HTTP: events in, and where the chats are.
+"""The engine behind HTTP: takes events, and answers where chats are.
 
     SERMO_DB=postgresql+psycopg://… uvicorn --app-dir examples asgi_app:app
 
-The database is empty or ours; without SERMO_DB it is SQLite, in the current folder. Whoever may
-reach this may read every chat: put it behind what knows who is asking.
+The database is empty or has our schema; without SERMO_DB it is a SQLite file in the current folder.
+There is no access control: whoever can reach this app can read every chat.
 """
 
 import os
@@ -40,7 +40,7 @@ STATUS: dict[type[Exception], int] = {
 
 @asynccontextmanager
 async def lifespan(_: Starlette) -> AsyncIterator[dict[str, AsyncChatEngine]]:
-    """One engine, from the start of the process to its end."""
+    """Open one engine for the life of the process."""
     url = os.environ.get("SERMO_DB", "sqlite+aiosqlite:///sermo.db")
     async with AsyncChatEngine(url) as chats:
         await chats.migrate()  # several processes may start at once
@@ -53,8 +53,8 @@ def chats_of(request: Request) -> AsyncChatEngine:
     return chats
 
 
-def told(receipt: Receipt) -> dict[str, Any]:
-    """What became of one event."""
+def receipt_view(receipt: Receipt) -> dict[str, Any]:
+    """A receipt as JSON."""
     after = receipt.after
     return {
         "outcome": receipt.outcome,
@@ -65,21 +65,21 @@ def told(receipt: Receipt) -> dict[str, Any]:
 
 
 async def events(request: Request) -> Response:
-    """Hand in one event, or JSON lines of events or envelopes: all of those, or none."""
+    """Hand in one event, or JSON Lines of events or envelopes in one transaction."""
     chats, direction = chats_of(request), request.path_params["direction"]
     platform_id = request.query_params.get("platform")
     body = await request.body()
     if request.headers.get("content-type") == "application/x-ndjson":
         lines = [line for line in body.splitlines() if line.strip()]
         receipts = await chats.handle_many(lines, direction=direction, platform_id=platform_id)
-        return JSONResponse([told(receipt) for receipt in receipts])
-    message_id = request.headers.get("message-id")  # with it, trying again does no harm
+        return JSONResponse([receipt_view(receipt) for receipt in receipts])
+    message_id = request.headers.get("message-id")  # with an id, a retry has no effect
     receipt = await chats.handle(direction, body, message_id=message_id, platform_id=platform_id)
-    return JSONResponse(told(receipt))
+    return JSONResponse(receipt_view(receipt))
 
 
 async def chat(request: Request) -> Response:
-    """Where the chat of this user is."""
+    """The latest chat of this user; 404 if there is none."""
     session = await chats_of(request).status(**request.path_params)
     if session is None:
         raise HTTPException(404, "no such user")
@@ -87,12 +87,12 @@ async def chat(request: Request) -> Response:
 
 
 async def counts(request: Request) -> Response:
-    """How many chats are live, by platform and state."""
+    """The numbers of live chats, by platform and state."""
     return JSONResponse(await chats_of(request).counts())
 
 
 async def sessions(request: Request) -> Response:
-    """One page of sessions, the latest first, and where the next one is."""
+    """One page of sessions, the latest first, and the URL of the next page."""
     state, after = request.query_params.get("state"), request.query_params.get("after")
     listed = chats_of(request).sessions(state=state, after=after, limit=PAGE)
     page = [session_view(session) async for session in listed]
@@ -102,7 +102,7 @@ async def sessions(request: Request) -> Response:
 
 
 async def refused(_: Request, error: Exception) -> Response:
-    """Our errors in the words of HTTP."""
+    """Turn an error of the library into an HTTP response."""
     status = STATUS[type(error)]
     headers = {"Retry-After": "1"} if status == TRY_AGAIN else None
     return JSONResponse({"error": str(error)}, status, headers)

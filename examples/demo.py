@@ -1,6 +1,6 @@
-"""Plays the five chats of this folder and shows what became of every event (``make demo``).
+"""Play the five chats of this folder and show the outcome of every event (``make demo``).
 
-Everything comes from the library: events go in by ``handle_many``, and the receipts say the rest.
+Events go in by ``handle_many``; everything shown comes from the receipts.
 """
 
 import io
@@ -28,7 +28,7 @@ WIDTH: Final = 100
 
 @frozen
 class Scenario:
-    """One file of this folder, and what to watch in it."""
+    """One file of this folder, its title, and what to watch for."""
 
     name: str
     title: str
@@ -82,7 +82,7 @@ STYLES: Final = {
     "late": "magenta",
     "ignored": "magenta",
 }
-# Who sends what names nobody.
+# The sender of events that do not name one, by type.
 SENDERS: Final = {
     "agent_done": "agent",
     "handover_to": "bot",
@@ -95,13 +95,13 @@ SENDERS: Final = {
 
 
 @frozen
-class Story:
-    """Prints what happens, a line to an event, on a console."""
+class Transcript:
+    """Prints what happens on a console, one line per event."""
 
     console: Console
 
     def line(self, time: str, who: str, what: str, state: Text, outcome: str) -> None:
-        """One line, in columns."""
+        """Print one line, in columns."""
         line = Text("  ")
         for cell, width in (
             (Text(time), 9),
@@ -116,29 +116,29 @@ class Story:
         self.console.print(line, soft_wrap=True)
 
     def deadline(self, row: HistoryRow, engine: ChatEngine) -> None:
-        """What the clock did, at the deadline's own time and not when somebody noticed."""
+        """Print what the clock did, at the time of the deadline."""
         chat = engine.session(row.session_id or "")
         moment = (chat and chat.closed_at) or row.effective_at
-        state = way(row.from_state, row.to_state)
+        state = transition(row.from_state, row.to_state)
         self.line(clock(moment), "the clock", f"expire: {row.reason}", state, row.outcome)
 
     def event(self, envelope: dict[str, Any], receipt: Receipt, *, crossed: bool) -> None:
-        """What one event was, and what became of it."""
+        """Print an event and its outcome; *crossed* if it was received before the one above."""
         before = receipt.before.state if receipt.before else None
         after = receipt.after.state if receipt.after else None
         time = clock(datetime.fromisoformat(envelope["receivedAt"])) + "*" * crossed
-        what = words(envelope["event"])
-        self.line(time, sender(envelope), what, way(before, after), receipt.outcome)
+        what = describe(envelope["event"])
+        self.line(time, sender(envelope), what, transition(before, after), receipt.outcome)
 
     def quiet(self, types: Counter[str], outcome: str) -> None:
-        """A run of events that say that somebody is there, and nothing else."""
-        said = (name if count == 1 else f"{name} ×{count}" for name, count in types.items())
+        """Print a run of quiet events, which only say that somebody is there."""
+        counts = (name if count == 1 else f"{name} ×{count}" for name, count in types.items())
         late = " (late)" if outcome == "late" else ""
-        self.console.print(Text(f"{'':12}{', '.join(said)}{late}", "dim"), soft_wrap=True)
+        self.console.print(Text(f"{'':12}{', '.join(counts)}{late}", "dim"), soft_wrap=True)
 
 
 def clock(moment: datetime) -> str:
-    """The time of day."""
+    """The time of day, in UTC."""
     return moment.astimezone(UTC).strftime("%H:%M:%S")
 
 
@@ -147,15 +147,15 @@ def styled(word: str | None) -> Text:
     return Text(word or "", STYLES.get(word or "", "dim"))
 
 
-def way(before: str | None, after: str | None) -> Text:
-    """From one state to the next."""
+def transition(before: str | None, after: str | None) -> Text:
+    """The state before and the state after, or the state alone if it stayed."""
     if before == after:
         return styled(after)
     return styled(before) + Text(" → " if before else "→ ") + styled(after)
 
 
 def sender(envelope: dict[str, Any]) -> str:
-    """Who speaks."""
+    """Who sent the event."""
     event = envelope["event"]
     if envelope["direction"] == "inbound":
         return "customer"
@@ -165,8 +165,8 @@ def sender(envelope: dict[str, Any]) -> str:
     return str(agent["id"] if agent["id"] in {"bot", "unnamed"} else agent["name"].split()[0])
 
 
-def words(event: dict[str, Any]) -> str:
-    """What is said, or what else the event is."""
+def describe(event: dict[str, Any]) -> str:
+    """The text of the event, or its type and its detail."""
     if event["type"] in {"text", "system_text"}:
         image = " [image]" if "image" in event else ""
         return f"“{event['text']}”{image}"
@@ -174,35 +174,35 @@ def words(event: dict[str, Any]) -> str:
     return f"{event['type']} {detail}".rstrip()
 
 
-def play(story: Story, engine: ChatEngine, lines: Sequence[bytes]) -> None:
-    """Hand in a file, and tell of every line."""
+def play(transcript: Transcript, engine: ChatEngine, lines: Sequence[bytes]) -> None:
+    """Hand in the lines of a file, and print every event."""
     latest, outcome = "", ""
     quiet: Counter[str] = Counter()
     for line, receipt in zip(lines, engine.handle_many(lines), strict=True):
         envelope = json.loads(line)
         if receipt.rows and quiet:
-            story.quiet(quiet, outcome)
+            transcript.quiet(quiet, outcome)
             quiet.clear()
         deadlines = [row for row in receipt.rows if row.direction == "timer"]
         for row in deadlines:
-            story.deadline(row, engine)
+            transcript.deadline(row, engine)
         if len(receipt.rows) > len(deadlines):
-            story.event(envelope, receipt, crossed=envelope["receivedAt"] < latest)
+            transcript.event(envelope, receipt, crossed=envelope["receivedAt"] < latest)
         else:
             quiet[envelope["event"]["type"]] += 1
         latest, outcome = max(latest, envelope["receivedAt"]), receipt.outcome
     if quiet:
-        story.quiet(quiet, outcome)
+        transcript.quiet(quiet, outcome)
 
 
 def endings(engine: ChatEngine, user: str) -> Iterator[str]:
-    """Where each chat of a user ended, the first one first."""
+    """Yield a sentence about the end of each chat of a user, in order."""
     for chat in reversed(list(engine.sessions(user=user))):
         yield f"Chat {chat.ordinal} {ending(chat)}; {chat.rows} rows of history."
 
 
 def ending(chat: ChatSession) -> str:
-    """How it came to its end."""
+    """How the chat ended, or the state that it is in."""
     resumed = "resumed the one before and " if chat.resumed else ""
     if chat.closed_at is None:
         return f"{resumed}is in {chat.state}"
@@ -211,20 +211,20 @@ def ending(chat: ChatSession) -> str:
 
 
 def show(console: Console, engine: ChatEngine, scenario: Scenario, expected: Any) -> None:
-    """One scenario, from its title to where its chats ended."""
+    """Show one scenario, from its title to the end of its chats."""
     lines = (FOLDER / scenario.name).read_bytes().splitlines()
     console.rule(Text(scenario.title, "bold"), align="left", style="dim")
     console.print(Text(scenario.story), width=min(console.width, WIDTH))
     console.print()
-    story = Story(console)
-    play(story, engine, lines)
+    transcript = Transcript(console)
+    play(transcript, engine, lines)
     if expected["sweepUpTo"] is not None:
         up_to = datetime.fromisoformat(expected["sweepUpTo"])
         closed = engine.sweep(up_to)
         found = "closes what is" if closed else "finds nothing"
         console.print(Text(f"  {clock(up_to)}  the sweep {found} past its deadline", "dim"))
         for row in closed:
-            story.deadline(row, engine)
+            transcript.deadline(row, engine)
     console.print()
     for sentence in endings(engine, json.loads(lines[0])["event"]["userId"]):
         console.print(Text(f"  {sentence}", "bold"), soft_wrap=True)
@@ -232,7 +232,7 @@ def show(console: Console, engine: ChatEngine, scenario: Scenario, expected: Any
 
 
 def outlook(console: Console) -> None:
-    """The machine that all this ran through, and what to try next."""
+    """Show the machine, and commands to try next."""
     console.rule(Text("The machine", "bold"), align="left", style="dim")
     console.print(Text("Mermaid text, as 'sermo-fsm diagram' prints it:"))
     console.print()
@@ -250,12 +250,12 @@ def outlook(console: Console) -> None:
 
 
 def main() -> None:
-    """Play all of them into one database, which is gone afterwards."""
+    """Play all scenarios into one temporary database."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
-    watched = sys.stdout.isatty()
-    width = None if watched else WIDTH
-    console = Console(width=width, force_terminal=watched, highlight=False)
+    terminal = sys.stdout.isatty()
+    width = None if terminal else WIDTH
+    console = Console(width=width, force_terminal=terminal, highlight=False)
     expected = json.loads((FOLDER / "expected.json").read_text(encoding="utf-8"))
     with (
         tempfile.TemporaryDirectory() as folder,

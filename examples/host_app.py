@@ -1,10 +1,10 @@
-"""A small bot backend: its own tables and the events of the chats in one transaction.
+"""A small bot backend that writes its own tables and the chats' events in one transaction.
 
     python examples/host_app.py                           SQLite, in a temporary folder
-    python examples/host_app.py postgresql+psycopg://…    an empty database of yours
+    python examples/host_app.py postgresql+psycopg://…    an empty database
 
-What the customer wrote, the bot's answer and the ticket are there together, or none of them is. The
-answer is sent once it is durable.
+The customer's message, the bot's answer and the ticket are committed together or not at all. The
+answer is sent after the commit.
 """
 
 import sys
@@ -26,7 +26,7 @@ class Base(DeclarativeBase):
 
 
 class Answer(Base):
-    """What the bot says. What is not marked as sent, after a crash, is to be sent again."""
+    """An answer of the bot. After a crash, send those again that are not marked as sent."""
 
     __tablename__ = "answer"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -35,7 +35,7 @@ class Answer(Base):
 
 
 class Ticket(Base):
-    """An errand; its number is given once."""
+    """A ticket; every number is used once."""
 
     __tablename__ = "ticket"
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -43,7 +43,7 @@ class Ticket(Base):
 
 
 class Backend:
-    """The bot, with one engine for its own tables and for the chats."""
+    """The bot backend, with one database engine for its own tables and for the chats."""
 
     def __init__(self, url: str) -> None:
         self.engine = sa.create_engine(url, hide_parameters=True)
@@ -54,7 +54,7 @@ class Backend:
         self.chats.after_commit(self.send)
 
     def in_one_transaction(self, work: Callable[[Session], None]) -> None:
-        """Do *work*; where another writer was in the way, roll back and do all of it again."""
+        """Do *work* in a transaction; if another writer was in the way, do all of it again."""
         for attempt in stamina.retry_context((LostRace, StoreBusy), wait_initial=0.01, attempts=20):
             with attempt, self.transaction.begin() as session:
                 work(session)
@@ -62,25 +62,25 @@ class Backend:
     def customer_wrote(
         self, user: str, words: str, message: str, ticket: int | None = None
     ) -> None:
-        """Take one message from the queue; *message* is its id, so twice does no harm."""
+        """Handle one message from the queue. *message* is its id: a redelivery has no effect."""
 
         def work(session: Session) -> None:
             event = {"type": "text", "platformId": "web", "userId": user, "text": words}
             chat = self.chats.handle("inbound", event, message_id=message, connection=session).after
             if chat is None or chat.state != State.BOT:
-                return  # handed in before, or not the bot's turn
+                return  # a redelivery, or not the bot's turn
             if ticket is not None:
                 session.add(Ticket(number=ticket, session_id=chat.session_id))
             answer = Answer(text=f"Hej {user}, du skrev: {words}")
             session.add(answer)
-            session.flush()  # now it has its id
+            session.flush()  # gives it its id
             reply = {**event, "text": answer.text, "agent": BOT}
             self.chats.handle("outbound", reply, message_id=str(answer.id), connection=session)
 
         self.in_one_transaction(work)
 
     def send(self, row: HistoryRow) -> None:
-        """Send the bot's text of this row of the history: it is durable now."""
+        """Send the bot's text that this row of the history records; it has been committed."""
         if row.trigger != Trigger.BOT_TEXT or row.message_id is None:
             return
         this = Answer.id == int(row.message_id)
@@ -89,8 +89,8 @@ class Backend:
             words = session.scalars(sa.select(Answer.text).where(this)).one()
             print(f"sent to {row.user_id}: {words}")
 
-    def sums(self) -> str:
-        """What is in the database."""
+    def counts(self) -> str:
+        """The numbers of everything in the database."""
         with self.transaction() as session:
             answers = session.scalars(sa.select(Answer)).all()
             tickets = session.scalars(sa.select(Ticket)).all()
@@ -103,15 +103,15 @@ def main(url: str) -> None:
     """Play a few messages."""
     backend = Backend(url)
     backend.customer_wrote("anna", "Min faktura är fel", "m-1", ticket=1)
-    backend.customer_wrote("anna", "Min faktura är fel", "m-1", ticket=1)  # the broker's repeat
-    print(f"one message, handed over twice: {backend.sums()}")
+    backend.customer_wrote("anna", "Min faktura är fel", "m-1", ticket=1)  # redelivered
+    print(f"one message, handed over twice: {backend.counts()}")
     try:
         backend.customer_wrote("bo", "Min också", "m-2", ticket=1)
     except sa.exc.IntegrityError:
-        print(f"ticket 1 is taken, so nothing of it: {backend.sums()}")
-    with ThreadPoolExecutor(4) as workers:  # at the same instant, a customer that nobody knows yet
+        print(f"ticket 1 is taken, so nothing of it: {backend.counts()}")
+    with ThreadPoolExecutor(4) as workers:  # at once, about a new customer
         list(workers.map(lambda n: backend.customer_wrote("cia", f"{n}", f"c-{n}"), range(4)))
-    print(f"four workers, one new customer: {backend.sums()}")
+    print(f"four workers, one new customer: {backend.counts()}")
     backend.engine.dispose()
 
 
