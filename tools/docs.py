@@ -1,8 +1,8 @@
 """Generate parts of the documentation: ``python tools/docs.py [--check]`` (``make docs``).
 
-Generated are the files in ``diagrams/``; in the README the text between markers such as
-``<!-- table -->`` and ``<!-- /table -->``, and the output of the commands in ``console`` blocks.
-The commands are run in an empty folder with a copy of ``examples/``.
+Generated are the files in ``diagrams/``; in the README and in ``docs/`` the text between markers
+such as ``<!-- table -->`` and ``<!-- /table -->``; and in the README the output of the commands in
+``console`` blocks. These are run in an empty folder with a copy of ``examples/``.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""The tables of ``docs/fields.md``: every public field and member, in the words of its docstring.
+"""The tables of ``docs/fields.md``: every public field and member, with its docstring.
 
-The sentences are written once, in the section ``Attributes:`` of a class and in the docstrings of
-its properties, where ``help()`` shows them too.
+The sentences come from the section ``Attributes:`` of a class and from the docstrings of its
+properties, where ``help()`` shows them, too.
 """
 
 import inspect
@@ -23,7 +23,7 @@ KINDS: Final[tuple[type[Any], ...]] = (
     *(ChatSession, HistoryRow, Receipt, Agent),
     *(Outcome, CloseReason, State, Direction, Trigger, Who),
 )
-"""The classes that the page explains."""
+"""The classes with a table on the page."""
 
 _MOMENT: Final = datetime(2026, 3, 2, tzinfo=UTC)
 _CHAT: Final = ChatSession(platform_id="web", user_id="u-1", state=State.BOT, opened_at=_MOMENT)
@@ -37,7 +37,7 @@ _RENAMED: Final = {"from_state": "from", "to_state": "to"}
 
 
 def sentences(kind: type[Any]) -> dict[str, str]:
-    """Return what the docstrings of *kind* say of each field, member and property."""
+    """Return the docstring of each field, member and property of *kind*."""
     described = inspect.getdoc(kind) or ""
     _, _, attributes = described.partition("\nAttributes:\n")
     listed = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)$", attributes, re.MULTILINE)
@@ -67,28 +67,30 @@ def _table(kind: type[Any]) -> str:
 
 
 def _members(kind: type[StrEnum]) -> list[str]:
-    said = sentences(kind)
-    rows = [f"| `{kind.__name__}.{one.name}` | `{one}` | {_text(said[one.name])} |" for one in kind]
+    texts = sentences(kind)
+    rows = [
+        f"| `{kind.__name__}.{one.name}` | `{one}` | {_text(texts[one.name])} |" for one in kind
+    ]
     return ["| member | value | meaning |", "|---|---|---|", *rows]
 
 
 def _fields(kind: type[Any]) -> list[str]:
     names = json_names(kind)
     if not names:
-        rows = [f"| `{name}` | {_text(said)} |" for name, said in sentences(kind).items()]
+        rows = [f"| `{name}` | {_text(text)} |" for name, text in sentences(kind).items()]
         return ["| field | meaning |", "|---|---|", *rows]
     rows = [
-        f"| `{name}` | {f'`{names[name]}`' if name in names else '–'} | {_text(said)} |"
-        for name, said in sentences(kind).items()
+        f"| `{name}` | {f'`{names[name]}`' if name in names else '–'} | {_text(text)} |"
+        for name, text in sentences(kind).items()
     ]
     return ["| field | in JSON | meaning |", "|---|---|---|", *rows]
 
 
-def _text(said: str) -> str:
-    return said.replace("``", "`").replace("|", r"\|")
+def _text(text: str) -> str:
+    return text.replace("``", "`").replace("|", r"\|")
 
 
 PARTS: Final[Mapping[str, Callable[[], str]]] = {
     kind.__name__: partial(_table, kind) for kind in KINDS
 }
-"""The name of each marker in the page, and what stands between it and its end."""
+"""The function that makes the text for each marker in the page."""
