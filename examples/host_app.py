@@ -42,7 +42,7 @@ class Ticket(Base):
     session_id: Mapped[str] = mapped_column(sa.String(36))
 
 
-class Backend:
+class BotBackend:
     """The bot backend, with one database engine for its own tables and for the chats."""
 
     def __init__(self, url: str) -> None:
@@ -101,7 +101,7 @@ class Backend:
 
 def main(url: str) -> None:
     """Play a few messages."""
-    backend = Backend(url)
+    backend = BotBackend(url)
     backend.customer_wrote("anna", "Min faktura är fel", "m-1", ticket=1)
     backend.customer_wrote("anna", "Min faktura är fel", "m-1", ticket=1)  # redelivered
     print(f"one message, handed over twice: {backend.counts()}")
