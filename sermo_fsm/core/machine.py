@@ -6,16 +6,38 @@ The law
 *The order of reading does not matter, only the order of receiving.*
 
 The two queues have no order between each other. A reader sees them interleaved in any way, while
-each keeps its own order. So in every live state, for every pair of an inbound and an outbound
-trigger, with either received first, both orders of reading must end in the same state. That is
-why inbound triggers hardly move anything (a customer's first words give the chat to the bot, the
-customer's leaving closes it) and why the one cell that would break the law has a guard: an
-``agent_done`` that was received before the customer's last words does not close the chat.
+each queue keeps its own order. So in every live state, for every pair of an inbound and an outbound
+trigger, with either received first, both orders of reading must end in the same state.
 
-Everything that decides a transition stands in this file, and as much as possible of it in
-``RULES``. ``python -m sermo_fsm check`` proves the law on every build.
+The theory
+==========
 
-Whoever changes a cell changes the law's proof, the README's table and the diagrams with it.
+The table. ``RULES`` has a cell for every trigger in every live state: it stays, it is ignored, or
+it moves. Inbound triggers hardly move anything, because whatever they moved, an outbound trigger
+that was received earlier and is read later would have to find unmoved. A customer's first words
+give the chat to the bot, which nothing outbound contradicts; the customer's leaving closes it,
+which nothing outbound survives. ``closed`` is final, so it has no cells.
+
+The guard. One kind of cell would break the law: an event by which an agent ends the chat, and the
+customer's last words, which were received later and may be read earlier. Such a cell closes the
+chat *unless* the customer wrote later; then the bot gets it. The guard goes by receive times alone,
+so it holds or does not hold in either order of reading.
+
+Ownership. The protocol carries no session id, so before the table decides, ``ownership`` decides
+whose event it is: the live session's, the last closed one's, a new one's, or nobody's.
+
+The kept state. The customer's side dies without a word, so the clock closes a chat by a guess. A
+session that it closed keeps the state it was taken from, late events go on moving that state by the
+same table, and a customer who comes back soon resumes from there.
+
+What this does not cover. At the edges of a chat (around its opening, after a close, across a
+deadline) whoever reads the two events the other way round may give one of them to another chat.
+Those pairs are declared, counted and explained in :mod:`sermo_fsm.proof.law`. Two events of the
+same queue, and two queues of those who serve, have the order in which they are read. What an event
+leaves behind besides the state (times, the agent, the place in the queue) is in ``session_update``.
+
+Everything that decides a transition is in this file. ``sermo-fsm check`` proves the law on every
+build. Whoever changes a cell runs ``make docs``: the README's table and the pictures follow.
 """
 
 from collections.abc import Iterable, Mapping
@@ -118,7 +140,7 @@ NO_EFFECT: Final[Mapping[Trigger, str]] = {
 
 
 class Guard(StrEnum):
-    """A fact about the session and the event at hand that a cell may ask for."""
+    """A fact about the session and the event that a cell may ask for."""
 
     __hash__ = str.__hash__
 

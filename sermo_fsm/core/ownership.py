@@ -1,7 +1,7 @@
 """Whose event is it? Where one session ends and the next begins (docs/design.md, section 4).
 
-The protocol carries no session id. An event goes to the user's live session. Where there is none,
-``RULES`` decide between the session that closed last and a new one, by how that one closed.
+The protocol carries no session id. An event belongs to the user's live session. If there is none,
+``RULES`` choose between the session that closed last and a new one, by how the last one ended.
 """
 
 from collections.abc import Mapping
@@ -35,12 +35,12 @@ class Owner(StrEnum):
     """The session that closed last."""
     NEW = "new"
     RESUMED = "resumed"
-    """A new one, which goes on where the clock took the last one from."""
+    """A new one, which goes on from the state that the clock took the last one from."""
     NOBODY = "nobody"
 
 
 class Rule(StrEnum):
-    """What an event does where there is no live session."""
+    """What an event does if there is no live session."""
 
     OPENS = "opens"
     STRAY = "stray"
@@ -66,7 +66,7 @@ COLUMNS: Final = tuple(Ending)
 
 _ANYTHING_ELSE: Final = (Rule.STRAY, Rule.LATE, Rule.LATE, Rule.LATE)
 _CUSTOMER_IS_THERE: Final = (Rule.OPENS, Rule.ECHO, Rule.ECHO, Rule.RESUMES)
-# After agent_done the customer is still there: an agent's word or a handover is the next chat.
+# After agent_done the customer is still there: what an agent sends next is the next chat.
 _SERVING: Final = (Rule.OPENS, Rule.LINGERS, Rule.OPENS, Rule.LINGERS)
 
 _Row = tuple[Rule, Rule, Rule, Rule]

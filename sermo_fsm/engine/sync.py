@@ -1,4 +1,4 @@
-"""The door for plain code: ``ChatEngine`` owns transactions, and nothing else.
+"""The engine for plain code: ``ChatEngine`` owns transactions, and nothing else.
 
 What it does on a connection is in :mod:`sermo_fsm.engine.operations`; :mod:`sermo_fsm.engine.aio`
 is the same door for asyncio. Inside a transaction of the host's (``connection=``) it never begins,
