@@ -89,7 +89,7 @@ def expire(live: ChatSession) -> tuple[ChatSession, HistoryRow]:
     """Close *live* at its deadline, however late that was noticed."""
     moment = live.expires_at
     if moment is None:
-        raise ValueError("this session has no deadline")  # a fault of ours, not of the caller
+        raise ValueError("this session has no deadline")  # our own fault, not the caller's
     update = SessionUpdate(live, {"kept_state": live.state, "close_reason": live.expiry_reason})
     effective_at = max(moment, live.effective_at)
     update.move(State.CLOSED, moment, effective_at)

@@ -31,13 +31,14 @@ session that it closed keeps the state it was taken from, late events go on movi
 same table, and a customer who comes back soon resumes from there.
 
 What this does not cover. At the edges of a chat (around its opening, after a close, across a
-deadline) whoever reads the two events the other way round may give one of them to another chat.
-Those pairs are declared, counted and explained in :mod:`sermo_fsm.proof.law`. Two events of the
-same queue, and two queues of those who serve, have the order in which they are read. What an event
-leaves behind besides the state (times, the agent, the place in the queue) is in ``session_update``.
+deadline) a reader who meets the two events the other way round may give one of them to another
+chat. Those pairs are declared, counted and explained in :mod:`sermo_fsm.proof.law`. Two events of
+the same queue, and two queues of those who serve, have the order in which they are read. What an
+event leaves behind besides the state (times, the agent, the place in the queue) is in
+``session_update``.
 
 Everything that decides a transition is in this file. ``sermo-fsm check`` proves the law on every
-build. Whoever changes a cell runs ``make docs``: the README's table and the pictures follow.
+build. After changing a cell run ``make docs``: the README's table and the pictures follow.
 """
 
 from collections.abc import Iterable, Mapping

@@ -121,7 +121,7 @@ def owner_of(
     closed: ChatSession | None,
     durations: Durations,
 ) -> Owner:
-    """The session that an event belongs to, where no deadline is overdue.
+    """The session that an event belongs to, once overdue deadlines are applied.
 
     *live* is the user's live session, *closed* the one that closed last.
     """

@@ -138,7 +138,7 @@ class ChatSession:
         last_read_at: When the latest ``messages_read`` was received; None if none was.
         customer_typed_at: When the latest ``typing`` or text of the customer was received; None if
             none was.
-        last_reply_at: When the latest outbound text was received, whoever wrote it; system texts
+        last_reply_at: When the latest outbound text was received, by any sender; system texts
             do not count. None if none was.
         last_reply_by: Who wrote that text; None if there was none.
         expires_at: Until when the customer is believed to be on this chat. A live session closes

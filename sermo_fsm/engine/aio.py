@@ -73,11 +73,11 @@ class AsyncChatEngine:
             ``mysql+asyncmy://…``, or the host's own SQLAlchemy ``AsyncEngine``.
         policy: The durations that decide where chats end.
         limits: How large an event may be.
-        schema: Where our tables are, on PostgreSQL; where the connection looks, if left out.
-        attempts: How often a transaction of ours is tried.
+        schema: Where our tables are, on PostgreSQL; if left out, where the connection looks first.
+        attempts: How often our own transaction is tried.
 
     Raises:
-        InvalidArgument: The URL is none, or its driver is not installed or not asynchronous.
+        InvalidArgument: The URL can't be used, or its driver is not installed or not asynchronous.
 
     A method that is cancelled has happened or has not: until it begins to commit it is taken back,
     and from then on the cancellation waits for the commit, and for the hooks after it. In the
@@ -190,7 +190,7 @@ class AsyncChatEngine:
     async def session(
         self, session_id: str, *, connection: HostConnection | None = None
     ) -> ChatSession | None:
-        """The session with this id; None where there is none."""
+        """The session with this id; None if there is none."""
         return await self._read(connection, queries.session_by_id(self._tables, session_id))
 
     def sessions(

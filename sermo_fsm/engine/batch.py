@@ -137,7 +137,7 @@ class _Batch:
                     ids.add(key)
         keys: Keys = {}
         visits = store.lock_visits(connection, users, keys)
-        # After the lock: whoever handed in the same message before us has committed by now.
+        # After the lock: another writer of the same message has committed by now.
         return cls(policy, keys, visits, {**store.find_messages(connection, ids)})
 
     def decide(self, message: Message) -> _Decision:

@@ -1,8 +1,9 @@
 """The engine for plain code: ``ChatEngine`` owns transactions, and nothing else.
 
-What it does on a connection is in :mod:`sermo_fsm.engine.operations`; :mod:`sermo_fsm.engine.aio`
-is the same door for asyncio. Inside a transaction of the host's (``connection=``) it never begins,
-commits or rolls back. Long, because every method says what it takes, gives and raises.
+What is done on a connection is in :mod:`sermo_fsm.engine.operations`, and the same engine for
+asyncio in :mod:`sermo_fsm.engine.aio`. Inside the host's transaction (``connection=``) an engine
+never begins, commits or rolls back. Long, because every method says what it takes, returns and
+raises.
 """
 
 import inspect
@@ -56,24 +57,24 @@ _After = TypeVar("_After", bound=AfterCommit)
 
 
 class ChatEngine:
-    """Hands events in, asks where chats are.
+    """Takes in events, and answers where chats are.
 
     Args:
         database: A URL such as ``sqlite:///chat.db``, ``postgresql+psycopg://…`` or
             ``mysql+pymysql://…``, or the host's own SQLAlchemy engine.
         policy: The durations that decide where chats end.
         limits: How large an event may be.
-        schema: Where our tables are, on PostgreSQL; where the connection looks, if left out.
-        attempts: How often a transaction of ours is tried before ``StoreBusy`` or ``LostRace`` is
-            raised; also at most for half a minute.
+        schema: Where our tables are, on PostgreSQL; if left out, where the connection looks first.
+        attempts: How often our own transaction is tried before ``StoreBusy`` or ``LostRace`` is
+            raised, within half a minute.
 
     Raises:
-        InvalidArgument: The URL is none, or its driver is not installed.
+        InvalidArgument: The URL can't be used, or its driver is not installed.
 
-    Every method raises :class:`~sermo_fsm.StoreError` where the database refuses; then nothing of
-    what was asked for is written, but for :class:`~sermo_fsm.CommitUnknown`. Those that take
-    ``connection`` work in the host's transaction, a ``Connection`` or an ORM ``Session``, and
-    leave its end to the host; there nothing is tried twice.
+    Every method raises :class:`~sermo_fsm.StoreError` if the database refuses; then nothing is
+    written, except perhaps after :class:`~sermo_fsm.CommitUnknown`. Methods with a ``connection``
+    argument can work in the host's transaction, through its ``Connection`` or ORM ``Session``.
+    They leave the end of that transaction to the host, and try nothing twice.
     """
 
     def __init__(
@@ -112,9 +113,9 @@ class ChatEngine:
     # --- the schema ------------------------------------------------------------------------------
 
     def migrate(self) -> str:
-        """Create or upgrade our tables; harmless where nothing is to be done.
+        """Create or upgrade our tables; harmless if there is nothing to do.
 
-        Several processes may do it at the same time: one does, the others wait.
+        Several processes may call it at the same time: one does the work, the others wait.
 
         Returns:
             The revision that the database is at now.
@@ -158,7 +159,7 @@ class ChatEngine:
             direction: The queue that it came on: ``inbound``, ``outbound`` or ``internal``.
             event: What came: bytes, text, an object, or an :class:`~sermo_fsm.Event`.
             message_id: The broker's id of the message; with it, handing in twice is harmless.
-            received_at: When the broker received it (aware); now, where left out.
+            received_at: When the broker received it (aware); now, if left out.
             platform_id: Stands in where the event has no ``platformId``.
             connection: The host's, in a transaction of the host's.
 
@@ -204,7 +205,7 @@ class ChatEngine:
         error stays closed. Several sweepers do no harm.
 
         Args:
-            up_to: The time to which the inbound queue has been read; now, where left out. A worker
+            up_to: The time to which the inbound queue has been read; now, if left out. A worker
                 that was down must not close the chats whose heartbeats still wait in its queue.
 
         Returns:
@@ -236,7 +237,7 @@ class ChatEngine:
         *,
         connection: "HostConnection | None" = None,
     ) -> ChatSession | None:
-        """The session with this id; None where there is none."""
+        """The session with this id; None if there is none."""
         return self._read(connection, queries.session_by_id(self._tables, session_id))
 
     def sessions(
@@ -254,13 +255,13 @@ class ChatEngine:
             opened_from: Only those that opened then or later (aware).
             opened_before: Only those that opened earlier (aware).
             after: The id of a session: only what comes behind it in this order.
-            limit: At most so many.
+            limit: At most this many.
             connection: The host's.
         """
         return self._iterate(connection, queries.sessions(self._tables, **which))
 
     def counts(self, *, connection: "HostConnection | None" = None) -> dict[str, dict[State, int]]:
-        """How many live sessions there are, by platform and state, where there are any.
+        """How many live sessions there are, by platform and state; zeros are left out.
 
         Closed ones are not counted: that would take time with every chat there ever was.
         """
@@ -279,7 +280,7 @@ class ChatEngine:
         Args:
             session_id: Of which session.
             after: The ``seq`` of a row: only what comes behind it.
-            limit: At most so many.
+            limit: At most this many.
             connection: The host's.
         """
         return self._iterate(
@@ -341,7 +342,7 @@ class ChatEngine:
         told, and its live chat is ``unsure``; quiet events left no row and are not asked about.
 
         Args:
-            limit: List at most so many live chats of each kind; all are counted.
+            limit: List at most this many live chats of each kind; all are counted.
             progress: Called with the rows read so far, and about how many there are.
         """
         from sermo_fsm.analysis.compare import compare
@@ -376,8 +377,8 @@ class ChatEngine:
     def within_transaction(self, hook: _Within) -> _Within:
         """Call ``hook(row, connection)`` for every row, inside its transaction.
 
-        Raising undoes the event, and reaches the caller of ``handle``. Where a transaction of ours
-        has to be done again, so has the hook. A decorator.
+        What it raises undoes the event and reaches the caller of ``handle``. If our own transaction
+        is tried again, the hook is called again. Use it as a decorator.
         """
         self._hooks.within_transaction.append(_plain(hook))
         return hook
@@ -385,7 +386,7 @@ class ChatEngine:
     def after_commit(self, hook: _After) -> _After:
         """Call ``hook(row)`` for every row, once the outermost transaction is durable.
 
-        What it raises is logged and goes no further: the row is written. A decorator.
+        What it raises is logged and goes no further: the row is written. Use it as a decorator.
         """
         self._hooks.after_commit.append(_plain(hook))
         return hook

@@ -188,7 +188,7 @@ def write_own(
 
 
 def write_joined(connection: sa.Connection, write: Write[_T], hooks: Hooks, shown: object) -> _T:
-    """Run *write* in the host's transaction, in a savepoint of ours.
+    """Run *write* in the host's transaction, in our own savepoint.
 
     ``after_commit`` hooks wait for the host's commit.
     """

@@ -66,7 +66,7 @@ def word_of(enum: type[_Word], value: str) -> _Word:
     """The member of *enum* that the database stores as *value*.
 
     Raises:
-        StoreError: There is none.
+        StoreError: *enum* has no such member.
     """
     try:
         return enum(value)

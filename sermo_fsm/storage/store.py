@@ -1,6 +1,6 @@
-"""Load, lock and write. Works on a connection that somebody else began; never commits.
+"""Load, lock and write, on a connection whose transaction somebody else began and will end.
 
-What databases do differently stands in :mod:`sermo_fsm.storage.backends`.
+What databases do differently is in :mod:`sermo_fsm.storage.backends`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -38,7 +38,7 @@ from sermo_fsm.storage.schema import Tables, tables
 __all__ = ["Keys", "Pending", "PendingRow", "Store"]
 
 Keys = dict[SessionKey, int]
-"""Which sessions have a row in the database, and its key."""
+"""The sessions that have a row in the database, with the ``id`` of that row."""
 
 
 @frozen
@@ -56,11 +56,11 @@ class Pending:
 
     sessions: dict[SessionKey, ChatSession] = field(factory=dict)
     seen: dict[SessionKey, ChatSession] = field(factory=dict)
-    """Those of which only the presence changed: most of the traffic, and a quarter of a row."""
+    """Sessions of which only the presence changed: most of the traffic, and a quarter of a row."""
     rows: list[PendingRow] = field(factory=list)
 
     def keep(self, session: ChatSession, *, only_seen: bool = False) -> None:
-        """*session* is to be written as it is now; *only_seen* after a quiet event."""
+        """Write *session* as it is now; *only_seen* says that a quiet event changed it."""
         key = key_of(session)
         if only_seen and key not in self.sessions:
             self.seen[key] = session
@@ -71,7 +71,7 @@ class Pending:
     def add(
         self, row: HistoryRow, image: Image | None = None, fingerprint: bytes | None = None
     ) -> None:
-        """*row* is to be written, after those that were added before."""
+        """Write *row*, after those that were added before."""
         self.rows.append(PendingRow(row, image, fingerprint))
 
 
@@ -127,16 +127,16 @@ class Store:
     def lock_visits(
         self, connection: sa.Connection, users: Iterable[UserKey], keys: Keys
     ) -> dict[UserKey, Visits]:
-        """The last two sessions of each user: all that an event can still belong to.
+        """Lock these users, and load the last two sessions of each, all an event can belong to.
 
-        Nobody else writes about these users until the transaction ends. The keys of the rows go
-        into *keys*.
+        No other writer changes them until the transaction ends. The keys of their rows are added
+        to *keys*.
         """
         wanted = sorted(users)
         loaded = dict.fromkeys(wanted, NO_VISITS)
         if wanted:
             self.sql.lock(connection, wanted)
-            # A statement of its own: it sees what those have committed who had the lock before.
+            # A statement of its own, so that it sees what the last holder of the lock committed.
             for row in self.sql.last_two(connection, wanted):
                 key, session = session_of(row)
                 user = session.platform_id, session.user_id
@@ -150,7 +150,7 @@ class Store:
     def overdue_users(
         self, connection: sa.Connection, up_to: datetime, limit: int
     ) -> list[UserKey]:
-        """Whose live session seems to have reached its deadline at *up_to*; not locked yet."""
+        """Users whose live session seems to be past its deadline at *up_to*, not locked yet."""
         session = self.tables.session.c
         query = (
             sa.select(session.platform_id, session.user_id)
@@ -163,9 +163,10 @@ class Store:
     # --- writing ---------------------------------------------------------------------------------
 
     def write(self, connection: sa.Connection, pending: Pending, keys: Keys) -> Sequence[int]:
-        """Write all that is pending, and return the ids of the rows of the history, in order.
+        """Write everything that is pending, and return the ids of the history rows, in order.
 
-        Sessions first, what closes before what opens: a user has one live session at every moment.
+        Sessions that close are written before those that open, because at every moment a user may
+        have only one live session.
         """
         sql = self.sql
         changed = [(keys[key], one) for key, one in pending.sessions.items() if key in keys]
@@ -175,7 +176,7 @@ class Store:
         if pending.seen:
             rows = [{**presence_values(one), "key": keys[key]} for key, one in pending.seen.items()]
             sql.update_sessions(connection, PRESENCE, rows)
-        # In one order, whoever writes: then two who open the same chats wait for each other once.
+        # Every writer inserts in one order, so that two who open the same chats can't deadlock.
         new = sorted(key for key in pending.sessions if key not in keys)
         if new:
             opened = [pending.sessions[key] for key in new]
