@@ -28,7 +28,7 @@ import sqlalchemy as sa
 from benchmarks.statements import Batches, Statement, hand_in_batches, record
 from benchmarks.traffic import lines
 from sermo_fsm import ChatEngine
-from tests.databases import KINDS, a_database, drop_templates
+from tests.databases import KINDS, a_database, drop_all
 from tests.writers import counted
 
 _BARRIERS: list[Barrier] = []
@@ -151,7 +151,7 @@ def main() -> None:
                 for line in figures(kind, batches, writers):
                     print(line, flush=True)
     finally:
-        drop_templates()
+        drop_all()
 
 
 if __name__ == "__main__":

@@ -1,14 +1,17 @@
 import os
 import signal
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
+import pymysql
 import pytest
 import sqlalchemy as sa
 from hypothesis import settings
 
 from sermo_fsm import ChatEngine
-from tests.databases import DOORS, KINDS, a_database, drop_templates
+from tests.databases import DOORS, KINDS, a_database, drop_all
 from tests.doors import open_door
 
 # A shell that runs this in the background lets it ignore Ctrl-C, and so would all that it starts.
@@ -21,6 +24,18 @@ settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
 settings.register_profile("thorough", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.getenv("CI") else "default"))
+
+# PyMySQL reads the certificates of all authorities for each connection, which takes ten times as
+# long as to connect, and then verifies none unless it is told to.
+_make_tls_context = pymysql.Connection._create_ssl_ctx
+_usual_tls_context = cache(lambda: _make_tls_context(None, {}))
+
+
+def _tls_context(connection: object, options: dict[str, Any]) -> object:
+    return _make_tls_context(connection, options) if options else _usual_tls_context()
+
+
+pymysql.Connection._create_ssl_ctx = _tls_context
 
 
 def _marked(names: tuple[str, ...]) -> list[object]:
@@ -81,4 +96,4 @@ def database(door_url: sa.URL) -> Iterator[sa.Engine]:
 
 
 def pytest_sessionfinish() -> None:
-    drop_templates()
+    drop_all()

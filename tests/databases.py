@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, NoReturn
 
 import pytest
@@ -18,6 +19,7 @@ import sqlalchemy as sa
 from sermo_fsm import ChatEngine
 from sermo_fsm.migrate import VERSION_TABLE, head
 from sermo_fsm.storage.schema import tables
+from tests import reuse
 
 KINDS: Final = ("sqlite", "postgresql", "mysql")
 DOORS: Final = tuple(f"{kind}{door}" for kind in KINDS for door in ("", "-async"))
@@ -77,26 +79,18 @@ def a_database(kind: str, folder: Path, *, migrated: bool = False) -> Iterator[s
     """A database for nobody else; it is gone afterwards."""
     name = f"sermo_test_{uuid.uuid4().hex}"
     if kind == "sqlite":
-        url = sa.make_url(f"sqlite:///{folder / name}.db")
+        file = folder / f"{name}.db"
         if migrated:
-            migrate(url)
-        yield url
+            file.write_bytes(_migrated_file())
+        yield sa.make_url(f"sqlite:///{file}")
         return
-    server = admin(kind)
-    if kind == "postgresql" and migrated:
-        with _a_copy(server) as url:
+    if migrated:
+        with _as_good_as_new(kind) as url:
             yield url
         return
+    server = admin(kind)
     with server.connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
-        try:
-            if migrated:
-                connection.exec_driver_sql(f"USE {name}")
-                for statement in _statements():
-                    connection.exec_driver_sql(statement)
-        except BaseException:
-            drop(kind, name)
-            raise
     try:
         yield server.url.set(database=name)
     finally:
@@ -116,12 +110,56 @@ def migrate(url: sa.URL) -> None:
         engine.migrate()
 
 
-_templates: list[str] = []
-_spare: list[str] = []
+@cache
+def _migrated_file() -> bytes:
+    """An SQLite file with our tables: a copy is faster than all migrations."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "template.db")
+        migrate(sa.make_url(f"sqlite:///{file}"))
+        return file.read_bytes()
+
+
+_templates: Final[list[str]] = []
+_spare: Final[dict[str, list[str]]] = {"postgresql": [], "mysql": []}
+
+
+@contextmanager
+def _as_good_as_new(kind: str) -> Iterator[sa.URL]:
+    """A migrated database on a server: one that was used, if it is as it was, else a new one."""
+    spare = _spare[kind]
+    name = spare.pop() if spare else _created(kind)
+    url = admin(kind).url.set(database=name)
+    usable = False
+    try:
+        yield url
+        usable = _emptied(kind, url)
+    finally:
+        if usable:
+            spare.append(name)
+        else:
+            drop(kind, name)
+
+
+def _created(kind: str) -> str:
+    """The name of a new database with our tables, without the time that the migrations take."""
+    name = f"sermo_test_{uuid.uuid4().hex}"
+    source = f" TEMPLATE {_template()}" if kind == "postgresql" else ""
+    statements = _statements() if kind == "mysql" else []
+    with admin(kind).connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}{source}")
+        try:
+            if statements:
+                connection.exec_driver_sql(f"USE {name}")
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+        except BaseException:
+            drop(kind, name)
+            raise
+    return name
 
 
 def _template() -> str:
-    """A database with our tables, made once for each process: copying it is faster."""
+    """A database with our tables, made once in each process: PostgreSQL copies it."""
     if not _templates:
         name = f"sermo_test_template_{uuid.uuid4().hex}"
         server = admin("postgresql")
@@ -132,94 +170,12 @@ def _template() -> str:
     return _templates[0]
 
 
-@contextmanager
-def _a_copy(server: sa.Engine) -> Iterator[sa.URL]:
-    """A copy of the template; one that was used, and is as it was, is as good as a new one.
-
-    To make and to drop a database costs PostgreSQL a checkpoint each, which is most of the time of
-    most tests.
-    """
-    template = _template()
-    if _spare:
-        name = _spare.pop()
-    else:
-        name = f"sermo_test_{uuid.uuid4().hex}"
-        with server.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template}")
-    url = server.url.set(database=name)
-    as_new = False
-    try:
-        yield url
-        as_new = _emptied(url)
-    finally:
-        if as_new:
-            _spare.append(name)
-        else:
-            drop("postgresql", name)
-
-
-_OTHERS = """
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid()
-"""
-# Whoever changes anything in a catalogue leaves the number of the transaction there.
-_CATALOGUES = """
-    WITH ours AS (SELECT oid, xmin FROM pg_namespace
-                  WHERE nspname !~ '^pg_' AND nspname <> 'information_schema')
-    SELECT string_agg(kind || oid || ':' || xmin, ' ' ORDER BY kind, oid) FROM (
-        SELECT 'schema' AS kind, oid, xmin FROM ours
-        UNION ALL SELECT 'class', c.oid, c.xmin FROM pg_class c JOIN ours ON relnamespace = ours.oid
-        UNION ALL SELECT 'function', p.oid, p.xmin FROM pg_proc p
-            JOIN ours ON pronamespace = ours.oid
-        UNION ALL SELECT 'column', attrelid, a.xmin FROM pg_attribute a
-            JOIN pg_class c ON attrelid = c.oid JOIN ours ON relnamespace = ours.oid
-        UNION ALL SELECT 'constraint', oid, xmin FROM pg_constraint
-        UNION ALL SELECT 'trigger', oid, xmin FROM pg_trigger
-        UNION ALL SELECT 'setting', d.oid, s.xmin FROM pg_db_role_setting s
-            JOIN pg_database d ON setdatabase = d.oid AND datname = current_database()
-    ) AS all_of_it
-"""
-_BYTES = "SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relname LIKE 'sermo_%%'"
-
-
-@cache
-def _untouched() -> str:
-    with _alone(admin("postgresql").url.set(database=_template())) as connection:
-        return str(connection.exec_driver_sql(_CATALOGUES).scalar())
-
-
-@contextmanager
-def _alone(url: sa.URL) -> Iterator[sa.Connection]:
-    engine = sa.create_engine(url, poolclass=sa.NullPool)
-    with engine.begin() as connection:
-        yield connection
-
-
-def _emptied(url: sa.URL) -> bool:
-    """Whether this database is as the template is, once its rows are deleted."""
-    with _alone(url) as connection:
-        connection.exec_driver_sql(_OTHERS)
-        if str(connection.exec_driver_sql(_CATALOGUES).scalar()) != _untouched():
-            return False
-        if connection.exec_driver_sql(_BYTES).scalar_one() > 2_000_000:
-            return False  # full of what is deleted, and its statistics are of that
-        version = sa.text(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608 - our own name
-        if connection.execute(version).scalars().all() != [head()]:
-            return False
-        empty(connection)
-        for table in ("session", "history"):
-            sequence = f"sermo_{table}_id_seq"
-            connection.execute(sa.select(sa.func.setval(sequence, 1, False)))  # noqa: FBT003 - SQL
-    return True
-
-
 @cache
 def _statements() -> list[str]:
-    """What makes our tables on MySQL, as they are after all migrations; without them, for speed."""
+    """What makes our tables on MySQL as they are after all migrations."""
     with a_database("mysql", Path()) as url:
         migrate(url)
-        database = sa.create_engine(url, poolclass=sa.NullPool)
-        with database.connect() as connection:
+        with _look_on(url) as connection:
             names = [table.name for table in tables().metadata.sorted_tables]
             made = [
                 str(connection.exec_driver_sql(f"SHOW CREATE TABLE {name}").one()[1])
@@ -229,11 +185,46 @@ def _statements() -> list[str]:
     return [*made, version]
 
 
-def drop_templates() -> None:
-    """At the end of the process; with the databases that were as good as new."""
-    for names in (_spare, _templates):
+@cache
+def _description_of_new(kind: str) -> str:
+    """What is to be found in a database that nobody has changed."""
+    name = _template() if kind == "postgresql" else _created(kind)
+    try:
+        with _look_on(admin(kind).url.set(database=name)) as connection:
+            return reuse.description(connection)
+    finally:
+        if kind == "mysql":
+            drop(kind, name)
+
+
+def _emptied(kind: str, url: sa.URL) -> bool:
+    """Whether this database is as a new one, once its rows are deleted."""
+    with _look_on(url) as connection:
+        reuse.send_others_away(connection)
+        expected = _description_of_new(kind)
+        if reuse.description(connection) != expected or reuse.is_full(connection):
+            return False
+        empty(connection)
+        reuse.start_numbers_again(connection)
+    return True
+
+
+@cache
+def _watcher(url: sa.URL) -> sa.Engine:
+    return sa.create_engine(url, poolclass=sa.NullPool)
+
+
+@contextmanager
+def _look_on(url: sa.URL) -> Iterator[sa.Connection]:
+    with _watcher(url).begin() as connection:
+        yield connection
+
+
+def drop_all() -> None:
+    """Drop what this process has kept to be used again."""
+    for kind, names in [*_spare.items(), ("postgresql", _templates)]:
         while names:
-            drop("postgresql", names.pop())
+            drop(kind, names.pop())
 
 
 def async_url(url: sa.URL) -> sa.URL:
