@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from importlib.util import find_spec
 from itertools import chain, islice
-from typing import IO, TYPE_CHECKING, Any, Final, TextIO, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar, cast
 
 import click
 from attrs import define, field
@@ -76,13 +76,6 @@ class Failure(click.ClickException):
     def __init__(self, message: str, status: int) -> None:
         super().__init__(escape_controls(message))
         self.exit_code = status  # type: ignore[misc]  # as click does, which types it as a ClassVar
-
-    def show(self, file: IO[Any] | None = None) -> None:
-        """Print the line; if standard error can't be written, the exit status remains."""
-        try:
-            super().show(file)
-        except OSError:
-            discard_output(sys.stderr)
 
 
 def printer_for(stream: TextIO, now: "datetime | None" = None) -> Printer:
@@ -284,7 +277,13 @@ class Program(click.Command):
     def main(self, *args: Any, **options: Any) -> Any:
         """Run the command and exit."""
         use_utf8()
-        return super().main(*args, **options)
+        try:
+            return super().main(*args, **options)
+        except OSError as error:  # of --help and --version, which print before a command runs
+            discard_output(sys.stdout)
+            failure = Shell().trouble(error)
+            failure.show()
+            sys.exit(failure.exit_code)
 
     def invoke(self, ctx: click.Context) -> None:
         """Run the command, and turn what it raises into a message and an exit status."""

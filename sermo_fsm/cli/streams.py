@@ -5,7 +5,7 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 __all__ = ["discard_output", "use_utf8"]
 
@@ -16,10 +16,31 @@ def use_utf8() -> None:
         stream = getattr(sys, name)
         if stream is None:
             stream = Path(os.devnull).open("w")  # noqa: SIM115 - open until the process ends
-            setattr(sys, name, stream)
+        elif isinstance(stream, io.TextIOWrapper) and stream is sys.__stderr__:
+            buffer = io.BufferedWriter(_BestEffortOutput(stream.fileno()))
+            stream = io.TextIOWrapper(buffer, line_buffering=True)
+        setattr(sys, name, stream)
         if isinstance(stream, io.TextIOWrapper):
             # A lone surrogate is printed as the escape that it was read from, which is valid JSON.
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+class _BestEffortOutput(io.FileIO):
+    """Standard error, which may be full or closed: then the exit status still tells.
+
+    What can't be written is dropped. If it stayed in the buffer, the interpreter would try again
+    at exit, and change the exit status to 120.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor, "wb", closefd=False)
+
+    def write(self, data: Any) -> int:
+        """Write *data* as far as possible, and report all of it as written if nothing could be."""
+        with suppress(OSError):
+            if written := super().write(data):
+                return written
+        return len(data)
 
 
 def discard_output(stream: TextIO) -> None:

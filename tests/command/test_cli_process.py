@@ -107,9 +107,13 @@ def test_the_exit_statuses_are_those_of_the_process(tmp_path: Path, db: str) -> 
 
 
 def test_where_nobody_hears_the_complaint_the_status_still_says_it(db: str) -> None:
-    with Path("/dev/full").open("wb") as full:
-        done = sermo_process("status", "web", "nobody", "--json", "--db", db, stderr=full)
-    assert (done.returncode, done.stdout) == (4, b"null\n")
+    for arguments, expected in (
+        (["status", "web", "nobody", "--json", "--db", db], (4, b"null\n")),
+        (["--nonsense"], (2, b"")),
+    ):
+        with Path("/dev/full").open("wb") as full:
+            done = sermo_process(*arguments, stderr=full)
+        assert (done.returncode, done.stdout) == expected
 
 
 def test_an_output_that_is_full_is_2_in_one_line(many: str) -> None:
@@ -120,6 +124,9 @@ def test_an_output_that_is_full_is_2_in_one_line(many: str) -> None:
         done = sermo_process("ingest", "--db", many, stdout=full)
     assert done.returncode == 2
     assert b"Every line is in" in done.stderr
+    with Path("/dev/full").open("wb") as full:
+        done = sermo_process("--help", stdout=full)
+    assert (done.returncode, done.stderr) == (2, b"Error: No space left on device\n")
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])

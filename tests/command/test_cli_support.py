@@ -42,7 +42,14 @@ def sermo(*arguments: str | Path, stdin: str | bytes = "", **variables: str | No
 def environment(**variables: str) -> dict[str, str]:
     """That of a person at a shell, and no more of it than needed."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SERMO_")}
-    for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "PYTHONIOENCODING"):
+    for name in (
+        "NO_COLOR",
+        "FORCE_COLOR",
+        "COLUMNS",
+        "LINES",
+        "PYTHONIOENCODING",
+        "PYTHONUNBUFFERED",  # containers set it, people don't
+    ):
         kept.pop(name, None)
     return {**kept, "TERM": "xterm-256color", **variables}
 
