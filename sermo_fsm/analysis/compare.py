@@ -46,6 +46,7 @@ from sermo_fsm.core.ownership import Ending
 from sermo_fsm.storage.arguments import as_count
 from sermo_fsm.storage.pages import Read
 from sermo_fsm.storage.schema import Tables
+from sermo_fsm.storage.transactions import streamed
 
 __all__ = ["compare"]
 
@@ -62,7 +63,7 @@ def _compare(
     connection: sa.Connection, tables: Tables, limit: int, progress: ScanProgress | None
 ) -> Comparison:
     tally = _ComparisonTally(limit)
-    with connection.execute(_strays(tables)) as strays:
+    with streamed(connection, _strays(tables)) as strays:
         for stray in strays:
             tally.add_stray(*stray)
     with _scan(tables).read(connection, progress) as sessions:

@@ -16,6 +16,7 @@ from attrs import define, frozen
 
 from sermo_fsm.storage.backends import by_index
 from sermo_fsm.storage.schema import Tables
+from sermo_fsm.storage.transactions import streamed
 
 __all__ = ["Scan", "ScanProgress", "scan_all", "scan_by_opening"]
 
@@ -90,7 +91,7 @@ class Scan:
             .order_by(history.session_key, history.seq)
             .execution_options(yield_per=_ROWS)
         )
-        with connection.execute(query) as found:
+        with streamed(connection, query) as found:
             groups = groupby(counter.counted(found), _KEY)
             key, rows = next(groups, _NO_MORE)
             for session in sorted(sessions, key=attrgetter("id")):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import groupby, islice, pairwise
 from operator import itemgetter
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 from attrs import field, frozen
@@ -18,6 +18,7 @@ from sermo_fsm.core.machine import State
 from sermo_fsm.core.session import session_id_of
 from sermo_fsm.storage.pages import Read
 from sermo_fsm.storage.schema import Tables
+from sermo_fsm.storage.transactions import streamed
 
 __all__ = ["Problem", "Verification", "verify"]
 
@@ -67,11 +68,12 @@ def verify(tables: Tables) -> Read[Verification]:
 def _verify(connection: sa.Connection, tables: Tables) -> Verification:
     sessions = rows = 0
     problems = list(islice(_orphans(connection, tables), _MAX_PROBLEMS))
-    for _, group in groupby(_rows(connection, tables), key=itemgetter("key")):
-        session = list(group)
-        sessions += 1
-        rows += sum(row["seq"] is not None for row in session)
-        problems += islice(_problems(session), _MAX_PROBLEMS - len(problems))
+    with streamed(connection, _rows(tables)) as found:
+        for _, group in groupby(found.mappings(), key=itemgetter("key")):
+            session = list(group)
+            sessions += 1
+            rows += sum(row["seq"] is not None for row in session)
+            problems += islice(_problems(session), _MAX_PROBLEMS - len(problems))
     return Verification(sessions, rows, tuple(problems))
 
 
@@ -86,9 +88,9 @@ def _orphans(connection: sa.Connection, tables: Tables) -> Iterator[Problem]:
         yield Problem("no session", seq, f"row {key} of the history belongs to none")
 
 
-def _rows(connection: sa.Connection, tables: Tables) -> Iterator[sa.RowMapping]:
+def _rows(tables: Tables) -> sa.Select[Any]:
     history, session = tables.history, tables.session
-    query = (
+    return (
         sa.select(
             session.c.id.label("key"),
             *(session.c[name] for name in _SESSION_COLUMNS),
@@ -104,7 +106,6 @@ def _rows(connection: sa.Connection, tables: Tables) -> Iterator[sa.RowMapping]:
         .order_by(session.c.id, history.c.seq)
         .execution_options(yield_per=1000)
     )
-    return iter(connection.execute(query).mappings())
 
 
 _SESSION_COLUMNS: Final = (

@@ -281,7 +281,7 @@ class Program(click.Command):
             return super().main(*args, **options)
         except OSError as error:  # of --help and --version, which print before a command runs
             discard_output(sys.stdout)
-            failure = Shell().trouble(error)
+            failure = Shell().file_failure(error)
             failure.show()
             sys.exit(failure.exit_code)
 

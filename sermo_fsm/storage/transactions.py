@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy import exc
+from sqlalchemy import event, exc
 
 from sermo_fsm.errors import (
     CommitUnknown,
@@ -38,6 +38,7 @@ __all__ = [
     "open_to_read",
     "reading",
     "snapshot",
+    "streamed",
     "transaction",
     "translated",
     "worth_another_try",
@@ -132,6 +133,33 @@ def transaction(connection: sa.Connection) -> AbstractContextManager[sa.Transact
     """
     backend = backend_named(connection.dialect.name)
     return committing(connection, partial(backend.begin_write, connection))
+
+
+@contextmanager
+def streamed(
+    connection: sa.Connection, query: sa.Select[Any]
+) -> Iterator[sa.CursorResult[*tuple[Any, ...]]]:
+    """The result of *query*, which reads a few rows at a time, by a cursor that gets closed.
+
+    SQLAlchemy leaves the cursor open if the connection is lost, or the task is cancelled, while
+    the cursor is declared, read or closed.
+    """
+    cursors: list[Any] = []
+
+    def note(_: sa.Connection, cursor: Any, *__: object) -> None:
+        cursors.append(cursor)
+
+    event.listen(connection, "before_cursor_execute", note)
+    try:
+        try:
+            found = connection.execute(query)
+        finally:
+            event.remove(connection, "before_cursor_execute", note)
+        with found:
+            yield found
+    finally:
+        for cursor in cursors:
+            _backend_of(connection).drop_open_cursor(connection, cursor)
 
 
 @contextmanager

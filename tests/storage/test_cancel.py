@@ -289,8 +289,6 @@ def test_a_sweep_that_is_cancelled_has_happened_or_has_not(door_url: sa.URL) -> 
     run(door_url, test)
 
 
-# psycopg says so of the cursor of verify(), whose connection is closed for good.
-@pytest.mark.filterwarnings("ignore:.*ServerCursorMixin:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("way", WAYS)
 def test_a_question_that_is_cancelled_keeps_no_connection(door_url: sa.URL, way: Way) -> None:
     async def test(bench: Bench) -> None:
@@ -317,7 +315,6 @@ async def asked(bench: Bench, ask: Callable[[], Coroutine[Any, Any, Any]], way: 
     return number
 
 
-@pytest.mark.filterwarnings("ignore:.*ServerCursorMixin:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("way", WAYS)
 def test_whoever_reads_all_and_is_cancelled_keeps_no_connection(
     door_url: sa.URL, way: Way, monkeypatch: pytest.MonkeyPatch

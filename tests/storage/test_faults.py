@@ -1,5 +1,6 @@
 """Connections that are lost: while idle, between statements, during the commit and after it."""
 
+import gc
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -197,8 +198,6 @@ def test_cut_off_at_any_request_it_is_done_again_or_the_commit_is_unknown(
     assert far.verify().ok
 
 
-# psycopg says so of a cursor whose connection is lost.
-@pytest.mark.filterwarnings("ignore:.*ServerCursorMixin:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("when", Cut)
 def test_cut_off_while_all_is_read_it_is_asked_again_or_told(
     far: ChatEngine, proxy: Proxy, when: Cut, monkeypatch: pytest.MonkeyPatch
@@ -228,6 +227,7 @@ def test_cut_off_while_all_is_read_it_is_asked_again_or_told(
             assert ask() in (count, traffic)
             cut = proxy.disarm()
         assert number > 3
+    gc.collect()  # a driver complains of a cursor that was left open, and else in a later test
 
 
 # --- during the commit --------------------------------------------------------------------------

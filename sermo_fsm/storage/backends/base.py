@@ -121,6 +121,9 @@ class Backend(ABC):
             wanted = "a name, on PostgreSQL; elsewhere None"
             raise InvalidArgument("schema", wanted=wanted, got=schema)
 
+    def drop_open_cursor(self, connection: sa.Connection, cursor: Any) -> None:  # noqa: B027 - see above
+        """Close a *cursor* whose closing failed, and drop the *connection* with it."""
+
     @abstractmethod
     def statements(self, tables: Tables, dialect: sa.Dialect) -> Statements:
         """The SQL of this database, for these tables."""

@@ -76,6 +76,14 @@ class PostgresqlBackend(Backend):
         info = getattr(connection.connection.driver_connection, "info", None)
         return getattr(info, "transaction_status", None) == _IN_ERROR
 
+    def drop_open_cursor(self, connection: sa.Connection, cursor: Any) -> None:
+        """Close it, because psycopg warns of a cursor on the server that is deleted while open."""
+        inner = getattr(cursor, "_cursor", cursor)  # of SQLAlchemy's adapter for asyncio
+        if not getattr(inner, "closed", True):
+            if not inner.connection.closed:  # we were cancelled while it was being closed
+                connection.invalidate()
+            cursor.close()  # sends nothing any more
+
     def classify(self, error: BaseException) -> ErrorKind:
         """By the SQLSTATE."""
         state = _sqlstate(error)
