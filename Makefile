@@ -22,7 +22,7 @@ export PIP_BUILD_CONSTRAINT = constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test try check lint types layers diagrams wheel explore mutants docs clean FORCE
+.PHONY: help demo test prove coverage check lint types layers diagrams wheel explore mutants docs clean FORCE
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1#\2/p' Makefile | awk -F'#' '{ printf "%-18s%s\n", $$1, $$2 }'
@@ -32,14 +32,17 @@ help: ## what can be made
 demo: $(VENV)/.runtime ## play five chats and show what became of them
 	@$(VENV)/bin/python examples/demo.py
 
-test: $(VENV)/.dev ## run every test; fails where a line or a branch is left out
+test: $(VENV)/.dev ## run the tests, but for those of prove (under four minutes)
+	$(VENV)/bin/python -m pytest -n $(JOBS)$(profile)
+
+prove: $(VENV)/.dev ## run the tests that search wide and take long
+	$(VENV)/bin/python -m pytest -n $(JOBS) -m prove$(profile)
+
+coverage: $(VENV)/.dev ## run both under coverage; fails if a line or a branch is left out
 	@$(VENV)/bin/python -m coverage erase
-	$(VENV)/bin/python -m coverage run -m pytest -n $(JOBS)$(profile)
+	$(VENV)/bin/python -m coverage run -m pytest -n $(JOBS) -m ''$(profile)
 	@$(VENV)/bin/python -m coverage combine --quiet
 	@$(VENV)/bin/python -m coverage report
-
-try: $(VENV)/.dev ## run every test without measuring coverage, which is faster
-	$(VENV)/bin/python -m pytest -n $(JOBS)$(profile)
 
 check: lint types layers diagrams wheel ## everything else that must hold
 

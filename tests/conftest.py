@@ -19,7 +19,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # `--hypothesis-profile` (make test HYPOTHESIS_PROFILE=…) overrides what is loaded here.
-settings.register_profile("default", deadline=None)
+settings.register_profile("default", deadline=None, max_examples=25)
+settings.register_profile("prove", deadline=None)
 # The same examples on every build: a red build is red for its change.
 settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
 settings.register_profile("thorough", deadline=None, max_examples=2000)

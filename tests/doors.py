@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from typing import Any, Self, TypeVar, cast
 
+import pytest
 import sqlalchemy as sa
 from hypothesis import settings
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -17,6 +18,9 @@ from sermo_fsm import AsyncChatEngine, ChatEngine, row_view, session_view
 from tests.databases import async_url
 
 _T = TypeVar("_T")
+
+each_signature = pytest.mark.parametrize("door", ["sqlite", "sqlite-async"], indirect=True)
+"""For what a door refuses before it asks a database: once for each door is enough."""
 
 
 class Blocking:

@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
 from sermo_fsm import ChatEngine
 
 CHECKOUT: Final = Path(__file__).parent.parent
@@ -16,6 +18,11 @@ USER = "anna"
 BOT = {"id": "bot", "name": "Bot"}
 ANDERS = {"id": "anan01", "name": "Anders Andersson", "type": "human"}
 BEATA = {"id": "bebe02", "name": "Beata Berg", "type": "human"}
+
+
+def also_proved(*values: Any) -> list[Any]:
+    """Further parameters of a test, for `make prove` alone."""
+    return [pytest.param(value, marks=pytest.mark.prove) for value in values]
 
 
 def at(seconds: float) -> datetime:

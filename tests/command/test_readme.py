@@ -103,6 +103,7 @@ def _policy(names: dict[str, object]) -> Policy:
     return policy
 
 
+@pytest.mark.prove
 def test_what_is_generated_is_in_step_and_the_console_shows_what_commands_print() -> None:
     assert docs.render_readme(TEXT) == TEXT, "run 'make docs'"
 

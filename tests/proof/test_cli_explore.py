@@ -13,6 +13,8 @@ from tests.support import envelope, event, text
 from tools.explore import __main__ as command
 from tools.explore.streams import Stream, short_streams
 
+pytestmark = pytest.mark.prove
+
 
 def explore(*arguments: str | Path) -> Result:
     """Run the tool in this process."""

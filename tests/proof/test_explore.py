@@ -46,6 +46,8 @@ from tools.explore.sandbox import EngineFactory, Sandbox
 from tools.explore.space import StateSpace
 from tools.explore.streams import MAX_MESSAGES, Delivery, Stream, read_stream, short_streams
 
+pytestmark = pytest.mark.prove
+
 Lines = Sequence[dict[str, Any]]
 
 

@@ -179,6 +179,7 @@ def ends_in(chats: NaiveChats, trial: Trial) -> tuple[str | None, str | None]:
     return ends[0], ends[1]
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize(
     "name",
     [
@@ -285,6 +286,7 @@ def test_at_any_moments_and_under_any_policy_a_pair_ends_differently_only_where_
     assert len(covering(the_pair)) == (not trial.same_state), trial.describe()
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize("durations", POLICIES[1:3], ids=["long linger", "short linger"])
 def test_under_another_policy_the_law_and_its_exceptions_are_the_same(
     durations: Durations,

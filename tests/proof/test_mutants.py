@@ -12,6 +12,8 @@ import pytest
 
 from tests.support import CHECKOUT
 
+pytestmark = pytest.mark.prove
+
 TOOL = CHECKOUT / "tools" / "mutants.py"
 
 

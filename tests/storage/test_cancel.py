@@ -22,7 +22,7 @@ from sermo_fsm.analysis import full_scan as scan
 from sermo_fsm.engine import unit_of_work
 from tests.databases import DOORS, async_url
 from tests.faults import story
-from tests.support import PLATFORM
+from tests.support import PLATFORM, also_proved
 
 # SQLAlchemy drops connections of aiosqlite whose task was cancelled; since Python 3.13 sqlite3
 # complains of a connection that nobody closed. Older versions say nothing of it.
@@ -197,7 +197,6 @@ def relentlessly(bench: Bench, number: int, task: "asyncio.Task[Any]") -> None:
 
 
 Way = Callable[[Bench, int, "asyncio.Task[Any]"], None]
-WAYS: Final = (once, twice, relentlessly)
 
 
 async def cancelled(
@@ -214,7 +213,7 @@ async def cancelled(
     return through
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [once, *also_proved(twice, relentlessly)])
 @pytest.mark.parametrize("events", [1, 6], ids=["one", "batch"])
 def test_what_is_cancelled_has_happened_or_has_not(door_url: sa.URL, events: int, way: Way) -> None:
     async def test(bench: Bench) -> None:
@@ -289,7 +288,7 @@ def test_a_sweep_that_is_cancelled_has_happened_or_has_not(door_url: sa.URL) -> 
     run(door_url, test)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [once, *also_proved(twice, relentlessly)])
 def test_a_question_that_is_cancelled_keeps_no_connection(door_url: sa.URL, way: Way) -> None:
     async def test(bench: Bench) -> None:
         await bench.chats.handle_many(story("anna"))
@@ -315,7 +314,7 @@ async def asked(bench: Bench, ask: Callable[[], Coroutine[Any, Any, Any]], way: 
     return number
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [once, *also_proved(twice, relentlessly)])
 def test_whoever_reads_all_and_is_cancelled_keeps_no_connection(
     door_url: sa.URL, way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -623,6 +623,7 @@ def other_tables(dice: random.Random) -> Iterator[Change]:
         yield trigger, state.value, str(cell)
 
 
+@pytest.mark.prove
 def test_it_says_where_the_engine_would_have_led_them(tmp_path: Path) -> None:
     """Every live chat is where it says, or can't be told; who is not named is where he was."""
     dice = random.Random(1)  # noqa: S311 - reproducible on purpose

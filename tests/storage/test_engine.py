@@ -26,7 +26,7 @@ from sermo_fsm import (
 )
 from sermo_fsm.core.advance import expire
 from tests.databases import dump
-from tests.doors import host_transaction, open_door
+from tests.doors import each_signature, host_transaction, open_door
 from tests.support import ANDERS, BOT, PLATFORM, START, USER, at, envelope, event, text
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
@@ -74,12 +74,14 @@ class TestHandle:
 
         assert receipt.rows[0].event == text()
 
+    @each_signature
     def test_an_event_on_the_wrong_queue_is_the_callers_mistake(self, chats: ChatEngine) -> None:
         reply = Reply(platform_id=PLATFORM, user_id=USER, text="Hej!")
 
         with pytest.raises(InvalidArgument, match="Reply on inbound"):
             chats.handle("inbound", reply)
 
+    @each_signature
     @pytest.mark.parametrize(
         ("wrong", "argument"),
         [
@@ -418,6 +420,7 @@ class TestQuestions:
         assert found(user="a", limit=1) == [("app", "a")]
         assert found(limit=0) == []
 
+    @each_signature
     @pytest.mark.parametrize(
         "wrong",
         [{"state": "asleep"}, {"limit": -1}, {"limit": 2**63}, {"user": ""}, {"platform": "\0"}],

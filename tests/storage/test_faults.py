@@ -28,7 +28,7 @@ from tests.faults import (
     story,
 )
 from tests.proxy import Cut, Proxy
-from tests.support import PLATFORM, USER
+from tests.support import PLATFORM, USER, also_proved
 
 
 @pytest.fixture(params=SERVED)
@@ -172,7 +172,7 @@ def test_where_every_try_is_killed_it_is_a_typed_error_and_nothing_is_written(
 # --- at every packet ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("when", Cut)
+@pytest.mark.parametrize("when", [Cut.AFTER, *also_proved(Cut.BEFORE)])
 def test_cut_off_at_any_request_it_is_done_again_or_the_commit_is_unknown(
     far: ChatEngine, proxy: Proxy, when: Cut
 ) -> None:
@@ -198,7 +198,7 @@ def test_cut_off_at_any_request_it_is_done_again_or_the_commit_is_unknown(
     assert far.verify().ok
 
 
-@pytest.mark.parametrize("when", Cut)
+@pytest.mark.parametrize("when", [Cut.AFTER, *also_proved(Cut.BEFORE)])
 def test_cut_off_while_all_is_read_it_is_asked_again_or_told(
     far: ChatEngine, proxy: Proxy, when: Cut, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from sermo_fsm import ChatEngine
 from tests.command.test_cli_support import environment, everything_in, traffic
+from tests.support import also_proved
 
 SERVED = [pytest.param(kind, marks=pytest.mark.service) for kind in ("postgresql", "mysql")]
 LINES = 150
@@ -92,6 +93,7 @@ def by_id(found: dict[str, Any]) -> dict[str, Any]:
     return {**found, "sessions": {one["sessionId"]: one for one in found["sessions"]}}
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize("size", [1, 50])
 def test_killed_at_counted_statements_it_ends_as_if_it_had_run_once(
     kind_url: sa.URL, lines: Path, wanted: dict[str, Any], size: int
@@ -110,7 +112,7 @@ def test_killed_at_counted_statements_it_ends_as_if_it_had_run_once(
     check(kind_url, wanted)
 
 
-@pytest.mark.parametrize("heard", [0, 1, 20, 77])
+@pytest.mark.parametrize("heard", [20, *also_proved(0, 1, 77)])
 def test_killed_wherever_it_happens_to_be_it_ends_as_if_it_had_run_once(
     kind_url: sa.URL, lines: Path, wanted: dict[str, Any], heard: int
 ) -> None:

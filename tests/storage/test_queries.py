@@ -22,7 +22,7 @@ from benchmarks.queries import fill
 from sermo_fsm import ChatEngine, ChatSession, InvalidArgument, State
 from sermo_fsm.storage import pages
 from tests.databases import KINDS, a_database, empty
-from tests.doors import Blocking
+from tests.doors import Blocking, each_signature
 from tests.support import ANDERS, BEATA, at, envelope, event, text
 
 SESSIONS = 20_000
@@ -203,6 +203,7 @@ def test_who_is_asked_for_behind_a_session_that_fits_no_filter_gets_what_fits(
     assert found == [one for one in behind if one.platform_id == "app"]
 
 
+@each_signature
 @pytest.mark.parametrize(
     "which",
     [
@@ -239,6 +240,7 @@ def test_what_can_not_be_asked_is_refused_in_words(
     assert refused.value.wanted
 
 
+@each_signature
 @pytest.mark.parametrize("page", [{"after": -1}, {"after": 1.5}, {"after": "1"}, {"limit": 2.5}])
 def test_numbers_of_rows_are_refused_where_they_are_none(
     chats: ChatEngine, page: dict[str, Any]

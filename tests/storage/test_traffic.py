@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sermo_fsm import ChatEngine, InvalidArgument, State, StoreError, Traffic, Trigger
 from tests.another_table import Sent, hand_in, random_traffic, script
 from tests.databases import look_away
-from tests.doors import fewer
+from tests.doors import each_signature, fewer
 from tests.support import ANDERS, PLATFORM, at
 
 APP = "app"
@@ -129,6 +129,7 @@ def test_nothing_is_no_traffic(chats: ChatEngine) -> None:
     assert told_of == []
 
 
+@each_signature
 @pytest.mark.parametrize(
     ("argument", "value"),
     [("since", datetime(2026, 3, 1)), ("until", "now"), ("platform", "")],  # noqa: DTZ001 - refused

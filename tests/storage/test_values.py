@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from sermo_fsm import ChatEngine, InvalidArgument, Limits, Outcome, Policy
 from tests.databases import dump
-from tests.doors import open_door, open_hosts_door, stored
+from tests.doors import each_signature, open_door, open_hosts_door, stored
 from tests.storage.test_stories import ALL, one_by_one
 from tests.support import ANDERS, PLATFORM, USER, at, envelope, event, text
 
@@ -134,6 +134,7 @@ def _hand_in(
     return [receipt.outcome for batch in batches for receipt in chats.handle_many(batch)]
 
 
+@each_signature
 @pytest.mark.parametrize("wrong", ["", "\0", "a\0b", "\ud800", "😀\udc00", "x" * 256, "😀" * 256])
 def test_what_no_database_can_keep_is_no_id(chats: ChatEngine, wrong: str) -> None:
     with pytest.raises(InvalidArgument):

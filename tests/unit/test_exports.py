@@ -40,6 +40,7 @@ def chart() -> Any:
     return load(scxml(), format="scxml")
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join([*case[:2], *case[2]]))
 def test_a_reader_of_scxml_goes_where_the_table_says(chart: Any, case: Case) -> None:
     state, trigger, holding = case
@@ -85,6 +86,7 @@ console.log(JSON.stringify({ first, found }));
 """
 
 
+@pytest.mark.prove
 @pytest.mark.service
 def test_xstate_goes_where_the_table_says(tmp_path: Path) -> None:
     cases = [(state, trigger, [*holding]) for state, trigger, holding in CASES]

@@ -139,6 +139,7 @@ def test_mermaid_reads_what_happened(tmp_path: Path) -> None:
     assert shy["bars"] == shy["ends"] == 8
 
 
+@pytest.mark.prove
 @pytest.mark.service
 def test_whatever_is_said_mermaid_reads_as_text_and_as_nothing_else(tmp_path: Path) -> None:
     usual = sequence_diagram(*nasty_chat("harmless"), bodies=True)

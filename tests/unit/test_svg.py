@@ -348,6 +348,7 @@ print(zlib.crc32(png(DRAWINGS["path"]())))
 """
 
 
+@pytest.mark.prove
 def test_the_bytes_are_the_same_on_every_run() -> None:
     told = [
         subprocess.run(

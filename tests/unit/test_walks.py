@@ -91,6 +91,7 @@ def _plain(view: dict[str, Any]) -> dict[str, Any]:
     return {**view, "event": None} if "seq" in view else view
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize("block", range(5))
 def test_a_random_walk_ends_where_the_model_ends(block: int) -> None:
     for seed in range(block * WALKS, (block + 1) * WALKS):
