@@ -32,13 +32,13 @@ help: ## what can be made
 demo: $(VENV)/.runtime ## play five chats and show what became of them
 	@$(VENV)/bin/python examples/demo.py
 
-test: $(VENV)/.dev ## run the tests, but for those of prove (under four minutes)
+test: $(VENV)/.dev ## run the tests that show what a change broke (four minutes)
 	$(VENV)/bin/python -m pytest -n $(JOBS)$(profile)
 
-prove: $(VENV)/.dev ## run the tests that search wide and take long
+prove: $(VENV)/.dev ## run the tests that search and take longer
 	$(VENV)/bin/python -m pytest -n $(JOBS) -m prove$(profile)
 
-coverage: $(VENV)/.dev ## run both under coverage; fails if a line or a branch is left out
+coverage: $(VENV)/.dev ## run all tests with coverage; fails if a line or a branch is not covered
 	@$(VENV)/bin/python -m coverage erase
 	$(VENV)/bin/python -m coverage run -m pytest -n $(JOBS) -m ''$(profile)
 	@$(VENV)/bin/python -m coverage combine --quiet

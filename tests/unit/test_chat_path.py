@@ -1,4 +1,4 @@
-"""The way of one chat: its steps, and how long it was where, on every database."""
+"""The way of one chat: its steps, and how long it was where."""
 
 from datetime import timedelta
 
@@ -7,7 +7,10 @@ import pytest
 from sermo_fsm import ChatEngine, ChatSession, Direction, State, Trigger
 from sermo_fsm.views.chat_path import ChatPath, path_from_rows
 from tests.another_table import hand_in, script
+from tests.doors import each_signature
 from tests.support import ANDERS, PLATFORM, at
+
+pytestmark = each_signature  # a view of what the engine says
 
 CUSTOMER = {"type": "text", "text": "Hej!"}
 AGENT = {"type": "text", "text": "Hej!", "agent": ANDERS}

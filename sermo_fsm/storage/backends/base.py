@@ -17,7 +17,8 @@ Writing
     ``insert_history``. A failed transaction is ended by ``roll_back``.
 
 Reading
-    ``prepare_query`` before one query, ``prepare_snapshot`` before several about one moment.
+    ``prepare_query`` before one query, ``prepare_snapshot`` before several about one moment;
+    ``drop_open_cursor`` after a query whose rows were streamed.
 
 Errors
     ``redact``, ``classify`` and ``describe`` for each error of the driver. For hooks that wait for
