@@ -2,7 +2,7 @@
 #
 #   PYTHON              the Python to use; by default the first one here that is new enough
 #   VENV                where its environment lies
-#   JOBS                how many tests run at a time
+#   JOBS                how many tests run at a time; by default one more than there are cores
 #   HYPOTHESIS_PROFILE  how long hypothesis searches: a profile of tests/conftest.py
 
 VENV ?= .venv
@@ -20,6 +20,9 @@ profile := $(if $(HYPOTHESIS_PROFILE), --hypothesis-profile=$(HYPOTHESIS_PROFILE
 export PIP_CONSTRAINT = constraints.txt
 export PIP_BUILD_CONSTRAINT = constraints.txt
 
+# Tests start Python hundreds of times: what is imported is compiled once.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test prove coverage check lint types layers diagrams wheel explore mutants docs clean FORCE
@@ -33,14 +36,14 @@ demo: $(VENV)/.runtime ## play five chats and show what became of them
 	@$(VENV)/bin/python examples/demo.py
 
 test: $(VENV)/.dev ## run the tests that show what a change broke (four minutes)
-	$(VENV)/bin/python -m pytest -n $(JOBS)$(profile)
+	$(VENV)/bin/python -m pytest -n $(JOBS) --dist worksteal$(profile)
 
 prove: $(VENV)/.dev ## run the tests that search and take longer
-	$(VENV)/bin/python -m pytest -n $(JOBS) -m prove$(profile)
+	$(VENV)/bin/python -m pytest -n $(JOBS) --dist worksteal -m prove$(profile)
 
 coverage: $(VENV)/.dev ## run all tests with coverage; fails if a line or a branch is not covered
 	@$(VENV)/bin/python -m coverage erase
-	$(VENV)/bin/python -m coverage run -m pytest -n $(JOBS) -m ''$(profile)
+	$(VENV)/bin/python -m coverage run -m pytest -n $(JOBS) --dist worksteal -m ''$(profile)
 	@$(VENV)/bin/python -m coverage combine --quiet
 	@$(VENV)/bin/python -m coverage report
 

@@ -39,6 +39,11 @@ def _tls_context(connection: object, options: dict[str, Any]) -> object:
 pymysql.Connection._create_ssl_ctx = _tls_context
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """How many workers ``-n auto`` starts: one more than cores, as tests wait for servers."""
+    return (os.cpu_count() or 1) + 1
+
+
 def _marked(names: tuple[str, ...]) -> list[object]:
     return [
         name if name.startswith("sqlite") else pytest.param(name, marks=pytest.mark.service)

@@ -33,14 +33,15 @@ _POSTGRESQL: Final = """
             JOIN pg_database d ON setdatabase = d.oid AND datname = current_database()
     ) AS all_of_it
 """
+# By names alone: a new database has none of these, and long texts would need a file.
 _MYSQL: Final = """
     SELECT 'charset', default_character_set_name, default_collation_name
         FROM information_schema.schemata WHERE schema_name = DATABASE()
-    UNION ALL SELECT 'trigger', trigger_name, action_statement
+    UNION ALL SELECT 'trigger', trigger_name, ''
         FROM information_schema.triggers WHERE trigger_schema = DATABASE()
-    UNION ALL SELECT 'routine', routine_name, routine_definition
+    UNION ALL SELECT 'routine', routine_name, ''
         FROM information_schema.routines WHERE routine_schema = DATABASE()
-    UNION ALL SELECT 'event', event_name, event_definition
+    UNION ALL SELECT 'event', event_name, ''
         FROM information_schema.events WHERE event_schema = DATABASE()
     UNION ALL SELECT 'grant', grantee, privilege_type
         FROM information_schema.schema_privileges WHERE table_schema = DATABASE()

@@ -184,11 +184,12 @@ class Mariadb(Server):
 
     def install(self) -> None:
         data = self.folder / "data"
-        options = ["--skip-test-db", "--auth-root-authentication-method=normal", *self.options]
+        # In its folder for temporary files a server deletes what it takes for its own.
+        temporary = f"--tmpdir={self.give(self.folder / 'tmp')}"
+        options = ["--skip-test-db", "--auth-root-authentication-method=normal", temporary]
         user = [f"--user={self.account()}"] if _IS_ROOT else []
-        self.run(
-            [program("mariadb-install-db"), "--no-defaults", f"--datadir={data}", *options, *user]
-        )
+        install = [program("mariadb-install-db"), "--no-defaults", f"--datadir={data}"]
+        self.run([*install, *options, *self.options, *user])
         (self.folder / "init.sql").write_text(
             f"CREATE USER IF NOT EXISTS chat@'%' IDENTIFIED BY '{PASSWORD}';\n"
             "GRANT ALL ON *.* TO chat@'%';\n"
@@ -203,7 +204,7 @@ class Mariadb(Server):
             "bind-address": "127.0.0.1",
             "port": self.port,
             "max-connections": 20,
-            "tmpdir": self.give(self.folder / "tmp"),  # there it deletes what it takes for its own
+            "tmpdir": self.folder / "tmp",
             "innodb-buffer-pool-size": "16M",
             "innodb-flush-log-at-trx-commit": 2,
             **({"user": self.account()} if _IS_ROOT else {}),

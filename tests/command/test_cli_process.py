@@ -318,7 +318,7 @@ def test_a_person_who_types_is_told_how_to_end(db: str) -> None:
     assert "\x1b[?25l" not in seen  # no bar would hide the cursor
 
 
-@pytest.mark.parametrize("columns", [80, 40])
+@pytest.mark.parametrize("columns", [40, *also_proved(80)])
 @pytest.mark.parametrize("command", ["history web user-1", "sessions", "strays"])
 def test_a_listing_fits_the_terminal_of_the_person(db: str, command: str, columns: int) -> None:
     assert sermo("ingest", "--db", db, stdin="".join(traffic(400))).exit_code == 0

@@ -82,7 +82,11 @@ def test_patience_that_the_url_asks_for_is_not_overruled(door: str, door_url: sa
     assert shown == ["30s", "100ms"]
 
 
-@pytest.mark.parametrize("door", SERVED[:2], indirect=True)
+@pytest.mark.parametrize(
+    "door",
+    [SERVED[0], pytest.param("postgresql-async", marks=[pytest.mark.service, pytest.mark.prove])],
+    indirect=True,
+)
 def test_a_transaction_that_idles_for_too_long_is_done_again(door: str, door_url: sa.URL) -> None:
     # Long enough that a busy machine does not idle for it by itself: only the hook does.
     here = limited(door_url, idle_in_transaction_session_timeout="4s")
