@@ -476,3 +476,15 @@ def test_a_remark_that_nobody_can_read_stops_nothing(monkeypatch: pytest.MonkeyP
 def test_a_console_takes_no_text_for_markup(terminal: Terminal) -> None:
     console_on(terminal).print("[red]a[/red] :smile: http://x 'y'")
     assert terminal.getvalue() == "[red]a[/red] :smile: http://x 'y'\n"
+
+
+class Deaf(io.StringIO):
+    """A stream whose reader has gone."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(text)
+
+
+def test_a_console_whose_reader_has_gone_does_not_end_the_process() -> None:
+    with pytest.raises(BrokenPipeError):
+        console_on(Deaf()).print("Hej!")

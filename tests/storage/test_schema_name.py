@@ -215,6 +215,11 @@ def test_whoever_may_make_no_schema_may_use_one_that_is_theirs(database: sa.Engi
             ChatEngine(theirs, schema="other").migrate()
 
 
+def test_a_schema_has_a_name() -> None:
+    with pytest.raises(InvalidArgument, match="a name, on PostgreSQL"):
+        ChatEngine("postgresql+psycopg://localhost/x", schema="")
+
+
 @pytest.mark.parametrize("schema", ["chat", ""])
 def test_elsewhere_it_is_refused_in_words(schema: str) -> None:
     for url in ("sqlite://", "mysql+pymysql://localhost/x"):
