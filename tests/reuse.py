@@ -13,6 +13,7 @@ from sermo_fsm.storage.schema import tables
 
 _MANY_BYTES: Final = 2_000_000
 _MANY_ROWS: Final = 1_000
+_OURS: Final = {VERSION_TABLE, *(table.name for table in tables().metadata.sorted_tables)}
 _NUMBERED: Final = (tables().session, tables().history)
 _VERSIONS: Final = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608 - our own name
 
@@ -27,11 +28,14 @@ _POSTGRESQL: Final = """
             JOIN ours ON pronamespace = ours.oid
         UNION ALL SELECT 'column', attrelid, a.xmin FROM pg_attribute a
             JOIN pg_class c ON attrelid = c.oid JOIN ours ON relnamespace = ours.oid
+        UNION ALL SELECT 'type', t.oid, t.xmin FROM pg_type t JOIN ours ON typnamespace = ours.oid
         UNION ALL SELECT 'constraint', oid, xmin FROM pg_constraint
         UNION ALL SELECT 'trigger', oid, xmin FROM pg_trigger
-        UNION ALL SELECT 'setting', d.oid, s.xmin FROM pg_db_role_setting s
-            JOIN pg_database d ON setdatabase = d.oid AND datname = current_database()
     ) AS all_of_it
+"""
+_SETTINGS: Final = """
+    SELECT setrole, setconfig FROM pg_db_role_setting
+    JOIN pg_database ON setdatabase = pg_database.oid AND datname = current_database()
 """
 # By names alone: a new database has none of these, and long texts would need a file.
 _MYSQL: Final = """
@@ -69,11 +73,24 @@ def send_others_away(connection: sa.Connection) -> None:
                 raise
 
 
+def drop_tables_of_others(connection: sa.Connection) -> None:
+    """Drop what is no table of ours, such as those of a host."""
+    theirs = set(sa.inspect(connection).get_table_names()) - _OURS
+    if connection.dialect.name == "postgresql":
+        for name in theirs:
+            connection.exec_driver_sql(f'DROP TABLE "{name}" CASCADE')
+    elif theirs:
+        connection.exec_driver_sql("SET foreign_key_checks = 0")
+        for name in theirs:
+            connection.exec_driver_sql(f"DROP TABLE `{name}`")
+
+
 def description(connection: sa.Connection) -> str:
     """All that a test can change in this database, but for our rows and the next numbers."""
     versions = connection.exec_driver_sql(_VERSIONS).all()
     if connection.dialect.name == "postgresql":
-        return f"{versions} {connection.exec_driver_sql(_POSTGRESQL).scalar()}"
+        settings = connection.exec_driver_sql(_SETTINGS).all()
+        return f"{versions} {settings} {connection.exec_driver_sql(_POSTGRESQL).scalar()}"
     rest = connection.exec_driver_sql(_MYSQL).all()
     tables = [_NEXT_NUMBER.sub("", made) for made in _tables(connection)]
     return f"{versions} {rest} {tables}"

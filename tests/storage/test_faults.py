@@ -198,9 +198,10 @@ def test_cut_off_at_any_request_it_is_done_again_or_the_commit_is_unknown(
     assert far.verify().ok
 
 
+@pytest.mark.parametrize("step", [3, *also_proved(1)])
 @pytest.mark.parametrize("when", [Cut.AFTER, *also_proved(Cut.BEFORE)])
 def test_cut_off_while_all_is_read_it_is_asked_again_or_told(
-    far: ChatEngine, proxy: Proxy, when: Cut, monkeypatch: pytest.MonkeyPatch
+    far: ChatEngine, proxy: Proxy, when: Cut, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scan, "_SESSIONS", 1)
     monkeypatch.setattr(scan, "_ROWS", 2)
@@ -209,9 +210,9 @@ def test_cut_off_while_all_is_read_it_is_asked_again_or_told(
         assert hand_in(far, "handle_many", story(user)) == WRITTEN
     told = list(far.stories())
     count, traffic = far.compare(), far.traffic()
-    lost, cut, number = 0, True, 0
+    lost, cut, number = 0, True, 1 - step
     while cut:
-        number += 1
+        number += step
         proxy.cut_at(when, number)
         try:
             assert list(far.stories()) == told
@@ -220,9 +221,9 @@ def test_cut_off_while_all_is_read_it_is_asked_again_or_told(
         cut = proxy.disarm()
     assert lost > 3
     for ask in (far.compare, far.traffic):
-        cut, number = True, 0
+        cut, number = True, 1 - step
         while cut:
-            number += 1
+            number += step
             proxy.cut_at(when, number)
             assert ask() in (count, traffic)
             cut = proxy.disarm()
