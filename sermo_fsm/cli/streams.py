@@ -5,7 +5,7 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 __all__ = ["discard_output", "use_utf8"]
 
@@ -17,15 +17,14 @@ def use_utf8() -> None:
         if stream is None:
             stream = Path(os.devnull).open("w")  # noqa: SIM115 - open until the process ends
         elif isinstance(stream, io.TextIOWrapper) and stream is sys.__stderr__:
-            buffer = io.BufferedWriter(_BestEffortOutput(stream.fileno()))
-            stream = io.TextIOWrapper(buffer, line_buffering=True)
+            stream = _BestEffortOutput(stream.fileno())
         setattr(sys, name, stream)
         if isinstance(stream, io.TextIOWrapper):
             # A lone surrogate is printed as the escape that it was read from, which is valid JSON.
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
-class _BestEffortOutput(io.FileIO):
+class _BestEffortOutput(io.TextIOWrapper):
     """Standard error, which may be full or closed: then the exit status still tells.
 
     What can't be written is dropped. If it stayed in the buffer, the interpreter would try again
@@ -33,14 +32,18 @@ class _BestEffortOutput(io.FileIO):
     """
 
     def __init__(self, descriptor: int) -> None:
-        super().__init__(descriptor, "wb", closefd=False)
+        # Not a raw stream of our own: Ctrl-C in its write() would have the text written twice.
+        raw = io.FileIO(descriptor, "wb", closefd=False)
+        super().__init__(io.BufferedWriter(raw))
 
-    def write(self, data: Any) -> int:
-        """Write *data* as far as possible, and report all of it as written if nothing could be."""
+    def write(self, text: str) -> int:
+        """Write *text* at once if possible, and report it as written in any case."""
         with suppress(OSError):
-            if written := super().write(data):
-                return written
-        return len(data)
+            written = super().write(text)
+            self.flush()
+            return written
+        discard_output(self)
+        return len(text)
 
 
 def discard_output(stream: TextIO) -> None:
