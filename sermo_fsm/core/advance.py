@@ -15,18 +15,29 @@ from sermo_fsm.core.machine import NO_GUARD, TABLE, Effect, Guard, State
 from sermo_fsm.core.ownership import Owner, overdue, owner_of
 from sermo_fsm.core.policy import Durations
 from sermo_fsm.core.session import (
-    OUTCOME_OF,
     ChatSession,
     CloseReason,
     HistoryRow,
     Outcome,
-    unless_unknown,
 )
 from sermo_fsm.core.session_update import SessionUpdate, deadline
 from sermo_fsm.protocol.events import QUIET, Direction, Trigger
 from sermo_fsm.protocol.message import Message
 
-__all__ = ["NO_VISITS", "Step", "Visits", "advance", "expire"]
+__all__ = ["NO_VISITS", "OUTCOME_OF", "Step", "Visits", "advance", "expire", "unless_unknown"]
+
+
+OUTCOME_OF: Final = {
+    Effect.MOVE: Outcome.MOVED,
+    Effect.STAY: Outcome.STAYED,
+    Effect.IGNORE: Outcome.IGNORED,
+}
+"""What becomes of an event of a live session, by what the table says of it."""
+
+
+def unless_unknown(trigger: str, outcome: Outcome) -> Outcome:
+    """*outcome*; of an event that is not in the protocol it is ``unknown`` instead."""
+    return Outcome.UNKNOWN if trigger == Trigger.UNKNOWN else outcome
 
 
 @frozen

@@ -13,20 +13,18 @@ from typing import Any, Final
 
 from attrs import Factory, field, fields, frozen
 
-from sermo_fsm.core.machine import Effect, State
+from sermo_fsm.core.machine import State
 from sermo_fsm.errors import InvalidArgument, SermoError
 from sermo_fsm.protocol.events import Agent, Direction, Trigger, Who
 from sermo_fsm.protocol.message import UserKey
 
 __all__ = [
-    "OUTCOME_OF",
     "ChatSession",
     "CloseReason",
     "HistoryRow",
     "Outcome",
     "Receipt",
     "session_id_of",
-    "unless_unknown",
 ]
 
 _NAMESPACE: Final = uuid.UUID("8b0a2c1e-5d3f-5c47-9a51-6f1c6d0b7e42")
@@ -66,19 +64,6 @@ class Outcome(StrEnum):
     DUPLICATE = "duplicate"
     CONFLICT = "conflict"
     INVALID = "invalid"
-
-
-OUTCOME_OF: Final = {
-    Effect.MOVE: Outcome.MOVED,
-    Effect.STAY: Outcome.STAYED,
-    Effect.IGNORE: Outcome.IGNORED,
-}
-"""What becomes of an event of a live session, by what the table says of it."""
-
-
-def unless_unknown(trigger: str, outcome: Outcome) -> Outcome:
-    """*outcome*; of an event that is not in the protocol it is ``unknown`` instead."""
-    return Outcome.UNKNOWN if trigger == Trigger.UNKNOWN else outcome
 
 
 class CloseReason(StrEnum):

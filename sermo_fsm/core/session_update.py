@@ -26,6 +26,8 @@ from sermo_fsm.protocol.message import Message
 
 __all__ = ["SessionUpdate", "deadline"]
 
+_LEFT: Final = CloseReason.CLIENT_LEFT  # said goodbye: nothing moves the deadline any more
+
 _TIME_OF: Final[Mapping[Trigger, str]] = {
     Trigger.CUSTOMER_TEXT: "customer_typed_at",
     Trigger.TYPING: "customer_typed_at",
@@ -86,7 +88,7 @@ class SessionUpdate:
         Of the customer's events the one received last decides (docs/design.md, section 5).
         """
         session, trigger, at = self.session, message.trigger, message.received_at
-        if message.direction is not Direction.INBOUND or session.left:
+        if message.direction is not Direction.INBOUND or session.expiry_reason is _LEFT:
             return
         reason, wait = CloseReason.IDLE, durations.idle_timeout
         if trigger is Trigger.CLIENT_LEFT:

@@ -1,11 +1,13 @@
 """Messages in, receipts out, inside somebody's transaction: the one body that both engines run.
 
-A batch is read in one go (sessions, message ids), decided in memory by
-:mod:`sermo_fsm.core.advance`, and written in one go. A single event is a batch of one.
+:class:`Intake` checks arguments and decodes events before any connection is needed. Then a batch is
+read in one go (sessions, message ids), decided in memory by :mod:`sermo_fsm.core.advance`, and
+written in one go. A single event is a batch of one.
 """
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
 
 import sqlalchemy as sa
 from attrs import define, evolve, field, frozen
@@ -13,18 +15,68 @@ from attrs import define, evolve, field, frozen
 from sermo_fsm.core.advance import NO_VISITS, Step, Visits, advance, expire
 from sermo_fsm.core.policy import Policy
 from sermo_fsm.core.session import ChatSession, HistoryRow, Outcome, Receipt
-from sermo_fsm.errors import MessageConflict, SermoError
-from sermo_fsm.protocol.events import Direction
+from sermo_fsm.engine.operations import Write
+from sermo_fsm.errors import InvalidEvent, MessageConflict, SermoError
+from sermo_fsm.protocol.envelope import Envelope, arrive, as_direction, as_moment, read_envelope
+from sermo_fsm.protocol.events import Direction, Event
+from sermo_fsm.protocol.json_reader import Limits
 from sermo_fsm.protocol.message import Message, MessageKey, Rejected, UserKey
 from sermo_fsm.protocol.stored_form import excerpt, fingerprint
+from sermo_fsm.storage.arguments import check_id
 from sermo_fsm.storage.store import Keys, Pending, Store
 
-__all__ = ["Swept", "handle", "sweep"]
+__all__ = ["Intake", "Item", "Swept", "handle", "sweep"]
 
 _SWEPT_AT_ONCE = 1000
 
+Item = Envelope | Event | bytes | str | Mapping[str, object]
+"""One of the events that ``handle_many`` takes."""
+
 Swept = tuple[Sequence[HistoryRow], bool]
 """The rows of the sessions that were closed, and whether there may be more to close."""
+
+
+@frozen
+class Intake:
+    """How an engine takes in events: where they are stored, and by which rules."""
+
+    store: Store
+    policy: Policy
+    limits: Limits
+
+    def one(self, envelope: Envelope) -> Write[list[Receipt]]:
+        """Handle one event; a message id in conflict is an error."""
+        message = arrive(envelope, self.limits, datetime.now(UTC))
+        return partial(handle, self.store, self.policy, (message,), raise_conflict=True)
+
+    def many(
+        self, items: Iterable[Item], direction: str | None, platform_id: str | None
+    ) -> Write[list[Receipt]]:
+        """Handle many events, in order."""
+        queue = None if direction is None else as_direction(direction)
+        check_id("platform_id", platform_id)
+        messages = [self._open(item, queue, platform_id) for item in items]
+        return partial(handle, self.store, self.policy, messages)
+
+    def _open(
+        self, item: Item, direction: Direction | None, platform_id: str | None
+    ) -> Message | Rejected:
+        now = datetime.now(UTC)
+        if isinstance(item, Event):
+            item = Envelope(direction, item, platform_id=platform_id)
+        if not isinstance(item, Envelope):
+            try:
+                item = read_envelope(
+                    item, self.limits, direction=direction, platform_id=platform_id
+                )
+            except InvalidEvent as error:
+                return Rejected(error, item, now, direction)
+        return arrive(item, self.limits, now)
+
+    def sweep(self, up_to: datetime | None) -> Write[Swept]:
+        """Close some of the sessions that are past their deadline."""
+        moment = datetime.now(UTC) if up_to is None else as_moment("up_to", up_to)
+        return partial(sweep, self.store, moment)
 
 
 def handle(
@@ -145,7 +197,9 @@ class _Batch:
         if key in self.known:
             return self._duplicate(message, *self.known[key])
         visits = NO_VISITS if user is None else self.visits[user]
-        step = advance(visits, message, self.policy.of(user[0] if user else ""))
+        policy = self.policy
+        durations = policy.of(user[0]) if user is not None and policy.platforms else policy
+        step = advance(visits, message, durations)
         if user is not None:
             self.visits[user] = step.visits
             self._keep(visits, step)

@@ -18,8 +18,9 @@ from sermo_fsm.core.machine import State
 from sermo_fsm.core.policy import Policy
 from sermo_fsm.core.session import ChatSession, HistoryRow, Receipt
 from sermo_fsm.engine import operations
+from sermo_fsm.engine.batch import Intake, Item
 from sermo_fsm.engine.hooks import AfterCommit, Hooks, WithinTransaction, run
-from sermo_fsm.engine.operations import Intake, Item, Write
+from sermo_fsm.engine.operations import Write
 from sermo_fsm.engine.unit_of_work import (
     Retries,
     ask,

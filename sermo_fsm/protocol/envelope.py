@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from attrs import field, frozen
+from attrs.validators import optional
 
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
 from sermo_fsm.protocol.events import Direction
@@ -55,8 +56,8 @@ def _optional_time(value: object) -> datetime | None:
     return None if value is None else as_moment("received_at", value)
 
 
-def _check_id(_: object, attribute: Any, value: object) -> None:
-    if value is not None and not is_id(value):
+def _check_id(_: object, attribute: Any, value: Any) -> None:
+    if not is_id(value):
         raise InvalidArgument(attribute.name, wanted=AN_ID, got=value)
 
 
@@ -78,9 +79,9 @@ class Envelope:
 
     direction: Direction = field(converter=as_direction)
     event: Raw = field(repr=False)
-    message_id: str | None = field(default=None, kw_only=True, validator=_check_id)
+    message_id: str | None = field(default=None, kw_only=True, validator=optional(_check_id))
     received_at: datetime | None = field(default=None, kw_only=True, converter=_optional_time)
-    platform_id: str | None = field(default=None, kw_only=True, validator=_check_id)
+    platform_id: str | None = field(default=None, kw_only=True, validator=optional(_check_id))
 
 
 def arrive(envelope: Envelope, limits: Limits, now: datetime) -> Message | Rejected:

@@ -35,6 +35,8 @@ class Message:
         message_id: The broker's id of the message; None if there was none.
         body: The event as the history keeps it: without unsent text, its image described.
         image: The image, which is stored apart.
+        user: The user it is about; None if it does not say so in a usable way.
+        key: Its message id on its queue; None if it has no id.
     """
 
     direction: Direction
@@ -44,19 +46,8 @@ class Message:
     message_id: str | None = None
     body: Mapping[str, Any] = field(factory=dict, repr=False)
     image: Image | None = field(default=None, repr=False)
-
-    @property
-    def user(self) -> UserKey | None:
-        """The user it is about; None if it does not say so in a usable way."""
-        event = self.event
-        if event.platform_id is None or event.user_id is None:
-            return None
-        return event.platform_id, event.user_id
-
-    @property
-    def key(self) -> MessageKey | None:
-        """Its message id on its queue; None if it has no id."""
-        return None if self.message_id is None else (self.direction, self.message_id)
+    user: UserKey | None = field(default=None, repr=False)
+    key: MessageKey | None = field(default=None, repr=False)
 
 
 @frozen

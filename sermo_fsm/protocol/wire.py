@@ -6,11 +6,10 @@ Out comes a message whose event is valid down to the last field, or an
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
-import cattrs
-from attrs import fields
-from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+from attrs import asdict, fields
 
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
 from sermo_fsm.protocol.events import (
@@ -35,6 +34,9 @@ from sermo_fsm.protocol.json_reader import (
 from sermo_fsm.protocol.message import Message
 from sermo_fsm.protocol.stored_form import stored_form
 
+if TYPE_CHECKING:
+    import cattrs
+
 __all__ = ["Raw", "decode", "encode"]
 
 Raw = Json | Event
@@ -42,11 +44,11 @@ Raw = Json | Event
 
 _LIMITS: Final = Limits()
 
+_Structure = Callable[[Mapping[str, Any], Any], Any]
+
 
 _EXTRA: Final = "\0extra"
 """Under this key the reader hands on the fields that an event does not name."""
-
-_CONVERTER: Final = cattrs.Converter(detailed_validation=False)
 
 
 def _as_it_came(value: Any, _: Any) -> Any:
@@ -76,30 +78,43 @@ def _missing(error: KeyError) -> InvalidEvent:
     return InvalidEvent(f"$.{error.args[0]}", wanted="this field", got="nothing")
 
 
-for _kind in (str, str | None, int, float | None):
-    _CONVERTER.register_structure_hook(_kind, _as_it_came)
-_CONVERTER.register_structure_hook(datetime | None, _time_hook)
-_CONVERTER.register_unstructure_hook(
-    Agent, make_dict_unstructure_fn(Agent, _CONVERTER, _cattrs_omit_if_default=True)
-)
-_CONVERTER.register_structure_hook(Agent | None, _agent_hook)
-
-
 def _wire_names(kind: type[Any]) -> dict[str, str]:
     return {item.name: item.metadata["wire"] for item in fields(kind) if "wire" in item.metadata}
 
 
-def _structure_of(kind: type[Any]) -> Callable[[Mapping[str, Any], Any], Any]:
+@cache
+def _converter() -> "cattrs.Converter":
+    import cattrs
+
+    converter = cattrs.Converter(detailed_validation=False)
+    for kind in (str, str | None, int, float | None):
+        converter.register_structure_hook(kind, _as_it_came)
+    converter.register_structure_hook(datetime | None, _time_hook)
+    converter.register_structure_hook(Agent | None, _agent_hook)
+    return converter
+
+
+def _structure_of(kind: type[Any]) -> _Structure:
+    from cattrs.gen import make_dict_structure_fn, override
+
     renames: dict[str, Any] = {
         name: override(rename=wire) for name, wire in _wire_names(kind).items()
     }
     if kind is not Agent:
         renames["extra"] = override(rename=_EXTRA, struct_hook=_as_it_came)
-    return make_dict_structure_fn(kind, _CONVERTER, _cattrs_detailed_validation=False, **renames)
+    return make_dict_structure_fn(kind, _converter(), _cattrs_detailed_validation=False, **renames)
 
 
-_STRUCTURE: Final = {kind: _structure_of(kind) for kind in {*KINDS.values(), Agent}}
-_NAMED: Final = {kind: frozenset(_wire_names(kind).values()) for kind in _STRUCTURE}
+class _Structures(dict[type[Any], _Structure]):
+    """What makes an event of a JSON object, built when the first event of its class comes."""
+
+    def __missing__(self, kind: type[Any]) -> _Structure:
+        self[kind] = _structure_of(kind)
+        return self[kind]
+
+
+_STRUCTURE: Final = _Structures()
+_NAMED: Final = {kind: frozenset(_wire_names(kind).values()) for kind in {*KINDS.values(), Agent}}
 
 
 def decode(
@@ -129,7 +144,18 @@ def decode(
     except InvalidEvent as error:
         raise (error if parsed.path == "$" else error.under(parsed.path)) from None
     body, image = stored_form(value)
-    return Message(direction, event, trigger_of(event), received_at, message_id, body, image)
+    platform, user = event.platform_id, event.user_id
+    return Message(
+        direction,
+        event,
+        trigger_of(event),
+        received_at,
+        message_id,
+        body,
+        image,
+        user=None if platform is None or user is None else (platform, user),
+        key=None if message_id is None else (direction, message_id),
+    )
 
 
 def _decode(
@@ -212,7 +238,7 @@ def encode(event: Event) -> dict[str, Any]:
     for name, wire in names.items():
         item = getattr(event, name)
         if isinstance(item, Agent):
-            item = _CONVERTER.unstructure(item)
+            item = asdict(item, filter=lambda _, given: given is not None)
         elif isinstance(item, datetime):
             item = item.astimezone(UTC).isoformat().replace("+00:00", "Z")
         if item is not None:

@@ -26,7 +26,6 @@ __all__ = [
     "history_values",
     "identity_values",
     "image_values",
-    "key_of",
     "presence_values",
     "row_of",
     "session_key_of",
@@ -173,11 +172,6 @@ def row_of(row: Mapping[Any, Any]) -> HistoryRow:
         event=json.loads(event) if event is not None else None,
         raw=plain(row.get("raw")),
     )
-
-
-def key_of(session: ChatSession) -> SessionKey:
-    """The key of this session."""
-    return session.platform_id, session.user_id, session.ordinal
 
 
 def identity_values(session: ChatSession) -> dict[str, Any]:

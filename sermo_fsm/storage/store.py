@@ -26,7 +26,6 @@ from sermo_fsm.storage.rows import (
     history_values,
     identity_values,
     image_values,
-    key_of,
     presence_values,
     row_of,
     session_key_of,
@@ -61,7 +60,7 @@ class Pending:
 
     def keep(self, session: ChatSession, *, only_seen: bool = False) -> None:
         """Write *session* as it is now; *only_seen* says that a quiet event changed it."""
-        key = key_of(session)
+        key = session.platform_id, session.user_id, session.ordinal
         if only_seen and key not in self.sessions:
             self.seen[key] = session
         else:
