@@ -21,6 +21,7 @@ from sermo_fsm.core.session import ChatSession, CloseReason, HistoryRow, Outcome
 from sermo_fsm.engine import ChatEngine
 from sermo_fsm.errors import (
     CommitUnknown,
+    ForkedEngine,
     InvalidArgument,
     InvalidEvent,
     LostRace,
@@ -79,6 +80,7 @@ __all__ = [
     "Durations",
     "Envelope",
     "Event",
+    "ForkedEngine",
     "HandoverTo",
     "HandoverToAgent",
     "HandoverToBot",

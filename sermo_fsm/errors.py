@@ -12,6 +12,7 @@
         ├── StoreBusy         another connection held a lock for too long; try again
         ├── LostRace          another writer was faster; try again
         ├── StoreUnavailable  the database can't be reached; try again
+        ├── ForkedEngine      the host's engine came along from the parent process
         └── CommitUnknown     the connection was lost during the commit; try again with
                               the same message ids
 
@@ -23,6 +24,7 @@ from typing import Any
 
 __all__ = [
     "CommitUnknown",
+    "ForkedEngine",
     "InvalidArgument",
     "InvalidEvent",
     "InvalidTable",
@@ -182,6 +184,15 @@ class StoreUnavailable(StoreError):
     """The database can't be reached, or the connection was lost before the commit.
 
     Nothing was written. Try again later.
+    """
+
+
+class ForkedEngine(StoreError):
+    """The host's SQLAlchemy engine was made in the parent of this process, before a fork.
+
+    Its connections belong to the parent: answers would go to the wrong process. Nothing was sent.
+    Call ``engine.dispose(close=False)`` in the child, or make the engine there. An engine that a
+    ``ChatEngine`` made from a URL needs nothing: it forgets its connections by itself.
     """
 
 

@@ -53,7 +53,7 @@ from sermo_fsm.storage import queries
 from sermo_fsm.storage.pages import Pages, Read
 from sermo_fsm.storage.queries import SessionFilter
 from sermo_fsm.storage.store import Store
-from sermo_fsm.storage.transactions import adopt_engine, open_by, translated
+from sermo_fsm.storage.transactions import HostEngine, adopt_engine, open_by, translated
 from sermo_fsm.views.traffic import Traffic
 
 __all__ = ["AsyncChatEngine"]
@@ -95,9 +95,9 @@ class AsyncChatEngine:
         schema: str | None = None,
         attempts: int = 10,
     ) -> None:
-        self._owns_engine = not isinstance(database, AsyncEngine)
+        self._host_engine: HostEngine | None = None
         if isinstance(database, AsyncEngine):
-            adopt_engine(database.sync_engine)
+            self._host_engine = adopt_engine(database.sync_engine)
             self._engine = database
         else:
             self._engine = open_by(create_async_engine, database, lambda engine: engine.sync_engine)
@@ -110,7 +110,7 @@ class AsyncChatEngine:
 
     async def close(self) -> None:
         """Close the connections of an engine that was made from a URL; the host's stay open."""
-        if self._owns_engine:
+        if self._host_engine is None:
             await self._engine.dispose()
 
     async def __aenter__(self) -> Self:
@@ -365,6 +365,8 @@ class AsyncChatEngine:
             return await shown.run_sync(use, shown)
 
     async def _connect(self, stack: AsyncExitStack) -> AsyncConnection:
+        if self._host_engine is not None:
+            self._host_engine.check_process()
         with translated(self._dialect, connecting=True):
             return await stack.enter_async_context(self._engine.connect())
 

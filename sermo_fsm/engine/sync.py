@@ -40,7 +40,7 @@ from sermo_fsm.storage import queries
 from sermo_fsm.storage.pages import Pages, Read
 from sermo_fsm.storage.queries import SessionFilter
 from sermo_fsm.storage.store import Store
-from sermo_fsm.storage.transactions import adopt_engine, open_engine, translated
+from sermo_fsm.storage.transactions import HostEngine, adopt_engine, open_engine, translated
 from sermo_fsm.views.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -87,9 +87,9 @@ class ChatEngine:
         schema: str | None = None,
         attempts: int = 10,
     ) -> None:
-        self._owns_engine = not isinstance(database, sa.Engine)
+        self._host_engine: HostEngine | None = None
         if isinstance(database, sa.Engine):
-            adopt_engine(database)
+            self._host_engine = adopt_engine(database)
             self._engine = database
         else:
             self._engine = open_engine(database)
@@ -102,7 +102,7 @@ class ChatEngine:
 
     def close(self) -> None:
         """Close the connections of an engine that was made from a URL; the host's stay open."""
-        if self._owns_engine:
+        if self._host_engine is None:
             self._engine.dispose()
 
     def __enter__(self) -> Self:
@@ -442,6 +442,8 @@ class ChatEngine:
             return use(connection)
 
     def _connect(self) -> sa.Connection:
+        if self._host_engine is not None:
+            self._host_engine.check_process()
         with translated(self._dialect, connecting=True):
             return self._engine.connect()
 

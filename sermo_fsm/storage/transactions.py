@@ -4,16 +4,19 @@ What databases do differently is in :mod:`sermo_fsm.storage.backends`. Everythin
 code, or in plain code that SQLAlchemy runs for asyncio.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any, Final
+from weakref import WeakSet
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from sermo_fsm.errors import (
     CommitUnknown,
+    ForkedEngine,
     InvalidArgument,
     LostRace,
     SermoError,
@@ -30,6 +33,7 @@ from sermo_fsm.storage.backends import (
 )
 
 __all__ = [
+    "HostEngine",
     "adopt_engine",
     "committing",
     "join",
@@ -109,16 +113,55 @@ def open_by(
         raise InvalidArgument("url", wanted=wanted, got=got) from None
     backend.prepare_engine(plain(engine))
     backend.configure_engine(plain(engine))
+    _OUR_ENGINES.add(plain(engine))
     return engine
 
 
-def adopt_engine(engine: sa.Engine) -> None:
+def adopt_engine(engine: sa.Engine) -> "HostEngine":
     """Make the transactions of the host's *engine* begin as SQLAlchemy says.
 
     Raises:
         InvalidArgument: Its database is not supported.
     """
     backend_named(engine.dialect.name).prepare_engine(engine)
+    return HostEngine(engine)
+
+
+class HostEngine:
+    """Knows in which process the connections of a host's engine were made."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._pool = engine.pool
+        self._process = os.getpid()
+
+    def check_process(self) -> None:
+        """Refuse connections of a parent process; ``dispose(close=False)`` makes a new pool.
+
+        Raises:
+            ForkedEngine: This process was forked after the engine was handed in.
+        """
+        if os.getpid() == self._process:
+            return
+        if self._engine.pool is self._pool:
+            raise ForkedEngine(
+                "the engine was handed in before this process was forked: call "
+                "engine.dispose(close=False) in the new process, or make the engine there"
+            )
+        self._pool, self._process = self._engine.pool, os.getpid()
+
+
+_OUR_ENGINES: Final[WeakSet[sa.Engine]] = WeakSet()
+
+
+def _forget_connections() -> None:
+    """Leave the connections of our own engines to the parent process; they stay open there."""
+    for engine in list(_OUR_ENGINES):
+        engine.dispose(close=False)
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - there is no fork on Windows
+    os.register_at_fork(after_in_child=_forget_connections)
 
 
 # --- transactions --------------------------------------------------------------------------------
