@@ -48,7 +48,15 @@ _UUID: Final = {
 _JOINED: Final = {"sqlite": "'user-' || {n}", "postgresql": "'user-' || {n}"}
 _ANALYZE: Final = {
     "sqlite": ("ANALYZE",),
-    "postgresql": ("VACUUM ANALYZE sermo_session", "VACUUM ANALYZE sermo_history"),
+    "postgresql": (
+        # Vacuum takes rows for visible to all only if their commit is on the disk, and a database
+        # may commit without waiting for that. This waits, and flushes what was written before.
+        "SET synchronous_commit = on",
+        "SELECT pg_logical_emit_message(true, 'sermo_fsm', 'flush')",
+        "VACUUM ANALYZE sermo_session",
+        "VACUUM ANALYZE sermo_history",
+        "RESET synchronous_commit",
+    ),
     "mysql": ("ANALYZE TABLE sermo_session", "ANALYZE TABLE sermo_history"),
 }
 _ON: Final = """
