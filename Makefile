@@ -25,14 +25,14 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test prove coverage check lint types layers diagrams wheel explore mutants docs clean FORCE
+.PHONY: help demo test prove coverage check lint types layers diagrams wheel explore mutants docs bench clean FORCE
 
 help: ## what can be made
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1#\2/p' Makefile | awk -F'#' '{ printf "%-18s%s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1#\2/p' Makefile | awk -F'#' '{ printf "%-20s%s\n", $$1, $$2 }'
 	@echo
 	@echo "Variables: PYTHON=python3.13  VENV=.venv  JOBS=auto  HYPOTHESIS_PROFILE=…"
 
-demo: $(VENV)/.runtime ## play five chats and show what became of them
+demo: $(VENV)/.runtime ## play six chats and show what became of them
 	@$(VENV)/bin/python examples/demo.py
 
 test: $(VENV)/.dev ## run the tests that show what a change broke (four minutes)
@@ -93,11 +93,14 @@ mutants: $(VENV)/.dev ## change every cell of the tables, and see that somebody 
 docs: $(VENV)/.dev ## write the generated parts of README and the diagrams again
 	$(VENV)/bin/python tools/docs.py
 
+bench: $(VENV)/.dev ## measure beside the bare driver and other libraries (a quarter of an hour)
+	$(VENV)/bin/python -m benchmarks
+
 clean: ## remove the environment and everything made
 	@if [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; fi
 	rm -rf build dist .coverage .coverage.* htmlcov
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find sermo_fsm migrations tests tools examples -type d -name __pycache__ -prune -exec rm -rf {} +
+	find sermo_fsm migrations tests tools examples benchmarks -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # The environment. It is made anew where the checkout has moved or another PYTHON is asked for,
 # and filled again where what is to be installed has changed; else nothing is done.
@@ -124,7 +127,7 @@ $(VENV)/.made: FORCE
 
 $(VENV)/.runtime: $(VENV)/.made pyproject.toml constraints.txt
 	@echo "Installing sermo-fsm into $(VENV)"
-	@$(pip) install --quiet --editable .
+	@$(pip) install --quiet --editable '.[async]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt

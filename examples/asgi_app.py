@@ -23,10 +23,8 @@ from sermo_fsm import (
     InvalidArgument,
     LostRace,
     MessageConflict,
-    Receipt,
     StoreBusy,
     StoreUnavailable,
-    session_view,
 )
 
 PAGE = 100
@@ -53,17 +51,6 @@ def chats_of(request: Request) -> AsyncChatEngine:
     return chats
 
 
-def receipt_view(receipt: Receipt) -> dict[str, Any]:
-    """A receipt as JSON."""
-    after = receipt.after
-    return {
-        "outcome": receipt.outcome,
-        "rows": [row.id for row in receipt.rows],
-        "session": None if after is None else session_view(after),
-        "error": None if receipt.error is None else str(receipt.error),
-    }
-
-
 async def events(request: Request) -> Response:
     """Hand in one event, or JSON Lines of events or envelopes in one transaction."""
     chats, direction = chats_of(request), request.path_params["direction"]
@@ -72,10 +59,10 @@ async def events(request: Request) -> Response:
     if request.headers.get("content-type") == "application/x-ndjson":
         lines = [line for line in body.splitlines() if line.strip()]
         receipts = await chats.handle_many(lines, direction=direction, platform_id=platform_id)
-        return JSONResponse([receipt_view(receipt) for receipt in receipts])
+        return JSONResponse([receipt.as_dict() for receipt in receipts])
     message_id = request.headers.get("message-id")  # with an id, a retry has no effect
     receipt = await chats.handle(direction, body, message_id=message_id, platform_id=platform_id)
-    return JSONResponse(receipt_view(receipt))
+    return JSONResponse(receipt.as_dict())
 
 
 async def chat(request: Request) -> Response:
@@ -83,7 +70,7 @@ async def chat(request: Request) -> Response:
     session = await chats_of(request).status(**request.path_params)
     if session is None:
         raise HTTPException(404, "no such user")
-    return JSONResponse(session_view(session))
+    return JSONResponse(session.as_dict())
 
 
 async def counts(request: Request) -> Response:
@@ -93,9 +80,10 @@ async def counts(request: Request) -> Response:
 
 async def sessions(request: Request) -> Response:
     """One page of sessions, the latest first, and the URL of the next page."""
-    state, after = request.query_params.get("state"), request.query_params.get("after")
+    state: Any = request.query_params.get("state")  # checked by the engine
+    after = request.query_params.get("after")
     listed = chats_of(request).sessions(state=state, after=after, limit=PAGE)
-    page = [session_view(session) async for session in listed]
+    page = [session.as_dict() async for session in listed]
     last = request.url.include_query_params(after=page[-1]["sessionId"]) if page else None
     following = str(last) if len(page) == PAGE else None
     return JSONResponse({"sessions": page, "next": following})

@@ -1,4 +1,4 @@
-"""Play the five chats of this folder and show the outcome of every event (``make demo``).
+"""Play the six chats of this folder and show the outcome of every event (``make demo``).
 
 Events go in by ``handle_many``; everything shown comes from the receipts.
 """
@@ -71,6 +71,13 @@ SCENARIOS: Final = (
         "closes the chat at its own time. Waking up, the phone resumes it where it was. The queue "
         "closes, the bot makes an appointment, the customer vanishes, and only the sweep notices.",
     ),
+    Scenario(
+        "6-later-events.jsonl",
+        "Later events, and three agents",
+        "Handovers and claims come on a queue of their own, and agent_done there ends nothing: the "
+        "customer asks on, and the bot puts the same chat in line again. Only end_session ends it, "
+        "and even the start that a reload sends still belongs to it.",
+    ),
 )
 
 STYLES: Final = {
@@ -85,13 +92,22 @@ STYLES: Final = {
 # The sender of events that do not name one, by type.
 SENDERS: Final = {
     "agent_done": "agent",
+    "customer_identified": "system",
+    "end_session": "agent",
     "handover_to": "bot",
     "handover_to_agent": "bot",
     "handover_to_bot": "queue",
+    "handover_to_queue": "system",
+    "info": "system",
     "platform_closed": "queue",
     "queue_number": "queue",
     "system_text": "system",
 }
+SPOKEN: Final = frozenset(
+    {"text", "system_text", "info", "postback", "web_url", "image", "carousel"}
+)
+# What any other event says beside its type.
+DETAILS: Final = ("queueNumber", "flowGroupId", "queueId", "reasonText")
 
 
 @frozen
@@ -161,17 +177,18 @@ def sender(envelope: dict[str, Any]) -> str:
         return "customer"
     if event["type"] in SENDERS:
         return SENDERS[event["type"]]
-    agent = event.get("agent") or {"id": "unnamed"}
-    return str(agent["id"] if agent["id"] in {"bot", "unnamed"} else agent["name"].split()[0])
+    agent = event.get("agent") or {"id": event.get("agentId", "unnamed")}
+    known = agent["id"] != "bot" and "name" in agent
+    return str(agent["name"].split()[0] if known else agent["id"])
 
 
 def describe(event: dict[str, Any]) -> str:
     """The text of the event, or its type and its detail."""
-    if event["type"] in {"text", "system_text"}:
-        image = " [image]" if "image" in event else ""
+    if event["type"] in SPOKEN:
+        image = " [image]" if "image" in event or "imageUrl" in event else ""
         return f"“{event['text']}”{image}"
-    detail = event.get("queueNumber", event.get("flowGroupId", ""))
-    return f"{event['type']} {detail}".rstrip()
+    details = (event[name] for name in DETAILS if name in event)
+    return f"{event['type']} {next(details, '')}".rstrip()
 
 
 def play(transcript: Transcript, engine: ChatEngine, lines: Sequence[bytes]) -> None:
@@ -268,7 +285,8 @@ def main() -> None:
         )
         console.print()
         for scenario in SCENARIOS:
-            show(console, engine, scenario, expected[scenario.name])
+            known = expected[scenario.name]
+            show(console, engine, scenario, known)
     outlook(console)
 
 

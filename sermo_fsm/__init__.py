@@ -10,45 +10,64 @@
 'bot'
 """
 
+from sermo_fsm import _startup  # noqa: F401 - from here on, Ctrl-C ends the command quietly
+
+# isort: split
 from importlib import metadata
 from typing import TYPE_CHECKING
 
+from sermo_fsm.analysis.chain import Chain, ChainVerification
 from sermo_fsm.analysis.comparison import Comparison
 from sermo_fsm.analysis.verify import Problem, Verification
-from sermo_fsm.core.machine import State
-from sermo_fsm.core.policy import Durations, Policy
-from sermo_fsm.core.session import ChatSession, CloseReason, HistoryRow, Outcome, Receipt
+from sermo_fsm.core.erasure import Erasure, Hold, Retained
+from sermo_fsm.core.history import HistoryRow, Outcome, Receipt
+from sermo_fsm.core.machine import State, StateName
+from sermo_fsm.core.policy import Durations, Policy, Retention
+from sermo_fsm.core.session import ChatSession, CloseReason
 from sermo_fsm.engine import ChatEngine
 from sermo_fsm.errors import (
+    ChatStillLive,
     CommitUnknown,
     ForkedEngine,
     InvalidArgument,
     InvalidEvent,
     LostRace,
     MessageConflict,
+    PersonHeld,
+    RedactionFailed,
     SchemaNotReady,
+    SealingFailed,
     SermoError,
     StoreBusy,
     StoreError,
     StoreUnavailable,
+    UnusableDatabase,
+    WrongEventLoop,
 )
-from sermo_fsm.protocol.envelope import Envelope
+from sermo_fsm.protocol.envelope import Envelope, QueueName
 from sermo_fsm.protocol.events import (
     Agent,
     AgentDone,
+    AgentReleased,
+    ClaimSession,
     ClientLeft,
     ClientUnload,
     CustomerText,
     Direction,
+    EndSession,
     Event,
     HandoverTo,
     HandoverToAgent,
     HandoverToBot,
+    HandoverToQueue,
     Heartbeat,
     MessagesRead,
     PlatformClosed,
+    Postback,
     QueueNumber,
     Reply,
+    RichReply,
+    Start,
     SystemText,
     Trigger,
     Typing,
@@ -58,8 +77,11 @@ from sermo_fsm.protocol.events import (
     Who,
 )
 from sermo_fsm.protocol.json_reader import Limits
-from sermo_fsm.views.json_views import row_view, session_view
+from sermo_fsm.views.figures import FigureGroup, Figures
+from sermo_fsm.views.overview import Overview
+from sermo_fsm.views.person import Person, PersonChat, Picture
 from sermo_fsm.views.traffic import Traffic
+from sermo_fsm.views.visit import Stay, Visit
 
 if TYPE_CHECKING:
     from sermo_fsm.engine.aio import AsyncChatEngine
@@ -67,9 +89,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Agent",
     "AgentDone",
+    "AgentReleased",
     "AsyncChatEngine",
+    "Chain",
+    "ChainVerification",
     "ChatEngine",
     "ChatSession",
+    "ChatStillLive",
+    "ClaimSession",
     "ClientLeft",
     "ClientUnload",
     "CloseReason",
@@ -78,14 +105,20 @@ __all__ = [
     "CustomerText",
     "Direction",
     "Durations",
+    "EndSession",
     "Envelope",
+    "Erasure",
     "Event",
+    "FigureGroup",
+    "Figures",
     "ForkedEngine",
     "HandoverTo",
     "HandoverToAgent",
     "HandoverToBot",
+    "HandoverToQueue",
     "Heartbeat",
     "HistoryRow",
+    "Hold",
     "InvalidArgument",
     "InvalidEvent",
     "Limits",
@@ -93,15 +126,30 @@ __all__ = [
     "MessageConflict",
     "MessagesRead",
     "Outcome",
+    "Overview",
+    "Person",
+    "PersonChat",
+    "PersonHeld",
+    "Picture",
     "PlatformClosed",
     "Policy",
+    "Postback",
     "Problem",
+    "QueueName",
     "QueueNumber",
     "Receipt",
+    "RedactionFailed",
     "Reply",
+    "Retained",
+    "Retention",
+    "RichReply",
     "SchemaNotReady",
+    "SealingFailed",
     "SermoError",
+    "Start",
     "State",
+    "StateName",
+    "Stay",
     "StoreBusy",
     "StoreError",
     "StoreUnavailable",
@@ -112,10 +160,11 @@ __all__ = [
     "TypingOff",
     "TypingOn",
     "Unknown",
+    "UnusableDatabase",
     "Verification",
+    "Visit",
     "Who",
-    "row_view",
-    "session_view",
+    "WrongEventLoop",
 ]
 
 __version__ = metadata.version("sermo-fsm")

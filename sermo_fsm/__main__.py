@@ -2,4 +2,5 @@
 
 from sermo_fsm.cli import main
 
-main(prog_name="sermo-fsm")
+if __name__ == "__main__":  # else somebody looks through the modules of the package
+    main(prog_name="sermo-fsm")

@@ -29,13 +29,14 @@ With ``upgrade --sql`` such a revision is refused, because our migrations look a
 :func:`upgrade` also works in ``env.py``, after ``context.run_migrations()`` and with its own
 ``connection.commit()``; but then it runs whatever Alembic is asked to do.
 
-The way back is Alembic's own command. A downgrade to 0002 keeps every row, and the release before
-can go on with them; a downgrade below 0001 drops all tables::
+The way back is Alembic's own command. A downgrade keeps every row, and the release before can go on
+with them; but to a release with 0002 or 0001, a message whose body was erased is in conflict when
+it comes again. A downgrade below 0001 drops all tables::
 
     from alembic import command
 
     with engine.begin() as connection:
-        command.downgrade(migrate.config(connection), "0001")
+        command.downgrade(migrate.config(connection), "0002")
 
 Alembic is imported by what migrates, not by what only checks the revision: it takes longer to load
 than everything else, and every command checks.
@@ -49,11 +50,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from sermo_fsm.errors import InvalidArgument, LostRace, SchemaNotReady, StoreError
+from sermo_fsm.errors import InvalidArgument, LostRace, SchemaNotReady
 from sermo_fsm.storage.backends import backend_named
+from sermo_fsm.storage.driver_errors import translated
+from sermo_fsm.storage.revisions import CREATE_TABLES, head, revisions, script_location
 from sermo_fsm.storage.schema import TABLE_PREFIX, tables
 from sermo_fsm.storage.store import Store
-from sermo_fsm.storage.transactions import join, translated
+from sermo_fsm.storage.transactions import check_schema_is_kept, join
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -81,19 +84,10 @@ VERSION_TABLE: Final = TABLE_PREFIX + "alembic_version"
 NEWER: Final = "use a newer sermo_fsm"
 """The remedy if the tables are of a later release."""
 
-_REMEDY: Final = "run 'sermo-fsm db upgrade', or ChatEngine.migrate()"
-
 
 def is_ours(name: str | None) -> bool:
     """Whether a table of this name is ours; for the filter of a host's Alembic."""
     return name is not None and name.startswith(TABLE_PREFIX)
-
-
-def script_location() -> Path:
-    """The folder of the migrations: inside the installed package, beside it in a checkout."""
-    here = Path(__file__).resolve().parent
-    inside = here / "migrations"
-    return inside if inside.is_dir() else here.parent / "migrations"
 
 
 def config(connection: sa.Connection | None = None, schema: str | None = None) -> "Config":
@@ -116,35 +110,35 @@ def _scripts(location: Path) -> "ScriptDirectory":
     return scripts
 
 
-def head() -> str:
-    """The revision that this release works with.
-
-    Raises:
-        StoreError: The migrations are missing.
-    """
-    revisions = _revisions()
-    if not revisions:
-        raise StoreError(f"there are no migrations in {script_location().name}")
-    return max(revisions)
-
-
-def _revisions() -> set[str]:
-    """The revisions that this release knows: the numbers that their files begin with."""
-    files = (script_location() / "versions").glob("[0-9]*_*.py")
-    return {file.name.partition("_")[0] for file in files}
-
-
 def current(connection: sa.Connection, schema: str | None = None) -> str | None:
     """The revision of the database; None if our tables do not exist.
 
     Raises:
-        InvalidArgument: The database can't have this schema.
+        InvalidArgument: The database can't have this schema, or the connection renames it.
     """
     Store.on(connection.dialect, schema)  # refuses an impossible schema
+    check_schema_is_kept("connection", connection, schema)
     if not sa.inspect(connection).has_table(VERSION_TABLE, schema):
         return None
+    return connection.execute(_version(schema)).scalar_one_or_none()
+
+
+def _version(schema: str | None) -> sa.Select[Any]:
     version = sa.table(VERSION_TABLE, sa.column("version_num"), schema=schema)
-    return connection.execute(sa.select(version.c.version_num)).scalar_one_or_none()
+    return sa.select(version.c.version_num)
+
+
+def _check_is_latest(connection: sa.Connection, schema: str | None, read: str | None) -> None:
+    """Refuse to go on from the revision that was *read* if that is only what a snapshot shows.
+
+    On MySQL the first statement of a migration would end the snapshot, and the old revisions would
+    be run on tables that have their changes already. A locking read sees what was committed.
+
+    Raises:
+        LostRace: It is.
+    """
+    if connection.execute(_version(schema).with_for_update()).scalar_one_or_none() != read:
+        raise LostRace("another process has migrated meanwhile")
 
 
 def _context(connection: sa.Connection, schema: str | None) -> "MigrationContext":
@@ -159,15 +153,21 @@ def check_schema(connection: sa.Connection, schema: str | None = None) -> str:
 
     Raises:
         SchemaNotReady: The tables are missing, or of another release.
+        UnusableDatabase: Its encoding, or that of the connection, can't hold every text.
     """
+    _check_encoding(connection, schema)
     have, want = current(connection, schema), head()
     if have != want:
-        raise SchemaNotReady(have, want, NEWER if _is_newer(have) else _REMEDY)
+        raise SchemaNotReady(have, want, NEWER if _is_newer(have) else CREATE_TABLES)
     return want
 
 
+def _check_encoding(connection: sa.Connection, schema: str | None) -> None:
+    backend_named(connection.dialect.name).check_encoding(connection, tables(schema))
+
+
 def _is_newer(revision: str | None) -> bool:
-    return revision is not None and revision not in _revisions()
+    return revision is not None and revision not in revisions()
 
 
 def is_new_file(connection: sa.Connection) -> bool:
@@ -194,29 +194,29 @@ def upgrade(connection: sa.Connection, schema: str | None = None) -> str:
 
     Raises:
         SchemaNotReady: The tables are of a later release.
-        InvalidArgument: The connection is none, or in AUTOCOMMIT; or the database can't have this
-            schema.
+        UnusableDatabase: The encoding of the database or the connection can't hold every text.
+        InvalidArgument: The connection is none, in AUTOCOMMIT, or has a ``schema_translate_map``;
+            or the database can't have this schema.
         StoreBusy: Another process has been migrating for too long.
         LostRace: Another process was faster, and the isolation hides what it did.
         StoreError: The database refused for another reason.
     """
     from alembic.operations import Operations
-    from alembic.util import CommandError
 
     with migrating(connection, schema):
         have = current(connection, schema)
         if _is_newer(have):
             raise SchemaNotReady(have, head(), NEWER)
+        _check_encoding(connection, schema)
+        if have not in (None, head()):
+            _check_is_latest(connection, schema, have)
         # Without Alembic's commands, which keep their state in globals: this call may come from a
         # migration of the host's, which uses them.
         context = _context(connection, schema)
         scripts = _scripts(script_location())
         for script in reversed(list(scripts.iterate_revisions("head", have or "base"))):
             script.module.upgrade(op=Operations(context))
-            try:
-                context.stamp(scripts, script.revision)
-            except CommandError as error:  # the version is not the one that was read
-                raise LostRace("another process has migrated meanwhile") from error
+            context.stamp(scripts, script.revision)
     return head()
 
 
@@ -225,8 +225,8 @@ def migrating(connection: sa.Connection, schema: str | None) -> Iterator[None]:
     """Keep all others from migrating, and resolve unqualified names in *schema*.
 
     Raises:
-        InvalidArgument: The connection is none, or in AUTOCOMMIT; or the database can't have this
-            schema.
+        InvalidArgument: The connection is none, in AUTOCOMMIT, or has a ``schema_translate_map``;
+            or the database can't have this schema.
         StoreBusy: Another process has been migrating for too long.
         LostRace: Another process was faster, and the isolation hides what it did.
     """
@@ -242,3 +242,6 @@ def _check_connection(connection: object) -> None:
     if not isinstance(connection, sa.Connection):  # Alembic's, with --sql, only prints
         wanted = "a SQLAlchemy Connection, to a database that answers"
         raise InvalidArgument("connection", wanted=wanted, got=type(connection).__name__)
+    if names := connection.get_execution_options().get("schema_translate_map"):
+        wanted = "a connection without a schema_translate_map; name our schema by schema=…"
+        raise InvalidArgument("connection", wanted=wanted, got=dict(names))

@@ -1,5 +1,6 @@
 import os
 import signal
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,10 @@ from tests.doors import open_door
 # A shell that runs this in the background lets it ignore Ctrl-C, and so would all that it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The command prints times in the zone of the system, which is everywhere the same to the tests.
+os.environ["TZ"] = "UTC"
+time.tzset()
 
 # `--hypothesis-profile` (make test HYPOTHESIS_PROFILE=…) overrides what is loaded here.
 settings.register_profile("default", deadline=None, max_examples=25)

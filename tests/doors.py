@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from hypothesis import settings
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from sermo_fsm import AsyncChatEngine, ChatEngine, row_view, session_view
+from sermo_fsm import AsyncChatEngine, ChatEngine
 from tests.databases import async_url
 
 _T = TypeVar("_T")
@@ -47,7 +47,7 @@ class Blocking:
         found = getattr(self.engine, name)
         if name in ("within_transaction", "after_commit"):
             return found
-        if name in ("sessions", "history", "strays", "stories"):
+        if name in ("sessions", "history", "strays", "stories", "visits"):
             return lambda *args, **options: self._each(found(*args, **options))
         return lambda *args, **options: self._wait(found, *args, **options)
 
@@ -82,9 +82,9 @@ def stored(chats: ChatEngine) -> list[Any]:
     """Everything that can be asked for: session by session with their rows, then the strays."""
     sessions = sorted(chats.sessions(), key=lambda one: (*one.key, one.ordinal))
     return [
-        (session_view(one), [row_view(row) for row in chats.history(one.session_id)])
+        (one.as_dict(), [row.as_dict(bodies=True) for row in chats.history(one.session_id)])
         for one in sessions
-    ] + [row_view(row) for row in chats.strays()]
+    ] + [row.as_dict(bodies=True) for row in chats.strays()]
 
 
 def fewer(door: str, share: float) -> settings:

@@ -1,10 +1,12 @@
-"""Asks from forked processes, as under ``gunicorn --preload``: ``python -m tests.forked URL DOOR``.
+"""Asks from forked processes: ``python -m tests.forked URL DOOR [START]``.
 
+*START* is how they are started: ``os`` or ``multiprocessing``.
 The engine is made, and used, before the fork. Each process asks for the chats of users of its own,
 all at once, and so does the parent; a connection that two of them shared would mix up the answers.
 """
 
 import asyncio
+import multiprocessing
 import os
 import sys
 import threading
@@ -15,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from sermo_fsm import AsyncChatEngine, ChatEngine, ForkedEngine
+from sermo_fsm.engine import unit_of_work
 from tests.databases import async_url
 
 PROCESSES = 3
@@ -80,27 +83,98 @@ def of_the_host(url: str) -> Callable[[int], None]:
     return ask
 
 
-DOORS = {"plain": plain, "async": asynchronous, "host": of_the_host}
+def half_read(url: str) -> Callable[[int], None]:
+    """A generator of the parent, which holds a connection: the child can neither use nor end it."""
+    plain(url)
+    pytest.MonkeyPatch().setattr(unit_of_work, "_PORTION", 1)  # then the cursor is open
+    chats = ChatEngine(url)
+    expected = sum(1 for _ in chats.stories())
+    rows = chats.stories()
+    next(rows)
+    parent = os.getpid()
+
+    def ask(number: int) -> None:
+        if os.getpid() == parent:
+            assert sum(1 for _ in rows) == expected - 1
+            return
+        match number:
+            case 1:
+                with pytest.raises(ForkedEngine, match="connect in the new process"):
+                    next(rows)
+            case 2:
+                rows.close()
+        assert sum(1 for _ in chats.stories()) == expected
+
+    return ask
 
 
-def main(url: str, door: str) -> None:
+def handed_in(url: str) -> Callable[[int], None]:
+    """A connection of the host's, which an engine has seen, or whose engine it knows."""
+    plain(url)(0)
+    chats, host = ChatEngine(url), sa.create_engine(url)
+    ChatEngine(known := sa.create_engine(url))
+    connections = [host.connect(), known.connect()]
+    chats.status("web", "user-0", connection=connections[0])
+    parent = os.getpid()
+
+    def ask(_: int) -> None:
+        for connection in connections:
+            if os.getpid() == parent:
+                assert chats.status("web", "user-0", connection=connection) is not None
+                connection.close()
+                continue
+            for refused in (
+                lambda: chats.status("web", "user-0", connection=connection),  # noqa: B023 - called at once
+                lambda: chats.handle("inbound", {}, connection=connection),  # noqa: B023 - likewise
+            ):
+                with pytest.raises(ForkedEngine, match="connect in the new process"):
+                    refused()
+
+    return ask
+
+
+DOORS = {
+    "plain": plain,
+    "async": asynchronous,
+    "host": of_the_host,
+    "half-read": half_read,
+    "handed-in": handed_in,
+}
+
+
+def by_os(ask: Callable[[int], None], number: int) -> Callable[[], int]:
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            ask(number)
+            status = 0
+        finally:
+            os._exit(status)
+    return lambda: os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def by_multiprocessing(ask: Callable[[int], None], number: int) -> Callable[[], int | None]:
+    child = multiprocessing.get_context("fork").Process(target=ask, args=(number,))
+    child.start()
+
+    def wait() -> int | None:
+        child.join()
+        return child.exitcode
+
+    return wait
+
+
+STARTS = {"os": by_os, "multiprocessing": by_multiprocessing}
+
+
+def main(url: str, door: str, start: str = "os") -> None:
     ask = DOORS[door](url)
     assert threading.active_count() == 1 or door != "plain"
-    children = []
-    for number in range(1, PROCESSES + 1):
-        child = os.fork()
-        if not child:
-            status = 1
-            try:
-                ask(number)
-                status = 0
-            finally:
-                os._exit(status)
-        children.append(child)
+    ends = [STARTS[start](ask, number) for number in range(1, PROCESSES + 1)]
     if door != "async":  # there the loop of the first question is over
         ask(0)
-    for child in children:
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert [end() for end in ends] == [0] * PROCESSES
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ COLLATIONS = ("utf8mb4_nopad_bin", "utf8mb4_0900_bin")
 
 
 def inspected(connection: sa.Connection, schema: str | None = None) -> dict[str, Any]:
-    """Columns, constraints and indexes of each table of ours."""
+    """Columns, constraints, indexes and storage of each table of ours."""
     inspector = sa.inspect(connection)
     found = {}
     for name in sorted(filter(is_ours, inspector.get_table_names(schema))):
@@ -25,6 +25,7 @@ def inspected(connection: sa.Connection, schema: str | None = None) -> dict[str,
                 "foreign": _sorted(inspector.get_foreign_keys(name, schema)),
                 "checks": _sorted(inspector.get_check_constraints(name, schema)),
                 "indexes": _sorted(inspector.get_indexes(name, schema)),
+                "storage": inspector.get_table_options(name, schema).get("postgresql_with"),
             }
     return found
 

@@ -4,11 +4,12 @@ Written from the text of the design alone (sections 2-6 and 9), without sight of
 implementation, and meant to be read against that text sentence by sentence. It is slow
 on purpose. Nothing derived is ever stored: a session is the plain list of the events
 that were its own, in the order of reading (the quiet ones too, and the closing by the
-clock), and its state, its deadline, its history rows and its status are all computed
-from that list, from the beginning, every time someone asks.
+clock or by hand), and its state, its deadline, its history rows and its status are all
+computed from that list, from the beginning, every time someone asks.
 
 What is not modelled: validation (every event handed in is valid, or of an unknown
-type), policies per platform, the stored body of an event, session ids.
+type), policies per platform, the stored body of an event, session ids, and the reason
+code of a close by hand.
 """
 
 from __future__ import annotations
@@ -35,9 +36,13 @@ INBOUND_TRIGGERS: dict[str, str] = {
     "client_closed": "client_left",
     "typing_on": "typing",
     "typing_off": "typing",
+    "start": "start",
+    "postback": "customer_text",
 }
 
-# "text" and "handover_to" depend on the agent: see trigger_of
+# Of these and of "handover_to" the agent decides: see trigger_of
+OUTBOUND_AS_TEXT: tuple[str, ...] = ("text", "postback", "web_url", "image", "carousel")
+
 OUTBOUND_TRIGGERS: dict[str, str] = {
     "queue_number": "queue_number",
     "system_text": "system_text",
@@ -47,6 +52,16 @@ OUTBOUND_TRIGGERS: dict[str, str] = {
     "platform_closed": "platform_closed",
     "handover_to_bot": "handover_to_bot",
     "handover_to_agent": "handover_to_agent",
+    "info": "system_text",
+    "handover_to_queue": "handover_to_queue",
+    "transfer_to_agent_application": "handover_to_queue",
+    "claim_session": "claim_session",
+    "end_session": "end_session",
+}
+
+# What means something else on the queue "internal" than on "outbound"
+INTERNAL_TRIGGERS: dict[str, str] = {
+    "agent_done": "agent_released",
 }
 
 QUIET: tuple[str, ...] = (
@@ -85,7 +100,9 @@ def trigger_of(direction: str, event: dict[str, Any]) -> str:
     wire_type = event["type"]
     if direction == "inbound":
         return INBOUND_TRIGGERS.get(wire_type, "unknown")
-    if wire_type == "text":
+    if direction == "internal" and wire_type in INTERNAL_TRIGGERS:
+        return INTERNAL_TRIGGERS[wire_type]
+    if wire_type in OUTBOUND_AS_TEXT:
         if is_bot(event.get("agent")):
             return "bot_text"
         if is_human(event.get("agent")):
@@ -107,7 +124,15 @@ PS_UNTIL_EXPIRES = "P's until P's expires_at, then opens"
 PS_FOR_LINGER = "P's for linger, then opens"
 OPENS_OR_LEFT = "opens; but as left of here once a client_left is P's"
 
-OWNER_COLUMNS: tuple[str, ...] = ("no session yet", "client_left", "agent_done", "clock")
+# Which column it is, by the trigger that closed P
+OWNER_COLUMN: dict[str | None, int] = {
+    None: 0,  # no session yet
+    "client_left": 1,
+    "end_session": 1,
+    "close": 1,
+    "agent_done": 2,
+    "expire": 3,
+}
 
 OWNER_OF_ANYTHING_ELSE: tuple[str, ...] = (STRAY, PS, PS, PS)
 
@@ -115,10 +140,13 @@ OWNER_TABLE: dict[str, tuple[str, ...]] = {
     "customer_text": (OPENS, OPENS, OPENS, RESUMES),
     "heartbeat": (OPENS, PS_UNTIL_EXPIRES, PS_UNTIL_EXPIRES, RESUMES),
     "typing": (OPENS, PS_UNTIL_EXPIRES, PS_UNTIL_EXPIRES, RESUMES),
+    "start": (OPENS, PS_UNTIL_EXPIRES, PS_UNTIL_EXPIRES, RESUMES),
     "agent_text": (OPENS, PS_FOR_LINGER, OPENS_OR_LEFT, PS_FOR_LINGER),
+    "claim_session": (OPENS, PS_FOR_LINGER, OPENS_OR_LEFT, PS_FOR_LINGER),
     "queue_number": (OPENS, PS_FOR_LINGER, OPENS_OR_LEFT, PS_FOR_LINGER),
     "handover_to_bot": (OPENS, PS_FOR_LINGER, OPENS_OR_LEFT, PS_FOR_LINGER),
     "handover_to_agent": (OPENS, PS_FOR_LINGER, OPENS_OR_LEFT, PS_FOR_LINGER),
+    "handover_to_queue": (OPENS, PS_FOR_LINGER, OPENS_OR_LEFT, PS_FOR_LINGER),
     "bot_text": (OPENS, PS_FOR_LINGER, PS_FOR_LINGER, PS_FOR_LINGER),
 }
 
@@ -129,7 +157,7 @@ STATES: tuple[str, ...] = ("open", "bot", "queued", "with_agent")
 
 STAYS = "="
 IGNORED = "×"
-DONE = "→ closed, but → bot if a customer_text was received later than it"
+UNLESS_WRITTEN_SINCE = "→ closed, but → bot if a customer_text was received later than it"
 
 TABLE: dict[str, tuple[str, str, str, str]] = {
     # the cells in the order of STATES
@@ -146,11 +174,17 @@ TABLE: dict[str, tuple[str, str, str, str]] = {
     "typing_on": ("=", "=", "=", "="),
     "typing_off": ("=", "=", "=", "="),
     "queue_number": ("→ queued", "→ queued", "=", "→ queued"),
-    "agent_done": ("×", "×", "×", DONE),
+    "agent_done": ("×", "×", "×", UNLESS_WRITTEN_SINCE),
     "platform_closed": ("=", "=", "→ bot", "="),
     "handover_to_bot": ("→ bot", "=", "→ bot", "→ bot"),
     "handover_to_agent": ("→ queued", "→ queued", "=", "×"),
+    "start": ("=", "=", "=", "="),
+    "handover_to_queue": ("→ queued", "→ queued", "=", "→ queued"),
+    "claim_session": ("→ with_agent", "→ with_agent", "→ with_agent", "="),
+    "end_session": ("×", "×", UNLESS_WRITTEN_SINCE, UNLESS_WRITTEN_SINCE),
+    "agent_released": ("×", "×", "×", "→ bot"),
     "expire": ("→ closed", "→ closed", "→ closed", "→ closed"),
+    "close": ("→ closed", "→ closed", "→ closed", "→ closed"),
     "unknown": ("=", "=", "=", "="),
 }
 
@@ -160,7 +194,7 @@ TABLE: dict[str, tuple[str, str, str, str]] = {
 
 @dataclass(frozen=True)
 class Read:
-    """One event as it was read; or one ``expire``, whose time is the deadline."""
+    """One event as it was read; or an ``expire`` (at the deadline), or a ``close``."""
 
     number: int  # the order of reading, over everything
     direction: str
@@ -204,7 +238,8 @@ class Step:
     opens: bool
     state_from: str | None
     state_to: str
-    kept: str | None  # the kept state after the step, once the clock has closed it
+    kept_from: str | None  # the kept state before the step, if the clock had closed it
+    kept_to: str | None  # the kept state after the step, once the clock has closed it
     cell: str | None  # the cell of the table that was applied, if one was
 
     @property
@@ -216,6 +251,16 @@ class Step:
     def closes(self) -> bool:
         """Tell whether this step closed the session."""
         return self.state_to == "closed" and not self.late
+
+    @property
+    def place_from(self) -> str | None:
+        """Where the chat was: in the kept state, or else in the state."""
+        return self.state_from if self.kept_from is None else self.kept_from
+
+    @property
+    def place_to(self) -> str:
+        """Where the chat is after it: in the kept state, or else in the state."""
+        return self.state_to if self.kept_to is None else self.kept_to
 
     @property
     def written(self) -> bool:
@@ -247,11 +292,16 @@ class NaiveChats:
         unload_grace: timedelta,
         idle_timeout: timedelta | None,
         linger: timedelta,
+        platform_id: str | None = None,
     ) -> None:
-        """Start with no sessions, under one policy."""
+        """Start with no sessions, under one policy.
+
+        ``platform_id`` stands in where an event has none.
+        """
         self.unload_grace = unload_grace
         self.idle_timeout = idle_timeout
         self.linger = linger
+        self.platform_id = platform_id
         self._numbers_given = 0
         self._chats: dict[tuple[str, str], list[Chat]] = {}
         self._strays: list[Read] = []
@@ -281,9 +331,13 @@ class NaiveChats:
                     return {"outcome": "duplicate", "owner": owner_ordinal, "rows": 0}
                 return {"outcome": "conflict", "owner": None, "rows": 0}
 
+        # A program is alive: this is about no chat.
+        if direction != "inbound" and event["type"] == "application_heartbeat":
+            return {"outcome": "unknown", "owner": None, "rows": 0}
+
         trigger = trigger_of(direction, event)
         time = utc(received_at)
-        key = key_of(event)
+        key = key_of(event, self.platform_id)
         rows = 0
 
         # Rule 1: an inbound event that has reached L's expires_at closes L first.
@@ -339,6 +393,29 @@ class NaiveChats:
                 closed += 1
         return closed
 
+    def close(self, platform_id: str, user_id: str, at: datetime) -> int | None:
+        """End the live session by hand; give its ordinal, or None where none is live.
+
+        It is no inbound event, so it applies no deadline. It can't be before what has
+        happened in the session already.
+        """
+        live = self._live((platform_id, user_id))
+        if live is None:
+            return None
+        if utc(at) < self._rows(live)[-1]["effectiveAt"]:
+            raise ValueError("a close before the session's latest effective time")
+        live.own.append(
+            Read(
+                number=self._next_number(),
+                direction="operator",
+                trigger="close",
+                event={},
+                time=utc(at),
+                message_id=None,
+            )
+        )
+        return live.ordinal
+
     # ----------------------------------------------------------------------------------
     # Asking
 
@@ -352,11 +429,12 @@ class NaiveChats:
     def session(self, platform_id: str, user_id: str, ordinal: int) -> dict[str, Any]:
         """Say the same of any session."""
         chat = self._chat(platform_id, user_id, ordinal)
-        steps = self._walk(chat)
-        rows = self._rows(chat)
-        state = steps[-1].state_to
+        state = self._state(chat)
         previous = chat.previous
-        closing = [step for step in steps if step.closes]
+        rows = self._rows(chat)
+        # What the session says of people counts all that went on where it goes on.
+        steps = self._steps_that_count(chat)
+        closed = state == "closed"
         return {
             "ordinal": chat.ordinal,
             "platformId": platform_id,
@@ -364,23 +442,23 @@ class NaiveChats:
             "state": state,
             "since": [row for row in rows if row["from"] != row["to"]][-1]["effectiveAt"],
             "openedAt": chat.opened_at,
-            "closedAt": closing[0].read.time if closing else None,
+            "closedAt": self._closed_at(chat) if closed else None,
             "closeReason": self._close_reason(chat),
             "previousOrdinal": None if previous is None else previous.ordinal,
             "previousCloseReason": (None if previous is None else self._close_reason(previous)),
             "resumed": chat.resumed,
-            "agent": self._agent(chat, steps),
-            "queueNumber": queue_number(steps),
-            "queuedAt": queued_at(chat, steps),
+            "agent": agent(steps),
+            "queueNumber": None if closed else queue_number(steps),
+            "queuedAt": queued_at(steps),
             "flowGroupId": flow_group_id(steps),
-            "platformClosedAt": latest(chat, chat.own, "platform_closed"),
-            "lastSeenAt": last_seen_at(chat, chat.own),
-            "lastReadAt": latest(chat, chat.own, "messages_read"),
-            "customerTypedAt": latest(chat, chat.own, "typing", "customer_text"),
-            "lastCustomerTextAt": latest(chat, chat.own, "customer_text"),
-            "lastReplyAt": latest(chat, chat.own, *REPLIES),
-            "lastReplyBy": last_reply_by(chat),
-            "agentTypingSince": agent_typing_since(chat, steps),
+            "platformClosedAt": latest(steps, "platform_closed"),
+            "lastSeenAt": last_seen_at(steps),
+            "lastReadAt": latest(steps, "messages_read"),
+            "customerTypedAt": latest(steps, "typing", "customer_text"),
+            "lastCustomerTextAt": latest(steps, "customer_text"),
+            "lastReplyAt": latest(steps, *REPLIES),
+            "lastReplyBy": last_reply_by(steps),
+            "agentTypingSince": None if closed else agent_typing_since(steps),
             "expiresAt": self._moment(chat)[0],
             "rows": len(rows),
         }
@@ -416,29 +494,26 @@ class NaiveChats:
         if live is None:
             return without_live
         # Rule 3: there is an L.
-        resumed_the_last = live.resumed and live.previous is self._last_closed(key)
-        if time < live.opened_at and without_live == PS and not resumed_the_last:
-            return PS
-        return "L's"
+        # If L resumed P, the customer has come back since: then only a client_left is P's.
+        still_ps = without_live == PS and (not live.resumed or trigger == "client_left")
+        return PS if time < live.opened_at and still_ps else "L's"
 
     def _whose_without_live(self, key: tuple[str, str], trigger: str, time: datetime) -> str:
         """Read the ownership table, as if no session were live."""
         row = OWNER_TABLE.get(trigger, OWNER_OF_ANYTHING_ELSE)
         last = self._last_closed(key)
         if last is None:
-            return row[OWNER_COLUMNS.index("no session yet")]
+            return row[OWNER_COLUMN[None]]
 
-        closed_at = self._closing_step(last).read.time
+        closed_at = self._closed_at(last)
         if time < closed_at:
             return PS
 
-        closed_with = self._closing_step(last).read.trigger
-        column = "clock" if closed_with == "expire" else closed_with
-        place = OWNER_COLUMNS.index(column)
-        cell = row[place]
+        column = OWNER_COLUMN[self._closing_step(last).read.trigger]
+        cell = row[column]
         if cell == OPENS_OR_LEFT:
             if any(read.trigger == "client_left" for read in last.own):
-                cell = row[place - 1]
+                cell = row[column - 1]
             else:
                 cell = OPENS
         if cell == PS_UNTIL_EXPIRES:
@@ -447,7 +522,7 @@ class NaiveChats:
             return PS if time < closed_at + self.linger else OPENS
         if cell == RESUMES:
             in_time = time < closed_at + self.linger
-            kept = self._walk(last)[-1].kept
+            kept = self._walk(last)[-1].kept_to
             return RESUMES if in_time and kept != "closed" else OPENS
         return cell
 
@@ -542,15 +617,16 @@ class NaiveChats:
         state = "open"
         if chat.resumed:
             assert chat.previous is not None
-            kept_by_previous = self._walk(chat.previous)[-1].kept
+            kept_by_previous = self._walk(chat.previous)[-1].kept_to
             assert kept_by_previous is not None
             state = kept_by_previous
         kept: str | None = None
+        earlier = self._reads_before(chat)
 
-        for place, read in enumerate(chat.own):
-            earlier = chat.own[:place]
-            opens = place == 0
+        for read in chat.own:
+            opens = read is chat.own[0]
             state_from = None if opens else state
+            kept_from = kept
             cell: str | None = None
             if state != "closed":
                 cell = TABLE[read.trigger][STATES.index(state)]
@@ -560,8 +636,42 @@ class NaiveChats:
             elif kept is not None and kept != "closed" and not self._superseded(chat, read):
                 cell = TABLE[read.trigger][STATES.index(kept)]
                 kept = after_cell(cell, kept, read, earlier)
-            steps.append(Step(read, opens, state_from, state, kept, cell))
+            steps.append(Step(read, opens, state_from, state, kept_from, kept, cell))
+            earlier = [*earlier, read]
         return steps
+
+    def _reads_before(self, chat: Chat) -> list[Read]:
+        """List what a resumed session goes on from: what was read before it opened.
+
+        Those are the events of the session that it resumed, the late ones too, and of
+        the one that that one resumed, and so on. Any other session has none.
+        """
+        if not chat.resumed:
+            return []
+        assert chat.previous is not None
+        opening = chat.own[0]
+        return [
+            *self._reads_before(chat.previous),
+            *(read for read in chat.previous.own if read.number < opening.number),
+        ]
+
+    def _steps_that_count(self, chat: Chat) -> list[Step]:
+        """List the steps that the status of a session is made from.
+
+        Its own; and first, in a resumed session, those that it goes on from.
+        """
+        if not chat.resumed:
+            return self._walk(chat)
+        assert chat.previous is not None
+        opening = chat.own[0]
+        return [
+            *(
+                step
+                for step in self._steps_that_count(chat.previous)
+                if step.read.number < opening.number
+            ),
+            *self._walk(chat),
+        ]
 
     def _state(self, chat: Chat) -> str:
         """The state that the session is in."""
@@ -577,26 +687,15 @@ class NaiveChats:
         if self._state(chat) != "closed":
             return None
         trigger = self._closing_step(chat).read.trigger
-        return self._moment(chat)[1] if trigger == "expire" else trigger
+        if trigger == "expire":
+            return self._moment(chat)[1]
+        if trigger == "close":
+            return "operator"
+        return trigger
 
-    def _agent(self, chat: Chat, steps: list[Step]) -> dict[str, Any] | None:
-        """The agent of the last agent_text that the table was applied to."""
-        applied = [
-            step.read.event["agent"]
-            for step in steps
-            if step.read.trigger == "agent_text" and step.cell is not None
-        ]
-        if applied:
-            agent = applied[-1]
-            return {
-                "id": agent["id"],
-                "name": agent.get("name"),
-                "type": agent.get("type"),
-            }
-        if chat.resumed:
-            assert chat.previous is not None
-            return self._agent(chat.previous, self._walk(chat.previous))
-        return None
+    def _closed_at(self, chat: Chat) -> datetime:
+        """When a closed session closed, which is never before it opened."""
+        return max(self._closing_step(chat).read.time, chat.opened_at)
 
     # ----------------------------------------------------------------------------------
     # Section 9: the rows
@@ -604,14 +703,13 @@ class NaiveChats:
     def _rows(self, chat: Chat) -> list[dict[str, Any]]:
         """Write out the history of a session."""
         rows: list[dict[str, Any]] = []
-        steps = self._walk(chat)
+        steps = self._steps_that_count(chat)
         for place, step in enumerate(steps):
-            if not step.written:
-                continue
             read = step.read
+            if read.number < chat.own[0].number or not step.written:
+                continue  # another session's, or quiet
             so_far = steps[: place + 1]
-            agent = self._agent(chat, so_far)
-            in_charge = agent if step.state_to == "with_agent" else None
+            in_charge = agent(so_far) if step.state_to == "with_agent" else None
             rows.append(
                 {
                     "seq": len(rows) + 1,
@@ -627,9 +725,7 @@ class NaiveChats:
                     "messageId": read.message_id,
                     "agentId": None if in_charge is None else in_charge["id"],
                     "reason": self._close_reason(chat) if step.closes else None,
-                    "lastSeenAt": (
-                        last_seen_at(chat, [one.read for one in so_far]) if step.closes else None
-                    ),
+                    "lastSeenAt": last_seen_at(so_far) if step.closes else None,
                 }
             )
         return rows
@@ -668,9 +764,11 @@ def utc(time: datetime) -> datetime:
     return time.astimezone(UTC)
 
 
-def key_of(event: dict[str, Any]) -> tuple[str, str] | None:
+def key_of(event: dict[str, Any], default: str | None) -> tuple[str, str] | None:
     """Give platform and user; None where an unknown event does not say both."""
     platform_id = event.get("platformId")
+    if platform_id is None:
+        platform_id = default
     user_id = event.get("userId")
     for part in (platform_id, user_id):
         if not isinstance(part, str) or not 1 <= len(part) <= 255:
@@ -683,16 +781,16 @@ def key_of(event: dict[str, Any]) -> tuple[str, str] | None:
 def what_is_compared(event: dict[str, Any]) -> str:
     """Give the JSON value that tells a duplicate from a conflict, as text.
 
-    Without the unsent text of a typing event. 1 and 1.0 are not the same.
+    Without the unsent text of a typing event, known or not. 1 and 1.0 are not the same.
     """
     kept = dict(event)
-    if kept["type"] in ("typing", "typing_on", "typing_off"):
+    if kept["type"].lower().startswith("typing"):
         kept.pop("text", None)
     return json.dumps(kept, sort_keys=True)
 
 
 def client_clock(event: dict[str, Any]) -> datetime | None:
-    """Give ``at``, where it is there and (in an unknown event) a timestamp."""
+    """Give ``at``, where it can be read as a timestamp with a zone."""
     at = event.get("at")
     if not isinstance(at, str):
         return None
@@ -707,7 +805,7 @@ def after_cell(cell: str, state: str, read: Read, earlier: list[Read]) -> str:
     """Say which state a cell of the table leads to."""
     if cell in (STAYS, IGNORED):
         return state
-    if cell == DONE:
+    if cell == UNLESS_WRITTEN_SINCE:
         customer_spoke_later = any(
             other.trigger == "customer_text" and other.time > read.time for other in earlier
         )
@@ -715,37 +813,49 @@ def after_cell(cell: str, state: str, read: Read, earlier: list[Read]) -> str:
     return cell.removeprefix("→ ")
 
 
-def latest(chat: Chat, reads: list[Read], *triggers: str) -> datetime | None:
-    """Give the latest receive time of a kind, none from before the opening."""
-    times = [
-        read.time for read in reads if read.trigger in triggers and read.time >= chat.opened_at
-    ]
+def latest(steps: list[Step], *triggers: str) -> datetime | None:
+    """Give the latest receive time of a kind."""
+    times = [step.read.time for step in steps if step.read.trigger in triggers]
     return max(times, default=None)
 
 
-def last_seen_at(chat: Chat, reads: list[Read]) -> datetime | None:
+def last_seen_at(steps: list[Step]) -> datetime | None:
     """Give the latest receive time of anything inbound."""
-    times = [read.time for read in reads if read.is_inbound and read.time >= chat.opened_at]
+    times = [step.read.time for step in steps if step.read.is_inbound]
     return max(times, default=None)
 
 
-def last_reply_by(chat: Chat) -> str | None:
+def last_reply_by(steps: list[Step]) -> str | None:
     """Say who sent the last reply; of two at one instant the one read later."""
-    last_reply_at = latest(chat, chat.own, *REPLIES)
+    last_reply_at = latest(steps, *REPLIES)
     who = [
-        REPLIES[read.trigger]
-        for read in chat.own
-        if read.trigger in REPLIES and read.time == last_reply_at
+        REPLIES[step.read.trigger]
+        for step in steps
+        if step.read.trigger in REPLIES and step.read.time == last_reply_at
     ]
     return who[-1] if who else None
 
 
-def queued_at(chat: Chat, steps: list[Step]) -> datetime | None:
-    """Give the first entry into queued, never before the opening."""
+def agent(steps: list[Step]) -> dict[str, Any] | None:
+    """Give the last agent who wrote or took the chat, where the table was applied to it."""
+    agents: list[dict[str, Any]] = []
+    for step in steps:
+        if step.cell is None:
+            continue
+        if step.read.trigger == "agent_text":
+            who = step.read.event["agent"]
+            agents.append({"id": who["id"], "name": who.get("name"), "type": who.get("type")})
+        if step.read.trigger == "claim_session":
+            agents.append({"id": step.read.event["agentId"], "name": None, "type": None})
+    return agents[-1] if agents else None
+
+
+def queued_at(steps: list[Step]) -> datetime | None:
+    """Give the first entry into queued."""
     entries = [
-        max(step.read.time, chat.opened_at)
+        step.read.time
         for step in steps
-        if step.state_to == "queued" and step.state_from != "queued"
+        if step.place_to == "queued" and step.place_from != "queued"
     ]
     return entries[0] if entries else None
 
@@ -754,7 +864,7 @@ def queue_number(steps: list[Step]) -> int | None:
     """Give the last number told during this stay in queued."""
     number: int | None = None
     for step in steps:
-        if step.state_to != "queued":
+        if step.place_to != "queued":
             number = None
         elif step.read.trigger == "queue_number":
             number = step.read.event["queueNumber"]
@@ -771,16 +881,14 @@ def flow_group_id(steps: list[Step]) -> Any:
     return carried[-1] if carried else None
 
 
-def agent_typing_since(chat: Chat, steps: list[Step]) -> datetime | None:
+def agent_typing_since(steps: list[Step]) -> datetime | None:
     """Give the latest typing_on, unless something received then or later ended it."""
-    if steps[-1].state_to == "closed":
-        return None
-    since = latest(chat, chat.own, "typing_on")
+    since = latest(steps, "typing_on")
     ends = [
         step.read.time
         for step in steps
         if step.read.trigger in ("typing_off", *REPLIES)
-        or (step.state_from == "with_agent" and step.state_to != "with_agent")
+        or (step.place_from == "with_agent" and step.place_to != "with_agent")
     ]
     if since is None or any(end >= since for end in ends):
         return None

@@ -14,7 +14,12 @@ from typing import Final
 
 from tests.databases import skip_without
 
-PACKAGES: Final = {"mermaid": "11.17.2", "jsdom": "29.1.1", "xstate": "5.33.3"}
+PACKAGES: Final = {
+    "mermaid": "11.17.2",
+    "jsdom": "29.1.1",
+    "xstate": "5.33.3",
+    "axe-core": "4.14.1",
+}
 
 
 @cache

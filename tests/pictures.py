@@ -108,6 +108,10 @@ def counted(chats: Sequence[tuple[ChatSession, Sequence[HistoryRow]]]) -> Traffi
         ways=ways,
         stays={state: len(found) for state, found in lengths.items()},
         medians={state: sorted(found)[(len(found) - 1) // 2] for state, found in lengths.items()},
+        p90s={state: sorted(found)[-(len(found) // 10) - 1] for state, found in lengths.items()},
+        still_there=Counter(session.state for session, _ in chats if session.live),
+        first_at=min((rows[0].effective_at for _, rows in chats), default=None),
+        last_at=max((rows[-1].effective_at for _, rows in chats), default=None),
     )
 
 

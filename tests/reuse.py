@@ -14,7 +14,7 @@ from sermo_fsm.storage.schema import tables
 _MANY_BYTES: Final = 2_000_000
 _MANY_ROWS: Final = 1_000
 _OURS: Final = {VERSION_TABLE, *(table.name for table in tables().metadata.sorted_tables)}
-_NUMBERED: Final = (tables().session, tables().history)
+_NUMBERED: Final = (tables().session, tables().history, tables().erasure)
 _VERSIONS: Final = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608 - our own name
 
 # A change of the catalogue leaves the number of its transaction there.

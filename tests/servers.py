@@ -21,7 +21,7 @@ from typing import Any, Final
 import pytest
 import sqlalchemy as sa
 
-from tests.databases import skip_without
+from tests.databases import admin, skip_without
 
 PASSWORD: Final = "not-for-any-log"  # noqa: S105 - of servers that live as long as the tests
 _PATIENCE: Final = 60.0
@@ -213,8 +213,46 @@ class Mariadb(Server):
         return [program("mariadbd"), "--no-defaults", "--skip-name-resolve", *named, *self.options]
 
 
+class Pgbouncer(Server):
+    """PgBouncer in transaction mode before the usual PostgreSQL, with two connections to it."""
+
+    kind = "pgbouncer"
+    drivername = "postgresql+psycopg"
+    home = "postgres"
+
+    def account(self) -> str:
+        return "postgres"  # it refuses to run as root
+
+    def install(self) -> None:
+        self.give(self.folder)
+        behind = admin("postgresql").url
+        server = {"host": behind.host, "port": behind.port, "user": behind.username}
+        server["password"] = behind.password
+        target = " ".join(f"{name}={value}" for name, value in server.items() if value)
+        settings = {
+            "listen_addr": "127.0.0.1",
+            "listen_port": self.port,
+            "unix_socket_dir": "",
+            "auth_type": "any",
+            "pool_mode": "transaction",
+            "default_pool_size": 2,
+            "max_client_conn": 100,
+        }
+        named = "\n".join(f"{name} = {value}" for name, value in settings.items())
+        (self.folder / "ini").write_text(
+            f"[databases]\n* = {target}\n[pgbouncer]\n{named}\n", encoding="utf-8"
+        )
+
+    def command(self) -> list[str]:
+        return [program("pgbouncer"), str(self.folder / "ini")]
+
+
 _PROGRAMS: Final = (Path("/usr/sbin"), *sorted(Path("/usr/lib/postgresql").glob("*/bin")))
-SERVERS: Final = {"postgresql": Postgresql, "mysql": Mariadb}
+SERVERS: Final[dict[str, Callable[..., Server]]] = {
+    "postgresql": Postgresql,
+    "mysql": Mariadb,
+    "pgbouncer": Pgbouncer,
+}
 
 
 def program(name: str) -> str:
@@ -223,7 +261,9 @@ def program(name: str) -> str:
     if found is None:
         places = [folder / name for folder in _PROGRAMS if (folder / name).exists()]
         if not places:
-            skip_without(f"no program {name}; apt install postgresql mariadb-server mount")
+            skip_without(
+                f"no program {name}; apt install postgresql mariadb-server pgbouncer mount"
+            )
         found = str(places[-1])
     return found
 

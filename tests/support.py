@@ -1,12 +1,13 @@
 """What several tests need: events in one line, times, and a database of one's own."""
 
+import traceback
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from sermo_fsm import ChatEngine
+from sermo_fsm import ChatEngine, SermoError
 
 CHECKOUT: Final = Path(__file__).parent.parent
 EXAMPLES: Final = CHECKOUT / "examples"
@@ -61,3 +62,15 @@ def hand_in_unsent(chats: ChatEngine, secret: str) -> None:
         chats.handle("inbound", event(kind, user, text=[secret]), received_at=at(2))
         chats.handle("inbound", f'{{"type":"{kind}","text":"{secret}'.encode())
         chats.handle_many([f'{{"direction":"inbound","event":{{"type":"{kind}","text":"{secret}'])
+
+
+def everything(error: BaseException) -> str:
+    """What an error says to whoever prints it, and to whoever looks inside."""
+    told = "".join(traceback.format_exception(error))
+    seen: BaseException | None = error
+    while seen is not None:
+        told += f"\n{seen}\n{seen!r}\n{seen.args!r}\n"
+        if isinstance(seen, SermoError):
+            told += repr(vars(seen))
+        seen = seen.__cause__ or seen.__context__
+    return told

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from attrs import frozen
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
-from sermo_fsm import ChatEngine, Envelope, LostRace, MessageConflict, Outcome, Receipt
+from sermo_fsm import ChatEngine, Envelope, LostRace, MessageConflict, Outcome, QueueName, Receipt
 from tests.support import ANDERS, BEATA, BOT, PLATFORM, at
 
 WRITERS: Final = 8
@@ -33,7 +33,7 @@ LEVELS: Final[tuple[Level, ...]] = ("READ COMMITTED", "REPEATABLE READ", "SERIAL
 class Line(NamedTuple):
     """One event to hand in."""
 
-    direction: str
+    direction: QueueName
     event: dict[str, Any] | bytes
     seconds: float
     message_id: str | None = None
@@ -228,6 +228,10 @@ _OUTBOUND: Final[tuple[tuple[int, dict[str, Any]], ...]] = (
     (2, {"type": "typing_on"}),
     (1, {"type": "system_text", "text": "Vänta."}),
 )
+_KINDS: Final[tuple[tuple[QueueName, tuple[tuple[int, dict[str, Any]], ...]], ...]] = (
+    ("inbound", _INBOUND),
+    ("outbound", _OUTBOUND),
+)
 _ENDS: Final = ("client_unload", "client_left", "agent_done", "button_pressed")
 
 
@@ -240,7 +244,7 @@ def traffic(seed: int, events: int, users: int) -> list[Line]:
         now += dice.choice((0.0, 1.0, 5.0, 20.0))
         if dice.random() < 0.01:
             now += 1900  # everybody's deadline passes
-        direction, kinds = dice.choice((("inbound", _INBOUND), ("outbound", _OUTBOUND)))
+        direction, kinds = dice.choice(_KINDS)
         (_, event) = dice.choices(kinds, [weight for weight, _ in kinds])[0]
         event = {**event, "platformId": PLATFORM, "userId": f"user-{dice.randrange(users)}"}
         lines.append(Line(direction, event, now, f"m-{seed}-{number}"))
@@ -277,7 +281,7 @@ def conversation(seed: int, user: str) -> tuple[list[Line], list[Line]]:
     dice = random.Random(seed)  # noqa: S311 - reproducible on purpose
     queues = []
     # Never at the same instant: there the order of reading decides.
-    for first, direction, kinds in ((1, "inbound", _INBOUND), (2, "outbound", _OUTBOUND)):
+    for first, (direction, kinds) in enumerate(_KINDS, 1):
         seconds = sorted(dice.sample(range(first, 600, 2), 12))
         some = [(weight, event) for weight, event in kinds if event["type"] not in _ENDS]
         events = dice.choices(

@@ -1,8 +1,8 @@
 """Generate parts of the documentation: ``python tools/docs.py [--check]`` (``make docs``).
 
 Generated are the files in ``diagrams/``; in the README and in ``docs/`` the text between markers
-such as ``<!-- table -->`` and ``<!-- /table -->``; and in the README the output of the commands in
-``console`` blocks. These are run in an empty folder with a copy of ``examples/``.
+such as ``<!-- table -->`` and ``<!-- /table -->``, and the output of the commands in ``console``
+blocks. Those of a page are run in an empty folder with a copy of ``examples/``, in UTC.
 """
 
 import json
@@ -20,46 +20,57 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
+from sermo_fsm.core.history import HistoryRow
 from sermo_fsm.core.machine import LIVE, TABLE, Cell, Effect, Guard
-from sermo_fsm.core.session import ChatSession, HistoryRow
+from sermo_fsm.core.session import ChatSession
 from sermo_fsm.diagram import FILES, render
 from sermo_fsm.engine import ChatEngine
 from sermo_fsm.picture.drawing import Drawing
 from sermo_fsm.picture.path_overlay import path_drawing
 from sermo_fsm.picture.sequence import sequence_diagram
 from sermo_fsm.picture.traffic_overlay import traffic_drawing
-from sermo_fsm.protocol.events import KINDS, Trigger
+from sermo_fsm.protocol.events import KINDS, Direction, Trigger
 from sermo_fsm.views.chat_path import path_from_rows
-from tools import field_docs
+from tools import event_docs, field_docs
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 README: Final = CHECKOUT / "README.md"
-PAGES: Final = tuple(sorted((CHECKOUT / "docs").glob("*.md")))
+PAGES: Final = (README, *sorted((CHECKOUT / "docs").glob("*.md")))
 
-_INBOUND: Final = frozenset(kind.trigger for kind in KINDS.values() if kind.inbound)
-_QUEUES: Final = {Trigger.EXPIRE: "timer", Trigger.UNKNOWN: "any"}
+_OF_NO_QUEUE: Final = {
+    Trigger.EXPIRE: Direction.TIMER,
+    Trigger.CLOSE: Direction.OPERATOR,
+    Trigger.UNKNOWN: "any",
+}
+_SERVING: Final = "outbound, internal"
+_QUEUES: Final = {kind.trigger: ", ".join(kind.queues) for kind in KINDS.values()}
 _NOTES: Final = {
-    Guard.CUSTOMER_WROTE_LATER: "a `customer_text` of this session was received later than it"
+    Guard.CUSTOMER_WROTE_LATER: "a `customer_text` of this session, or of one that it resumed, "
+    "was received later than it"
 }
 
 
 def diagram() -> str:
     """The HTML that shows the state diagram, for light and dark pages."""
-    return _picture_html("machine", "The states of a chat, and what moves it from one to the next")
+    return _picture_html(
+        "diagrams/machine", "The states of a chat, and what moves it from one to the next"
+    )
 
 
 def path() -> str:
     """The HTML that shows the path of one chat."""
-    return _picture_html("3-still-there", "The states of a chat, with the path of one chat on them")
+    words = "The states of a chat, with the path of one chat on them"
+    return _picture_html("../diagrams/3-still-there", words)
 
 
 def traffic() -> str:
     """The HTML that shows where all chats go."""
-    return _picture_html("traffic", "The states of a chat, with how many chats went each way")
+    words = "The states of a chat, with how many chats went each way"
+    return _picture_html("../diagrams/traffic", words)
 
 
-def _picture_html(name: str, words: str) -> str:
-    light, dark = f"diagrams/{name}.svg", f"diagrams/{name}-dark.svg"
+def _picture_html(path: str, words: str) -> str:
+    light, dark = f"{path}.svg", f"{path}-dark.svg"
     lines = (
         f'<a href="{light}">',
         "  <picture>",
@@ -83,11 +94,12 @@ def table() -> str:
         lines.append(f"| {queue} | {names} | {' | '.join(cells)} |")
     guarded = [(cell.guard, cell.otherwise) for cell in TABLE.values() if cell.guard]
     notes = [f"¹ → {otherwise}, if {_NOTES[guard]}" for guard, otherwise in guarded]
-    return "\n".join([*lines, "", *notes, ""])
+    return "\n".join([*lines, "", *dict.fromkeys(notes), ""])
 
 
 def _table_row(trigger: Trigger) -> tuple[str, ...]:
-    queue = _QUEUES.get(trigger, "inbound" if trigger in _INBOUND else "outbound")
+    # Of replies and handovers the event decides the trigger, but all of them come on both queues.
+    queue = _OF_NO_QUEUE.get(trigger) or _QUEUES.get(trigger, _SERVING)
     return queue, *(_cell_text(TABLE[state, trigger]) for state in LIVE)
 
 
@@ -102,16 +114,17 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "table": table,
     "path": path,
     "traffic": traffic,
+    **event_docs.PARTS,
+    **field_docs.PARTS,
 }
 
 
 def _generated_part(found: re.Match[str]) -> str:
     begin, name, end = found.group("begin", "name", "end")
-    make = PARTS.get(name) or field_docs.PARTS[name]
-    return f"{begin}\n{make()}\n{end}"
+    return f"{begin}\n{PARTS[name]()}\n{end}"
 
 
-def render_page(page: str) -> str:
+def render_parts(page: str) -> str:
     """A page with the text between its markers renewed."""
     marked = re.compile(
         r"(?P<begin><!-- (?P<name>\w+) -->)\n.*?\n?(?P<end><!-- /(?P=name) -->)", re.DOTALL
@@ -128,26 +141,26 @@ def _console_block(folder: Path, found: re.Match[str]) -> str:
 def _run(folder: Path, line: str) -> str:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     sermo_free = {name: value for name, value in os.environ.items() if "SERMO" not in name}
-    done = subprocess.run(  # noqa: S603 - what the README says
+    done = subprocess.run(  # noqa: S603 - what the page says
         ["/bin/sh", "-c", line.removeprefix("$ ")],
         cwd=folder,
-        env={**sermo_free, "PATH": path},
+        env={**sermo_free, "PATH": path, "TZ": "UTC"},
         capture_output=True,
         encoding="utf-8",
         check=False,
     )
     if done.returncode or done.stderr:
-        sys.exit(f"README: {line}\n{done.stdout}{done.stderr}exit status {done.returncode}")
+        sys.exit(f"{line}\n{done.stdout}{done.stderr}exit status {done.returncode}")
     return f"{line}\n{done.stdout.expandtabs(14)}"
 
 
-def render_readme(readme: str) -> str:
-    """The README with its generated parts renewed."""
-    readme = render_page(readme)
+def render_page(page: str) -> str:
+    """A page with its generated parts renewed, and what its commands print."""
+    page = render_parts(page)
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(CHECKOUT / "examples", Path(folder, "examples"))
         block = partial(_console_block, Path(folder))
-        return re.sub(r"```console\n(.*?)```", block, readme, flags=re.DOTALL)
+        return re.sub(r"```console\n(.*?)```", block, page, flags=re.DOTALL)
 
 
 # --- the diagrams of the examples -----------------------------------------------------------------
@@ -239,7 +252,6 @@ def generated_files() -> dict[Path, bytes]:
     pictures = {**FILES, **example_files(CHECKOUT / "examples")}
     files = {CHECKOUT / "diagrams" / name: draw() for name, draw in pictures.items()}
     pages = {page: render_page(page.read_text(encoding="utf-8")) for page in PAGES}
-    pages[README] = render_readme(README.read_text(encoding="utf-8"))
     return {**files, **{page: text.encode() for page, text in pages.items()}}
 
 

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from sermo_fsm import ChatEngine, Envelope
 from sermo_fsm.migrate import VERSION_TABLE, head
-from sermo_fsm.views.json_views import row_view, session_view, stray_view
+from sermo_fsm.views.json_views import stray_view
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 STORY: Final = CHECKOUT / "tests" / "schemas" / "story.jsonl"
@@ -56,15 +56,16 @@ def play_story(chats: ChatEngine) -> None:
 def views(chats: ChatEngine) -> dict[str, Any]:
     """The answers to all queries, as JSON values."""
     sessions = sorted(
-        map(session_view, chats.sessions()), key=lambda one: (one["userId"], one["ordinal"])
+        (one.as_dict() for one in chats.sessions()),
+        key=lambda one: (one["userId"], one["ordinal"]),
     )
     return {
         "sessions": sessions,
         "history": {
-            one["sessionId"]: list(map(row_view, chats.history(one["sessionId"])))
+            one["sessionId"]: [row.as_dict(bodies=True) for row in chats.history(one["sessionId"])]
             for one in sessions
         },
-        "strays": list(map(stray_view, chats.strays())),
+        "strays": [stray_view(row, bodies=True) for row in chats.strays()],
     }
 
 

@@ -50,7 +50,11 @@ EXPLAINED: Final = {
     },
     **{
         (ending, *pair): _LATE
-        for ending in ("closed by the customer", "closed by agent_done", "closed by the clock")
+        for ending in (
+            "closed by client_left, end_session or close",
+            "closed by agent_done",
+            "closed by the clock",
+        )
         for pair in (("late", "stray"), ("stray", "late"))
     },
 }

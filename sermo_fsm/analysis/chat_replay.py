@@ -31,12 +31,13 @@ __all__ = ["SESSION_COLUMNS", "Carryover", "ChatReplay", "DifferenceCache"]
 
 SESSION_COLUMNS: Final = (
     *("id", "session_id", "platform_id", "user_id", "ordinal", "state", "kept_state", "resumed"),
-    *("opened_at", "last_seen_at", "closed_at", "close_reason", "previous_close_reason"),
+    *("opened_at", "last_seen_at", "customer_text_at", "closed_at"),
+    *("close_reason", "previous_close_reason"),
 )
 """The columns of a session that its replay needs.
 
-It also needs ``key_before`` and ``kept_before`` of the user's previous session, and in
-``superseded_by`` the id of the row that opened the next one.
+It also needs ``key_before``, ``kept_before`` and ``wrote_before`` of the user's previous session,
+and in ``superseded_by`` the id of the row that opened the next one.
 """
 
 _WROTE_LATER: Final = frozenset({Guard.CUSTOMER_WROTE_LATER})
@@ -89,7 +90,8 @@ class ChatReplay:
         out_of_step: Whether one replay is live while the other is closed or was never opened.
         next_undecided: Whether the user's next chat cannot be replayed: a late event would have
             opened it, or this chat would have opened later and so have other deadlines.
-        wrote_at: The latest receive time of a text of the customer.
+        wrote_at: The latest receive time of a text of the customer, in this chat or in the one that
+            it resumed.
         divergence: The first row after which the states differ.
         differences: The differences from the table, with their numbers of rows.
     """
@@ -123,6 +125,7 @@ class ChatReplay:
             TableReplay(ended, _start(session, kept)),
             TableReplay(ended, _start(session, before.kept)),
             UndecidedReason.BEFORE if before.out_of_step or could_resume else None,
+            wrote_at=_wrote_before(session),
         )
 
     def add_row(self, row: Any) -> None:
@@ -201,6 +204,7 @@ class ChatReplay:
     def _ending(self) -> Ending:
         """How this session has ended, as far as its rows have been read."""
         return ending(
+            self.session.close_reason,
             expired=self.session.kept_state is not None,
             left=self.left or self.session.close_reason == CloseReason.CLIENT_LEFT,
         )
@@ -251,12 +255,25 @@ def _start(session: sa.Row[Any], kept: str | None) -> str:
     return kept
 
 
+def _wrote_before(session: sa.Row[Any]) -> datetime | None:
+    """When the customer last wrote in the chat that this one resumed, as far as that is stored."""
+    if not session.resumed:
+        return None
+    if session.key_before is not None:
+        before: datetime | None = session.wrote_before
+        return before
+    # The chat before was deleted, but what it knew lives on in this one until the next text.
+    wrote_at: datetime | None = session.customer_text_at
+    return wrote_at if wrote_at is not None and wrote_at < session.opened_at else None
+
+
 def _ending_before(session: sa.Row[Any], *, left: bool) -> Ending:
     """How the user's previous session had ended when this one opened."""
     if session.ordinal == 1:
         return Ending.NONE
     reason = session.previous_close_reason
     return ending(
+        reason,
         expired=session.kept_before is not None or reason in _BY_THE_CLOCK,
         left=left or reason == CloseReason.CLIENT_LEFT,
     )

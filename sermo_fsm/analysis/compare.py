@@ -2,8 +2,9 @@
 
 Each row is judged by itself. From its stored state, its trigger has to lead to the stored target
 with the stored outcome, by ``TABLE``. A row that opened a chat has to open one by ``RULES``, and
-a late or stray one must not. The guard is known, because every text of a customer has a row. In
-addition, each chat is replayed from its beginning, to find the state that it would be in today.
+a late or stray one must not. The guard is known, because every text of a customer has a row, in
+this chat or in the one that it resumed. In addition, each chat is replayed from its beginning, to
+find the state that it would be in today.
 
 What a comparison cannot see:
 
@@ -94,6 +95,7 @@ def _scan(tables: Tables) -> Scan:
         *(session.c[name] for name in SESSION_COLUMNS),
         before.c.id.label("key_before"),
         before.c.kept_state.label("kept_before"),
+        before.c.customer_text_at.label("wrote_before"),
         opening.c.id.label("superseded_by"),
     )
     columns = (

@@ -50,21 +50,32 @@ class Scan:
     tables: Tables
     sessions: sa.Select[Any]
     after: Callable[[Any], sa.ColumnElement[bool]]
-    columns: Sequence[sa.Column[Any]]
+    columns: Sequence[sa.ColumnElement[Any]]
     whole: bool
 
     def read(
-        self, connection: sa.Connection, progress: ScanProgress | None = None
+        self,
+        connection: sa.Connection,
+        progress: ScanProgress | None = None,
+        passed: Callable[[Any], object] | None = None,
     ) -> closing[SessionsWithRows]:
         """Read each session and its rows, in order.
 
         The first column of a row is the key of its session, then come ``columns``. Read the rows of
         a session before you ask for the next one, or not at all. Close the result before you give
         the connection back.
-        """
-        return closing(self._read(connection, progress))
 
-    def _read(self, connection: sa.Connection, progress: ScanProgress | None) -> SessionsWithRows:
+        Within a page, sessions come in the order of their keys. *passed* is called at the end of
+        each page with its last session: all that follow come after that one in the order.
+        """
+        return closing(self._read(connection, progress, passed))
+
+    def _read(
+        self,
+        connection: sa.Connection,
+        progress: ScanProgress | None,
+        passed: Callable[[Any], object] | None,
+    ) -> SessionsWithRows:
         total = (
             _estimate_rows(connection, self.tables) if self.whole and progress is not None else None
         )
@@ -76,6 +87,8 @@ class Scan:
             if sessions:
                 query = self.sessions.where(self.after(sessions[-1]))
                 yield from self._with_rows(connection, sessions, counter)
+                if passed is not None:
+                    passed(sessions[-1])
 
     def _with_rows(
         self, connection: sa.Connection, sessions: Sequence[sa.Row[Any]], counter: "_RowCounter"
@@ -102,7 +115,9 @@ class Scan:
                 key, rows = next(groups, _NO_MORE)
 
 
-def scan_all(tables: Tables, sessions: sa.Select[Any], columns: Sequence[sa.Column[Any]]) -> Scan:
+def scan_all(
+    tables: Tables, sessions: sa.Select[Any], columns: Sequence[sa.ColumnElement[Any]]
+) -> Scan:
     """Scan all sessions, in the order in which they were written."""
     key = tables.session.c.id
     return Scan(tables, sessions.order_by(key), lambda last: key > last.id, columns, whole=True)

@@ -10,7 +10,8 @@ from typing import Any, Final, Unpack
 import sqlalchemy as sa
 
 from sermo_fsm.analysis.full_scan import Scan, scan_all, scan_by_opening
-from sermo_fsm.core.session import ChatSession, HistoryRow
+from sermo_fsm.core.history import HistoryRow
+from sermo_fsm.core.session import ChatSession
 from sermo_fsm.storage.pages import Read
 from sermo_fsm.storage.queries import Filter, SessionFilter
 from sermo_fsm.storage.rows import row_of, session_of
@@ -41,7 +42,7 @@ def _read(connection: sa.Connection, tables: Tables, which: Filter) -> Histories
                 yield session, row_of(dict(zip(names, row, strict=True), **user))
 
 
-_USER_COLUMNS: Final = ("platform_id", "user_id", "ordinal")
+_USER_COLUMNS: Final = ("platform_id", "user_id", "ordinal", "session_id")
 """Columns whose values are the session's own."""
 
 

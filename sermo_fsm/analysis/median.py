@@ -1,4 +1,4 @@
-"""The median of many durations, in little memory."""
+"""The median and other percentiles of many durations, in little memory."""
 
 from bisect import bisect_right
 from collections import Counter
@@ -21,7 +21,8 @@ _UNIT: Final = timedelta(microseconds=1)
 class Median:
     """Computes the median of durations that are added one by one.
 
-    Up to :data:`EXACT` durations the result is one of them: the low median. Beyond that, durations
+    Up to :data:`EXACT` durations the result is one of them: the low median, and of another
+    percentile the nearest rank. Beyond that, durations
     are sorted into classes by their seven leading bits: 64 classes for every doubling, each at most
     1.6 % wide. The result is then the middle of a class, at most 0.8 % off. It never depends on the
     order in which durations are added.
@@ -31,12 +32,14 @@ class Median:
     """
 
     count: int = 0
+    _total: timedelta = timedelta()
     _lengths: list[int] = field(factory=list)
     _classes: Counter[int] | None = None
 
     def add(self, length: timedelta) -> None:
         """Add a duration of zero or more."""
         self.count += 1
+        self._total += length
         if self._classes is not None:
             self._classes[_class_of(length // _UNIT)] += 1
             return
@@ -45,9 +48,13 @@ class Median:
             self._classes = Counter(map(_class_of, self._lengths))
             self._lengths.clear()
 
-    def value(self) -> timedelta:
-        """The median. At least one duration has to have been added."""
-        wanted = (self.count - 1) // 2
+    def mean(self) -> timedelta:
+        """The exact mean. At least one duration has to have been added."""
+        return self._total / self.count
+
+    def value(self, percent: int = 50) -> timedelta:
+        """The median, or another percentile. At least one duration has to have been added."""
+        wanted = (self.count * percent + 99) // 100 - 1
         if self._classes is None:
             return sorted(self._lengths)[wanted] * _UNIT
         classes = sorted(self._classes)

@@ -11,9 +11,9 @@ from typing import Final, cast
 from attrs import define, frozen
 
 from sermo_fsm.core.advance import OUTCOME_OF, unless_unknown
+from sermo_fsm.core.history import Outcome
 from sermo_fsm.core.machine import LIVE, NO_GUARD, TABLE, Cell, Guard, State
 from sermo_fsm.core.ownership import COLUMNS, RULES, Ending, Rule
-from sermo_fsm.core.session import Outcome
 from sermo_fsm.protocol.events import Trigger
 
 __all__ = [

@@ -10,11 +10,11 @@ from attrs import define, field, frozen
 
 from sermo_fsm.analysis.full_scan import Scan, ScanProgress, scan_all, scan_by_opening
 from sermo_fsm.analysis.median import Median
-from sermo_fsm.core.machine import State
+from sermo_fsm.core.machine import LIVE, State
 from sermo_fsm.protocol.events import Trigger
 from sermo_fsm.storage.arguments import as_optional_moment, check_id
 from sermo_fsm.storage.pages import Read
-from sermo_fsm.storage.rows import word_of
+from sermo_fsm.storage.rows import STATES, TRIGGERS
 from sermo_fsm.storage.schema import Tables
 from sermo_fsm.views.traffic import Traffic, Way
 
@@ -98,25 +98,33 @@ class _TrafficCounter:
     sessions: int = 0
     ways: Counter[tuple[str | None, str, str]] = field(factory=Counter)
     stays: dict[str, Median] = field(factory=dict)
+    still_there: Counter[str] = field(factory=Counter)
+    first_at: datetime | None = None
+    last_at: datetime | None = None
 
     def add_session(self, rows: Any) -> None:
         """Count the rows of one session."""
         since, until = self.which.since, self.which.until
-        entered: datetime | None = None
-        counted = False
+        entered = first = last = None
         for _, trigger, source, to, at in rows:
             if until is not None and at >= until:
                 break  # effective times never fall within a session
             counts = since is None or at >= since
             if counts:
-                counted = True
+                first = first or at
+                last = at, to
                 self.ways[source, to, trigger] += 1
             if source == to:
                 continue
             if counts and source is not None and entered is not None:
                 self._add_stay(source, at - entered)
             entered = at
-        self.sessions += counted
+        if first is not None and last is not None:
+            last_at, state = last
+            self.sessions += 1
+            self.still_there[state] += 1
+            self.first_at = min(self.first_at or first, first)
+            self.last_at = max(self.last_at or last_at, last_at)
 
     def _add_stay(self, state: str, length: timedelta) -> None:
         if state not in self.stays:
@@ -126,11 +134,10 @@ class _TrafficCounter:
     def result(self) -> Traffic:
         """The counts by states and triggers, in the order of the machine."""
         ways = {
-            (None if source is None else word_of(State, source), word_of(State, to), trigger): count
-            for (source, to, name), count in self.ways.items()
-            for trigger in (word_of(Trigger, name),)
+            (STATES[source], STATES[to], TRIGGERS[trigger]): count
+            for (source, to, trigger), count in self.ways.items()
         }
-        stays = {word_of(State, name): median for name, median in self.stays.items()}
+        stays = {STATES[name]: median for name, median in self.stays.items()}
         states = [state for state in State if state in stays]
         return Traffic(
             rows=sum(ways.values()),
@@ -138,6 +145,10 @@ class _TrafficCounter:
             ways={way: ways[way] for way in sorted(ways, key=_position)},
             stays={state: stays[state].count for state in states},
             medians={state: stays[state].value() for state in states},
+            p90s={state: stays[state].value(90) for state in states},
+            still_there={state: count for state in LIVE if (count := self.still_there[state])},
+            first_at=self.first_at,
+            last_at=self.last_at,
             since=self.which.since,
             until=self.which.until,
             platform=self.which.platform,

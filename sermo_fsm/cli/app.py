@@ -8,25 +8,32 @@ from typing import Final
 import click
 
 from sermo_fsm.cli.lazy_group import LazyGroup
-from sermo_fsm.cli.options import main_database_option
+from sermo_fsm.cli.options import main_database_option, sealing_option
 from sermo_fsm.cli.shell import Program
 
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS: Final = {
     "check": "Prove what the machine guarantees, case by case.",
+    "close": "Close a user's live chat by hand.",
     "counts": "Count the live chats by platform and state.",
     "db": "Create or upgrade the tables, or show their revision.",
     "diagram": "Draw the machine, the path of one chat, or the traffic of all.",
+    "erase": "Erase one person: what was said, and who it was.",
     "export": "Write the machine or the histories for other tools.",
+    "figures": "Count waits, answers, who gave up, and what the bot solved by itself.",
     "history": "Show what happened in a chat, row by row.",
+    "hold": "Hold a person back: neither erase nor age out.",
     "ingest": "Read events, one per line, and store them in order.",
+    "release": "Hold a person back no longer.",
+    "retain": "Erase what is older than it is to be kept.",
     "sessions": "List chat sessions, the last opened first.",
     "status": "Show where a user's chat is now.",
     "strays": "List events that belong to no session, and why.",
     "sweep": "Close every chat that is past its deadline.",
     "timeline": "Tell a chat as a conversation: who did what to whom, and when.",
     "verify": "Replay the stored history and check that it is consistent.",
+    "waiting": "List who waits in the queue now, the longest first.",
 }
 """The name of each command, and the first line of its help."""
 
@@ -44,11 +51,17 @@ class _Main(Program, LazyGroup):
     \b
     Exit status
       0    success
-      1    an input line was not accepted, or a check failed
+      1    an input line was not accepted, a check failed, or somebody can't be erased now
       2    wrong usage, or a file that can't be read or written
       3    database error; nothing of the failed transaction is stored
-      4    no such user or session
+      4    no such user or session, no live chat, or no hold
       130  Ctrl-C
+
+    \b
+    TIME is one of
+      2026-03-01, 14:30, 2026-03-01 14:30, 2026-03-01T14:30:00Z,
+      now, today, yesterday, yesterday 14:30, 2 hours ago
+      If it names no time zone, it is in that of --zone or of the system.
 
     \b
     Examples
@@ -58,6 +71,7 @@ class _Main(Program, LazyGroup):
     """,
 )
 @main_database_option
+@sealing_option
 @click.version_option(package_name="sermo-fsm", prog_name="sermo-fsm")
 def main() -> None:
     """Show where every chat is: with the bot, in the queue, with a human, or closed.

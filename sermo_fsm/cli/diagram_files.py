@@ -8,10 +8,10 @@ from attrs import frozen
 
 from sermo_fsm.diagram import FILES
 
-__all__ = ["DiagramFile", "format_of", "machine_diagrams"]
+__all__ = ["SUFFIXES", "DiagramFile", "machine_diagrams"]
 
 _FOLDER: Final = Path("diagrams")
-_FORMATS: Final = {
+SUFFIXES: Final = {
     ".mmd": "mermaid",
     ".mermaid": "mermaid",
     ".dot": "dot",
@@ -19,11 +19,7 @@ _FORMATS: Final = {
     ".svg": "svg",
     ".png": "png",
 }
-
-
-def format_of(path: Path) -> str | None:
-    """The format that the suffix of *path* stands for; None if it is no diagram format."""
-    return _FORMATS.get(path.suffix.lower())
+"""The format that each suffix stands for."""
 
 
 @frozen
@@ -60,7 +56,7 @@ def machine_diagrams(only: str | None = None) -> Iterator[DiagramFile]:
     """The diagrams of the machine in ``./diagrams``, of all formats or only one."""
     for name, draw in FILES.items():
         path = _FOLDER / name
-        kind = format_of(path) or ""
+        kind = SUFFIXES[path.suffix]
         if only in (None, kind):
             dark = " --theme dark" if path.stem.endswith("-dark") else ""
             remedy = f"sermo-fsm diagram --format {kind}{dark} -o {path}"

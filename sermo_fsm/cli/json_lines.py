@@ -4,7 +4,6 @@ A line that is longer than the engine accepts is truncated; the engine then reje
 A batch holds the lines that one read brought, or a part of them, and never waits for more input.
 """
 
-import errno
 import signal
 import sys
 import threading
@@ -13,27 +12,23 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Self
 
 from attrs import define, field, frozen
 
+from sermo_fsm.cli.input_streams import BOM, STDIN, open_input, source_name
 from sermo_fsm.cli.progress import IngestProgress, ingest_progress
-from sermo_fsm.cli.shell import USAGE, Failure
-from sermo_fsm.core.session import Outcome, Receipt
+from sermo_fsm.core.history import Outcome, Receipt
 from sermo_fsm.engine import ChatEngine
+from sermo_fsm.protocol.envelope import QueueName
 from sermo_fsm.protocol.json_reader import Limits
 
-__all__ = ["STDIN", "Tally", "ingest_files"]
-
-STDIN: Final = Path("-")
+__all__ = ["Tally", "ingest_files"]
 
 # More than the engine accepts, so that it rejects every line that is truncated here.
 _MAX_LINE_BYTES: Final = Limits().event_bytes + 64 * 1024
-# A batch holds at most the bytes of one read, and of the line that the read completes.
-_READ_BYTES: Final = 256 * 1024
 _BATCH_LINES: Final = 500
 _MAX_COMPLAINTS: Final = 10
-_BOM: Final = b"\xef\xbb\xbf"
 
 
 @frozen
@@ -82,11 +77,11 @@ class Tally:
     def so_far(self) -> str:
         """A sentence that says what is stored, for an error message."""
         if self.last is None:
-            return "Nothing is in"
+            return "Nothing is stored"
         source, number = self.last
         lines = "1 line is" if self.read == 1 else f"{self.read} lines are"
         return (
-            f"{lines} in, up to {source}:{number}, and nothing of what follows. "
+            f"{lines} stored, up to {source}:{number}, and nothing of what follows. "
             "Run it again from the top: lines with a messageId count once"
         )
 
@@ -96,10 +91,18 @@ def ingest_files(
     files: Sequence[Path],
     tally: Tally,
     *,
-    direction: str | None,
+    direction: QueueName | None,
     platform_id: str | None,
 ) -> None:
-    """Hand every line of *files* to the engine, in order, and count the outcomes in *tally*."""
+    """Hand every line of *files* to the engine, in order, and count the outcomes in *tally*.
+
+    Raises:
+        OSError: An input can't be read, or is not JSON Lines; if it is a file, nothing is stored.
+    """
+    for path in files:
+        if path != STDIN and path.is_file():  # a pipe can be opened only once
+            with open_input(path):
+                pass
     handle = partial(engine.handle_many, direction=direction, platform_id=platform_id)
     typed = STDIN in files and sys.stdin is not None and sys.stdin.isatty()
     with ingest_progress(_total(files), quiet=typed) as progress, _DeferredInterrupt() as interrupt:
@@ -119,10 +122,10 @@ class _Ingester:
 
     def ingest(self, path: Path) -> None:
         """Ingest one file. What one read brought is stored before the next read may wait."""
-        splitter = _LineSplitter("<stdin>" if path == STDIN else str(path))
-        with _opened(path) as stream:
-            for chunk in _chunks(stream):
-                self._store(splitter.feed(chunk), len(chunk))
+        splitter = _LineSplitter(source_name(path))
+        with open_input(path) as stream:
+            for chunk, size in stream.chunks():
+                self._store(splitter.feed(chunk), size)
         self._store(splitter.end(), 0)
 
     def _store(self, lines: Iterator[SourceLine], size: int) -> None:
@@ -175,36 +178,10 @@ class _LineSplitter:
         self.number += 1
         content, truncated = bytes(self.rest), len(self.rest) == _MAX_LINE_BYTES
         self.rest.clear()
-        if self.number == 1:
-            content = content.removeprefix(_BOM)
+        while content.startswith(BOM):  # of each file, where several were put together
+            content = content.removeprefix(BOM)
         if truncated or content.strip():  # the rest of a truncated line may not be blank
             yield SourceLine(self.source, self.number, content)
-
-
-class _Reader(Protocol):
-    def read(self, size: int, /) -> bytes | None: ...
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[_Reader]:
-    """Open *path* without a buffer: a read returns what there is, and waits only for the first."""
-    if path != STDIN:
-        with path.open("rb", buffering=0) as file:
-            yield file
-        return
-    if sys.stdin is None:
-        raise Failure("there is no standard input; name a file", USAGE)
-    buffered = sys.stdin.buffer
-    yield getattr(buffered, "raw", buffered)
-
-
-def _chunks(stream: _Reader) -> Iterator[bytes]:
-    while chunk := stream.read(_READ_BYTES):
-        yield chunk
-    if chunk is None:  # not the end, but a non-blocking stream without data
-        raise BlockingIOError(
-            errno.EAGAIN, "standard input is non-blocking; pipe it through 'cat |'"
-        )
 
 
 def _total(files: Iterable[Path]) -> int | None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 __all__ = ["print_json", "print_json_array"]
 
+
 # JSON allows these characters unescaped. A terminal may obey them, or a reader split lines at them.
 _UNSAFE: Final = re.compile(r"[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 

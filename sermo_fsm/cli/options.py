@@ -1,8 +1,8 @@
 """Options that several commands have, and the types of their values."""
 
 import os
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -11,11 +11,11 @@ from attrs import frozen
 from click.core import ParameterSource
 
 from sermo_fsm.cli.shell import DEFAULT_DATABASE, Shell
-from sermo_fsm.core.policy import Policy
+from sermo_fsm.cli.times import A_TIME, read_time, zone_named
+from sermo_fsm.core.policy import Policy, length_of
 from sermo_fsm.core.session import ChatSession
-from sermo_fsm.errors import InvalidArgument, InvalidEvent
+from sermo_fsm.errors import InvalidArgument
 from sermo_fsm.protocol.fields import AN_ID, BIGGEST_INTEGER, is_id
-from sermo_fsm.protocol.json_reader import parse_time
 
 if TYPE_CHECKING:
     from sermo_fsm.engine import ChatEngine
@@ -24,18 +24,27 @@ __all__ = [
     "MAX_ROWS",
     "ChatSelector",
     "after_option",
+    "bodies_option",
+    "by_option",
     "chat_options",
+    "csv_option",
     "database_option",
     "format_for",
     "json_option",
+    "json_or_bodies_option",
+    "length",
     "limit_option",
     "main_database_option",
     "output_option",
-    "platform_id",
-    "policy_file",
+    "policy_option",
+    "redact_option",
     "schema_option",
-    "utc_time",
+    "sealing_option",
+    "time_option",
+    "typed_zone_option",
     "utf8_id",
+    "valid_id",
+    "zone_option",
 ]
 
 MAX_ROWS: Final = 2**31 - 1
@@ -51,23 +60,32 @@ def utf8_id(value: str) -> str:
         raise click.BadParameter("it is not UTF-8") from None
 
 
-def platform_id(value: str) -> str:
-    """An id that a platform can have."""
+def valid_id(value: str) -> str:
+    """An id that can be stored."""
     name = utf8_id(value)
     if not is_id(name):
         raise click.BadParameter(f"wanted {AN_ID}")
     return name
 
 
-def utc_time(value: str) -> datetime:
-    """A time with a time zone, converted to UTC."""
+def _utc_time(value: str) -> datetime:
+    """A time, converted to UTC; without a zone it is in that of ``--zone``."""
+    zone = click.get_current_context().ensure_object(Shell).zone
     try:
-        return parse_time(value, "$")
-    except InvalidEvent as error:
+        return read_time(value, zone, datetime.now(UTC))
+    except ValueError:
+        raise click.BadParameter(f"wanted {A_TIME}") from None
+
+
+def length(value: str) -> timedelta:
+    """A length of time."""
+    try:
+        return length_of(value)
+    except InvalidArgument as error:
         raise click.BadParameter(f"wanted {error.wanted}") from None
 
 
-def policy_file(value: str) -> Policy:
+def _policy_file(value: str) -> Policy:
     """The policy in a TOML file."""
     try:
         return Policy.from_toml(Path(value).read_text(encoding="utf-8"))
@@ -79,9 +97,48 @@ def policy_file(value: str) -> Policy:
         raise click.BadParameter(f"{value}: {error}") from None
 
 
+def policy_option(words: str) -> Callable[[_Command], _Command]:
+    """The option that reads a policy, with what this command takes from it."""
+    return click.option(
+        "--policy",
+        metavar="FILE",
+        type=_policy_file,
+        envvar="SERMO_POLICY",
+        show_envvar=True,
+        help=words,
+    )
+
+
+def _built_in_redaction(
+    _: click.Context,
+    param: click.Parameter,
+    value: bool,  # noqa: FBT001 - as click calls it
+) -> Callable[[str], str] | None:
+    """What ``--redact`` takes out of texts."""
+    if not value:
+        return None
+    from sermo_fsm.redaction import redactor
+
+    try:
+        return redactor()
+    except InvalidArgument as error:
+        raise click.BadParameter(f"it needs {error.wanted}", param=param) from None
+
+
+redact_option = click.option(
+    "--redact",
+    is_flag=True,
+    envvar="SERMO_REDACT",
+    show_envvar=True,
+    callback=_built_in_redaction,
+    help="Take numbers of payment cards, personal numbers and e-mail addresses out of every text "
+    "before it is stored.",
+)
+
+
 def format_for(
     path: Path | None,
-    format_of: Callable[[Path], str | None],
+    suffixes: Mapping[str, str],
     option: str | None,
     default: str,
 ) -> str:
@@ -89,7 +146,7 @@ def format_for(
 
     Args:
         path: The output file; None for standard output.
-        format_of: Returns the format that the suffix of a path stands for, if any.
+        suffixes: The format that each suffix stands for.
         option: What ``--format`` says.
         default: The format on standard output.
 
@@ -98,12 +155,34 @@ def format_for(
     """
     if path is None:
         return option or default
-    named = format_of(path)
+    named = suffixes.get(path.suffix.lower())
     if option is None and named is None:
-        raise click.UsageError(f"the name {path} does not say which format to write; add --format")
+        formats = [
+            f"{format_} ({', '.join(one for one in suffixes if suffixes[one] == format_)})"
+            for format_ in dict.fromkeys(suffixes.values())
+        ]
+        wanted = f"{', '.join(formats[:-1])} or {formats[-1]}"
+        what = f"the name {path} does not say which format to write: {wanted}"
+        raise click.UsageError(f"{what}; use one of these endings, or --format")
     if option is not None and named not in (None, option):
         raise click.UsageError(f"the name {path} says {named}, but --format says {option}")
     return option or named or default
+
+
+def _choose_sealing(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+    ctx.ensure_object(Shell).sealing = value or None
+
+
+sealing_option = click.option(
+    "--sealing",
+    metavar="MODULE:OBJECT",
+    envvar="SERMO_SEALING",
+    show_envvar=True,
+    expose_value=False,
+    callback=_choose_sealing,
+    help="Where the functions are that seal and open what people wrote: an object in a Python "
+    "module that has seal and open. Only before the command.",
+)
 
 
 def _choose_database(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
@@ -164,7 +243,42 @@ def schema_option(command: _Command) -> _Command:
     )(command)
 
 
+def time_option(*names: str, help: str) -> Callable[[_Command], _Command]:  # noqa: A002 - as click
+    """Add an option whose value is a time."""
+    return click.option(*names, metavar="TIME", type=_utc_time, help=help)
+
+
+def _choose_zone(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        try:
+            ctx.ensure_object(Shell).zone = zone_named(value)
+        except ValueError:
+            wanted = "the name of a time zone that this machine knows"
+            message = f"wanted {wanted}, such as Europe/Stockholm or UTC"
+            raise click.BadParameter(message) from None
+
+
+def _zone_option(help_: str) -> Callable[[_Command], _Command]:
+    return click.option(
+        "--zone",
+        metavar="NAME",
+        is_eager=True,  # it is known before a TIME is read, whatever comes first
+        expose_value=False,
+        callback=_choose_zone,
+        help=f"{help_}, such as Europe/Stockholm; by default the system's.",
+    )
+
+
+zone_option = _zone_option("Time zone of what you read (JSON is in UTC) and type")
+typed_zone_option = _zone_option("Time zone of a TIME that names none")
+csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print CSV, for spreadsheets.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+json_or_bodies_option = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print JSON. What people wrote is null in it without --bodies.",
+)
 output_option = click.option(
     "-o",
     "--output",
@@ -172,6 +286,14 @@ output_option = click.option(
     metavar="FILE",
     type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
     help="Write to FILE instead of standard output.",
+)
+bodies_option = click.option(
+    "--bodies",
+    is_flag=True,
+    help="Include what people wrote, and agents' names.",
+)
+by_option = click.option(
+    "--by", metavar="NAME", type=valid_id, help="Who asks for it; kept in the database."
 )
 limit_option = click.option(
     "--limit", metavar="N", type=click.IntRange(0, MAX_ROWS), help="Print at most N."

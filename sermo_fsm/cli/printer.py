@@ -5,10 +5,10 @@ Every row is one line with tabs between its columns. Nothing is cropped or colou
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, TextIO
 
-from attrs import field, frozen
+from attrs import field, fields, frozen
 
 from sermo_fsm.cli.text import (
     COUNT_COLUMNS,
@@ -20,10 +20,12 @@ from sermo_fsm.cli.text import (
     state_cell,
     styled,
 )
+from sermo_fsm.core.erasure import Amount, Hold
+from sermo_fsm.core.history import HistoryRow
+from sermo_fsm.core.json_form import time_view
 from sermo_fsm.core.machine import State
-from sermo_fsm.core.session import ChatSession, HistoryRow
+from sermo_fsm.core.session import ChatSession
 from sermo_fsm.protocol.events import Agent
-from sermo_fsm.views.json_views import time_view
 
 if TYPE_CHECKING:  # rich is imported only for a terminal
     from rich.text import Text
@@ -41,15 +43,30 @@ class Printer:
     Attributes:
         stream: What is printed to.
         now: The time that a terminal shows other times relative to.
+        zone: The time zone that times are shown in; None for the system's.
     """
 
     stream: TextIO
     now: datetime = field(factory=lambda: datetime.now(UTC))
+    zone: tzinfo | None = None
 
     def print_line(self, *words: str | Styled) -> None:
         """Print one line, with a space between the words."""
         texts = [word.text if isinstance(word, Styled) else styled(word).text for word in words]
         self.stream.write(" ".join(texts) + "\n")
+
+    def print_amount(self, amount: Amount) -> None:
+        """Print how much was erased: a line for each thing of which there was some."""
+        for one in fields(Amount):
+            if count := getattr(amount, one.name):
+                self.print_line(f"{one.name:<10}{count:>10}")
+
+    def print_hold(self, hold: Hold) -> None:
+        """Print one line: who is held back, since when, by whom and why."""
+        by = () if hold.by is None else ("by", hold.by)
+        since = time_view(hold.since, self.zone) or ""
+        whom = hold.platform_id, hold.user_id
+        self.print_line(*whom, "held back since", since, *by, f"({hold.reason})")
 
     def print_text(self, text: "Text") -> None:
         """Print one line that is already safe to print."""
@@ -63,41 +80,41 @@ class Printer:
         """Print a row for each platform, with a column for each live state."""
         self._print_rows(COUNT_COLUMNS, map(count_cells, counts.items()))
 
-    def print_history(self, rows: Iterable[HistoryRow]) -> None:
-        """Print the rows of a session's history."""
+    def print_history(self, rows: Iterable[HistoryRow], *, bodies: bool = False) -> None:
+        """Print the rows of a session's history; what people wrote only with *bodies*."""
         self._print_rows(
             _HISTORY_COLUMNS,
             (
                 [
                     styled(row.seq),
-                    self._time(row.effective_at),
+                    self.time_cell(row.effective_at),
                     styled(row.direction),
                     styled(row.type or row.trigger),
                     state_cell(row.from_state),
                     state_cell(row.to_state),
                     outcome_cell(row.outcome),
-                    Styled(excerpt(row)),
+                    Styled(excerpt(row, bodies=bodies)),
                     styled(row.reason),
                 ]
                 for row in rows
             ),
         )
 
-    def print_strays(self, rows: Iterable[HistoryRow]) -> None:
-        """Print the rows that belong to no session."""
+    def print_strays(self, rows: Iterable[HistoryRow], *, bodies: bool = False) -> None:
+        """Print the rows that belong to no session; what people wrote only with *bodies*."""
         self._print_rows(
             (*_STRAY_COLUMNS, "reason", "text"),
             (
                 [
                     styled(row.id),
-                    self._time(row.effective_at),
+                    self.time_cell(row.effective_at),
                     styled(row.direction),
                     styled(row.type),
                     styled(row.platform_id),
                     styled(row.user_id),
                     outcome_cell(row.outcome),
                     styled(row.reason),
-                    Styled(excerpt(row)),
+                    Styled(excerpt(row, bodies=bodies)),
                 ]
                 for row in rows
             ),
@@ -107,6 +124,14 @@ class Printer:
         """Print one session in full: a line for each property that has a value."""
         for name, value in self._properties(session):
             self.stream.write(f"{name}\t{value.text}\n")
+
+    def print_chats(self, columns: Sequence[str], rows: Iterable[Sequence[Styled]]) -> None:
+        """Print a row for each chat; its last cell is the id of its session."""
+        self._print_rows(columns, rows)
+
+    def print_parts(self, columns: Sequence[str], rows: Iterable[Sequence[Styled]]) -> None:
+        """Print rows that belong together where their first cells are the same."""
+        self._print_rows(columns, rows)
 
     def _print_rows(self, columns: Sequence[str], rows: Iterable[Sequence[Styled]]) -> None:
         self.stream.write("\t".join(columns) + "\n")
@@ -119,10 +144,10 @@ class Printer:
             styled(session.user_id),
             styled(session.ordinal),
             state_cell(session.state),
-            self._time(session.since),
+            self.time_cell(session.since),
             styled(session.agent.id if session.agent else None),
             styled(session.queue_number),
-            self._time(session.last_seen_at),
+            self.time_cell(session.last_seen_at),
             styled(session.session_id, "dim"),
         ]
 
@@ -155,15 +180,15 @@ class Printer:
         }
         return ((name, value) for name, value in properties.items() if value is not None)
 
-    def _time(self, moment: datetime | None) -> Styled:
+    def time_cell(self, moment: datetime | None) -> Styled:
         """A time in a column; empty for None."""
-        return styled(time_view(moment))
+        return styled(time_view(moment, self.zone))
 
     def _dated(self, moment: datetime | None, note: str | None = None) -> Styled | None:
         """A time in the full view of a session, with a note."""
         if moment is None:
             return None
-        return Styled(" ".join(filter(None, (self._time(moment).text, note))))
+        return Styled(" ".join(filter(None, (self.time_cell(moment).text, note))))
 
 
 def _optional(value: object) -> Styled | None:

@@ -8,8 +8,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from sermo_fsm.core.history import HistoryRow, Outcome
 from sermo_fsm.core.machine import State
-from sermo_fsm.core.session import HistoryRow, Outcome
+from sermo_fsm.protocol.events import Direction
 
 __all__ = [
     "COUNT_COLUMNS",
@@ -95,25 +96,32 @@ def count_cells(of: tuple[str, Mapping[State, int]]) -> list[Styled]:
     return [styled(platform), *cells]
 
 
-def excerpt(row: HistoryRow) -> str:
-    """The text of the event, or its most telling field, in at most 80 characters before escaping.
+def excerpt(row: HistoryRow, *, bodies: bool) -> str:
+    """The most telling fields of the event, in at most 80 characters before escaping.
 
-    A row without an event gives the beginning of the raw line.
+    Args:
+        bodies: Include what people wrote, or the raw line of a row without an event, and call
+            agents by their names instead of their ids.
     """
     event: Mapping[str, Any] = row.event or {}
     parts = []
     match event:
-        case {"agent": {"name": str(name)}} | {"agent": {"id": str(name)}}:
+        case {"agent": {"name": str(name)}} if bodies:
+            parts.append(f"{name}:")
+        case {"agent": {"id": str(name)}}:
             parts.append(f"{name}:")
     match event:
-        case {"text": str(text)}:
+        case {"text": str(text)} if bodies:
             parts.append(text)
         case {"queueNumber": int(number)}:
             parts.append(f"number {number}")
         case {"flowGroupId": str(flow)}:
             parts.append(f"flow {flow}")
+        case {"reason": str(code)} if row.direction is Direction.OPERATOR:
+            parts.append(code)
     if event.get("image") is not None:
         parts.append("[image]")
-    words = " ".join(" ".join(parts).split()) or " ".join((row.raw or "").split())
+    raw = (row.raw or "") if bodies else ""
+    words = " ".join(" ".join(parts).split()) or " ".join(raw.split())
     short = words if len(words) <= _EXCERPT_CHARACTERS else words[: _EXCERPT_CHARACTERS - 1] + "…"
     return escape_controls(short)

@@ -9,22 +9,32 @@ about is decided in :mod:`sermo_fsm.core.ownership`, where that session goes in
 from datetime import datetime
 from typing import Any, Final
 
-from attrs import evolve, frozen
+from msgspec import Struct
+from msgspec.structs import replace
 
+from sermo_fsm.core.history import HistoryRow, Outcome
 from sermo_fsm.core.machine import NO_GUARD, TABLE, Effect, Guard, State
 from sermo_fsm.core.ownership import Owner, overdue, owner_of
 from sermo_fsm.core.policy import Durations
-from sermo_fsm.core.session import (
-    ChatSession,
-    CloseReason,
-    HistoryRow,
-    Outcome,
-)
+from sermo_fsm.core.session import ChatSession, CloseReason
 from sermo_fsm.core.session_update import SessionUpdate, deadline
-from sermo_fsm.protocol.events import QUIET, Direction, Trigger
+from sermo_fsm.protocol.events import QUIET, Direction, Trigger, is_about_no_chat
 from sermo_fsm.protocol.message import Message
+from sermo_fsm.protocol.wire import sent_at
 
-__all__ = ["NO_VISITS", "OUTCOME_OF", "Step", "Visits", "advance", "expire", "unless_unknown"]
+__all__ = [
+    "NO_VISITS",
+    "OUTCOME_OF",
+    "Step",
+    "Visits",
+    "advance",
+    "close",
+    "expire",
+    "to_closed",
+    "to_live",
+    "to_new",
+    "unless_unknown",
+]
 
 
 OUTCOME_OF: Final = {
@@ -40,8 +50,7 @@ def unless_unknown(trigger: str, outcome: Outcome) -> Outcome:
     return Outcome.UNKNOWN if trigger == Trigger.UNKNOWN else outcome
 
 
-@frozen
-class Visits:
+class Visits(Struct, frozen=True, gc=False):
     """All of a user's sessions that an event can still belong to."""
 
     live: ChatSession | None = None
@@ -57,8 +66,7 @@ class Visits:
 NO_VISITS: Final = Visits()
 
 
-@frozen
-class Step:
+class Step(Struct, frozen=True, gc=False):
     """What one message did.
 
     Attributes:
@@ -86,14 +94,14 @@ def advance(visits: Visits, message: Message, durations: Durations) -> Step:
     owner = owner_of(message.trigger, message.received_at, live, closed, durations)
     match owner:
         case Owner.LIVE if live is not None:
-            step = _to_live(message, live, closed, durations)
+            step = to_live(message, live, closed, durations)
         case Owner.CLOSED if closed is not None:
-            step = _to_closed(message, closed, live, durations)
+            step = to_closed(message, closed, live, durations)
         case Owner.NOBODY:
             step = _to_nobody(message, Visits(live, closed))
         case _:
-            step = _to_new(message, closed, durations, resumes=owner is Owner.RESUMED)
-    return evolve(step, rows=expired + step.rows) if expired else step
+            step = to_new(message, closed, durations, resumes=owner is Owner.RESUMED)
+    return replace(step, rows=expired + step.rows) if expired else step
 
 
 def expire(live: ChatSession) -> tuple[ChatSession, HistoryRow]:
@@ -103,7 +111,7 @@ def expire(live: ChatSession) -> tuple[ChatSession, HistoryRow]:
         raise ValueError("this session has no deadline")  # our own fault, not the caller's
     update = SessionUpdate(live, {"kept_state": live.state, "close_reason": live.expiry_reason})
     effective_at = max(moment, live.effective_at)
-    update.move(State.CLOSED, moment, effective_at)
+    update.move(State.CLOSED, moment, effective_at)  # only the kept state has changed hands
     row = _row(
         update,
         effective_at,
@@ -115,7 +123,25 @@ def expire(live: ChatSession) -> tuple[ChatSession, HistoryRow]:
     return update.result(), row
 
 
-def _to_live(
+def close(live: ChatSession, at: datetime, code: str | None) -> tuple[ChatSession, HistoryRow]:
+    """Close *live* by hand; *code* is the operator's reason."""
+    update = SessionUpdate(live, {"close_reason": CloseReason.OPERATOR})
+    effective_at = max(at, live.effective_at)
+    update.move(State.CLOSED, at, effective_at)
+    update.change_hands(live.state, State.CLOSED, at)
+    row = _row(
+        update,
+        effective_at,
+        direction=Direction.OPERATOR,
+        trigger=Trigger.CLOSE,
+        outcome=Outcome.MOVED,
+        received_at=at,
+        event=None if code is None else {"reason": code},
+    )
+    return update.result(), row
+
+
+def to_live(
     message: Message, live: ChatSession, closed: ChatSession | None, durations: Durations
 ) -> Step:
     """The common case: the machine decides."""
@@ -130,9 +156,9 @@ def _to_live(
     effect, to = _decide(message, live, live.state)
     if effect is Effect.MOVE:
         update.move(to, message.received_at, effective_at)
+        update.change_hands(live.state, to, message.received_at)
     if to is State.CLOSED:
-        left = trigger is Trigger.CLIENT_LEFT
-        update.values["close_reason"] = CloseReason.CLIENT_LEFT if left else CloseReason.AGENT_DONE
+        update.values["close_reason"] = _CLOSE_REASONS.get(trigger, CloseReason.AGENT_DONE)
     update.take_facts(message, to)
     outcome = unless_unknown(trigger, OUTCOME_OF[effect])
     row = _row_of(message, update, effective_at, outcome)
@@ -141,7 +167,13 @@ def _to_live(
     return Step(outcome, visits, live, after, (row,))
 
 
-def _to_closed(
+_CLOSE_REASONS: Final = {
+    Trigger.CLIENT_LEFT: CloseReason.CLIENT_LEFT,
+    Trigger.END_SESSION: CloseReason.END_SESSION,
+}
+
+
+def to_closed(
     message: Message, closed: ChatSession, live: ChatSession | None, durations: Durations
 ) -> Step:
     """A late event: recorded, and only a kept state may move, since the clock only guessed."""
@@ -150,8 +182,11 @@ def _to_closed(
     if closed.kept_state is None:
         update.set_echo(message, durations, superseded=live is not None)
     elif live is None and closed.kept_state is not State.CLOSED:
-        update.values["kept_state"] = _decide(message, closed, closed.kept_state)[1]
-        update.take_facts(message, None)
+        effect, to = _decide(message, closed, closed.kept_state)
+        if effect is Effect.MOVE:
+            update.values["kept_state"] = to
+            update.change_hands(closed.kept_state, to, message.received_at)
+        update.take_facts(message, to)
     outcome = unless_unknown(message.trigger, Outcome.LATE)
     rows: tuple[HistoryRow, ...] = ()
     if message.trigger not in QUIET:
@@ -161,43 +196,52 @@ def _to_closed(
     return Step(outcome, Visits(live, after), closed, after, rows)
 
 
-def _to_new(
+def to_new(
     message: Message, closed: ChatSession | None, durations: Durations, *, resumes: bool
 ) -> Step:
     """Open a session, and apply the trigger at once."""
     at, event = message.received_at, message.event
-    blank = ChatSession(
+    fresh = ChatSession(
         platform_id=str(event.platform_id),
         user_id=str(event.user_id),
         ordinal=closed.ordinal + 1 if closed else 1,
+        previous_session_id=closed.session_id if closed else None,
         previous_close_reason=closed.close_reason if closed else None,
         resumed=resumes,
         state=State.OPEN,
-        since=at,
         opened_at=at,
-        expiry_set_at=at,
-        effective_at=at,
         expires_at=deadline(at, durations.idle_timeout),
     )
-    update, start = SessionUpdate(blank), State.OPEN
     if resumes and closed is not None and closed.kept_state is not None:
-        start, update.values["agent"] = closed.kept_state, closed.agent
-    _, to = _decide(message, blank, start)
+        goes_on = {name: getattr(closed, name) for name in _GOES_ON}
+        fresh = replace(fresh, state=closed.kept_state, **goes_on)
+    update = SessionUpdate(fresh)
+    _, to = _decide(message, fresh, fresh.state)
     update.note_times(message)
     update.set_deadline(message, durations)
     update.move(to, at, at)
+    if to is not fresh.state:
+        update.change_hands(fresh.state, to, at)
     update.take_facts(message, to)
     row = _row_of(message, update, at, Outcome.MOVED)
     after = update.result()
     return Step(Outcome.MOVED, Visits(after, closed), None, after, (row,))
 
 
+_GOES_ON: Final = (
+    *("agent", "queue_place", "queued_at", "flow_group_id", "platform_closed_at"),
+    *("last_seen_at", "last_read_at", "customer_typed_at", "last_customer_text_at"),
+    *("last_reply_at", "last_reply_by", "typing_on_at", "typing_ended_at"),
+)
+"""What a resumed session has from the one before it."""
+
+
 def _to_nobody(message: Message, visits: Visits) -> Step:
     """A stray: recorded without a session, unless it is quiet."""
     outcome = unless_unknown(message.trigger, Outcome.STRAY)
-    if message.trigger in QUIET:
-        return Step(outcome, visits)
     event = message.event
+    if message.trigger in QUIET or is_about_no_chat(event.type, message.direction):
+        return Step(outcome, visits)
     row = HistoryRow(
         direction=message.direction,
         type=event.type,
@@ -205,7 +249,7 @@ def _to_nobody(message: Message, visits: Visits) -> Step:
         outcome=outcome,
         received_at=message.received_at,
         effective_at=message.received_at,
-        at=event.at,
+        at=sent_at(event),
         message_id=message.message_id,
         platform_id=event.platform_id,
         user_id=event.user_id,
@@ -223,7 +267,7 @@ def _decide(message: Message, session: ChatSession, state: State) -> tuple[Effec
     cell = TABLE[state, message.trigger]
     if cell.guard is None:
         return cell.effect, cell.to
-    wrote_at = session.customer_text_at
+    wrote_at = session.last_customer_text_at
     wrote_later = wrote_at is not None and wrote_at > message.received_at
     return cell.effect, cell.target(_WROTE_LATER if wrote_later else NO_GUARD)
 
@@ -240,7 +284,7 @@ def _row_of(
         trigger=message.trigger,
         outcome=outcome,
         received_at=message.received_at,
-        at=message.event.at,
+        at=sent_at(message.event),
         message_id=message.message_id,
         event=message.body,
     )
@@ -260,6 +304,7 @@ def _row(update: SessionUpdate, effective_at: datetime, **facts: Any) -> History
         platform_id=session.platform_id,
         user_id=session.user_id,
         ordinal=session.ordinal,
+        session_id=session.session_id,
         seq=seq,
         from_state=session.state if session.rows else None,
         to_state=to,

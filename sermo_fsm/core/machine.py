@@ -45,7 +45,7 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from attrs import frozen
 
@@ -65,6 +65,7 @@ __all__ = [
     "Effect",
     "Guard",
     "State",
+    "StateName",
     "build_machine",
     "compile_rules",
     "shared_machine",
@@ -91,6 +92,9 @@ class State(StrEnum):
     CLOSED = "closed"
 
 
+StateName = Literal["open", "bot", "queued", "with_agent", "closed"] | State
+"""What a caller may write for a state: anything else is found by a type checker."""
+
 LIVE: Final = (State.OPEN, State.BOT, State.QUEUED, State.WITH_AGENT)
 """The states of a live chat. ``closed`` is final: nothing reopens a session."""
 
@@ -101,6 +105,7 @@ RULES: Final[tuple[tuple[str, ...], ...]] = (
     ("customer_text",      "bot",        "=",          "=",          "="),
     ("heartbeat",          "=",          "=",          "=",          "="),
     ("typing",             "=",          "=",          "=",          "="),
+    ("start",              "=",          "=",          "=",          "="),
     ("messages_read",      "=",          "=",          "=",          "="),
     # Also what a reload sends: closing here would cost a waiting customer the place in the queue.
     ("client_unload",      "=",          "=",          "=",          "="),
@@ -114,15 +119,25 @@ RULES: Final[tuple[tuple[str, ...], ...]] = (
     ("typing_off",         "=",          "=",          "=",          "="),
     # While with an agent it is a transfer: the customer has just been told of the line.
     ("queue_number",       "queued",     "queued",     "=",          "queued"),
+    ("claim_session",      "with_agent", "with_agent", "with_agent", "="),
     # Closes only what an agent has; and who had not read the last word leaves it to the bot.
     ("agent_done",         "×",          "×",          "×",
+     "closed unless customer_wrote_later: bot"),
+    # Ends nothing: what the customer writes next is for the bot.
+    ("agent_released",     "×",          "×",          "×",          "bot"),
+    # Ends only what the agent application has, and leaves the last word to the bot likewise.
+    ("end_session",        "×",          "×",
+     "closed unless customer_wrote_later: bot",
      "closed unless customer_wrote_later: bot"),
     # Nobody will come from that queue, but the customer is there and only the bot can speak.
     ("platform_closed",    "=",          "=",          "bot",        "="),
     ("handover_to_bot",    "bot",        "=",          "bot",        "bot"),
     # While with an agent it is an echo: the agent took over before the handover was read.
     ("handover_to_agent",  "queued",     "queued",     "=",          "×"),
+    # While with an agent it is a transfer, which the agents' programs send.
+    ("handover_to_queue",  "queued",     "queued",     "=",          "queued"),
     ("expire",             "closed",     "closed",     "closed",     "closed"),
+    ("close",              "closed",     "closed",     "closed",     "closed"),
     ("unknown",            "=",          "=",          "=",          "="),
 )  # fmt: skip
 
@@ -131,6 +146,7 @@ NO_EFFECT: Final[Mapping[Trigger, str]] = {
     Trigger.TYPING: "says that the customer is there, and lengthens the deadline",
     Trigger.MESSAGES_READ: "says that the customer is there, and lengthens the deadline",
     Trigger.CLIENT_UNLOAD: "may be a reload, so it only shortens the deadline",
+    Trigger.START: "says that the customer is there, and what the page was opened with",
     Trigger.UNATTRIBUTED_TEXT: "proves nothing about who serves",
     Trigger.SYSTEM_TEXT: "is said by nobody who could serve",
     Trigger.TYPING_ON: "only hints that an agent is there; the first agent_text says so",
@@ -146,7 +162,10 @@ class Guard(StrEnum):
     __hash__ = str.__hash__
 
     CUSTOMER_WROTE_LATER = "customer_wrote_later"
-    """A customer_text of this session was received later than the event at hand."""
+    """A customer_text of this chat was received later than the event at hand.
+
+    In a resumed session those of the one before count too.
+    """
 
 
 class Effect(StrEnum):

@@ -11,7 +11,7 @@ from typing import Final
 
 from sermo_fsm.core.machine import State
 from sermo_fsm.core.policy import Durations
-from sermo_fsm.core.session import ChatSession
+from sermo_fsm.core.session import ChatSession, CloseReason
 from sermo_fsm.protocol.events import Direction, Trigger
 
 __all__ = [
@@ -57,7 +57,7 @@ class Ending(StrEnum):
     """How the session that closed last ended."""
 
     NONE = "no session yet"
-    LEFT = "closed by the customer"
+    ENDED = "closed by client_left, end_session or close"
     DONE = "closed by agent_done"
     EXPIRED = "closed by the clock"
 
@@ -69,17 +69,23 @@ _CUSTOMER_IS_THERE: Final = (Rule.OPENS, Rule.ECHO, Rule.ECHO, Rule.RESUMES)
 # After agent_done the customer is still there: what an agent sends next is the next chat.
 _SERVING: Final = (Rule.OPENS, Rule.LINGERS, Rule.OPENS, Rule.LINGERS)
 
+# Nobody hands these in: they are of a session that is live.
+_OF_NO_QUEUE: Final = (Trigger.EXPIRE, Trigger.CLOSE)
+
 _Row = tuple[Rule, Rule, Rule, Rule]
 
 RULES: Final[Mapping[Trigger, _Row]] = {
-    **{trigger: _ANYTHING_ELSE for trigger in Trigger if trigger is not Trigger.EXPIRE},
+    **{trigger: _ANYTHING_ELSE for trigger in Trigger if trigger not in _OF_NO_QUEUE},
     Trigger.CUSTOMER_TEXT: (Rule.OPENS, Rule.OPENS, Rule.OPENS, Rule.RESUMES),
     Trigger.HEARTBEAT: _CUSTOMER_IS_THERE,
     Trigger.TYPING: _CUSTOMER_IS_THERE,
+    Trigger.START: _CUSTOMER_IS_THERE,
     Trigger.AGENT_TEXT: _SERVING,
+    Trigger.CLAIM_SESSION: _SERVING,
     Trigger.QUEUE_NUMBER: _SERVING,
     Trigger.HANDOVER_TO_BOT: _SERVING,
     Trigger.HANDOVER_TO_AGENT: _SERVING,
+    Trigger.HANDOVER_TO_QUEUE: _SERVING,
     # A bot's text after the end is a goodbye.
     Trigger.BOT_TEXT: (Rule.OPENS, Rule.LINGERS, Rule.LINGERS, Rule.LINGERS),
 }
@@ -89,20 +95,21 @@ def ending_of(closed: ChatSession | None) -> Ending:
     """How the session *closed* ended; ``Ending.NONE`` if there is none."""
     if closed is None:
         return Ending.NONE
-    return ending(expired=closed.kept_state is not None, left=closed.left)
+    return ending(closed.close_reason, expired=closed.kept_state is not None, left=closed.left)
 
 
-def ending(*, expired: bool, left: bool) -> Ending:
+def ending(reason: str | None, *, expired: bool, left: bool) -> Ending:
     """How a closed session ended.
 
     Args:
+        reason: Why it closed.
         expired: Whether the clock closed it.
         left: Whether a ``client_left`` belongs to it, also a late one. It counts more than an
             ``agent_done``.
     """
     if expired:
         return Ending.EXPIRED
-    return Ending.LEFT if left else Ending.DONE
+    return Ending.DONE if reason == CloseReason.AGENT_DONE and not left else Ending.ENDED
 
 
 def overdue(live: ChatSession, direction: Direction, received_at: datetime) -> bool:
@@ -129,7 +136,8 @@ def owner_of(
         return _owner_without_live(trigger, received_at, closed, durations)
     if (
         received_at < live.opened_at
-        and not live.resumed
+        # Who was taken for gone and came back has not left since.
+        and (not live.resumed or trigger is Trigger.CLIENT_LEFT)
         and _owner_without_live(trigger, received_at, closed, durations) is Owner.CLOSED
     ):
         return Owner.CLOSED

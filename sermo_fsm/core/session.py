@@ -1,69 +1,42 @@
-"""What is known of a chat: the session, the rows of its history, and the receipt of an event.
+"""What is known of a chat: the session, an immutable value.
 
-These are immutable values. ``docs/fields.md`` is generated from their docstrings.
+``docs/fields.md`` is generated from its docstring.
 """
 
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
-from operator import attrgetter
 from typing import Any, Final
 
-from attrs import Factory, field, fields, frozen
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
+from sermo_fsm.core.json_form import json_form, json_name
 from sermo_fsm.core.machine import State
-from sermo_fsm.errors import InvalidArgument, SermoError
-from sermo_fsm.protocol.events import Agent, Direction, Trigger, Who
+from sermo_fsm.core.shown import NOT_SAID, concise, visible
+from sermo_fsm.errors import InvalidArgument
+from sermo_fsm.protocol.envelope import as_moment
+from sermo_fsm.protocol.events import Agent, Who
 from sermo_fsm.protocol.message import UserKey
 
 __all__ = [
+    "SESSION_KEYS",
     "ChatSession",
     "CloseReason",
-    "HistoryRow",
-    "Outcome",
-    "Receipt",
     "session_id_of",
 ]
 
 _NAMESPACE: Final = uuid.UUID("8b0a2c1e-5d3f-5c47-9a51-6f1c6d0b7e42")
 
 
-def session_id_of(platform_id: str, user_id: str, ordinal: int) -> uuid.UUID:
-    """Return the id of a user's n-th session.
+def session_id_of(platform_id: str, user_id: str, ordinal: int) -> str:
+    """Make the id of a user's n-th session, when it opens.
 
-    It is the same on any machine (docs/design.md, guarantee 8).
+    It is the same on any machine (docs/design.md, guarantee 8). From then on it is read from where
+    it was stored and never made again, because the user's id may be erased.
     """
-    return uuid.uuid5(_NAMESPACE, json.dumps([platform_id, user_id, ordinal]))
-
-
-class Outcome(StrEnum):
-    """What became of an event (docs/design.md, section 6).
-
-    Attributes:
-        MOVED: The event changed the state of a session, or opened one.
-        STAYED: The event belongs to a live session and leaves its state as it is.
-        IGNORED: The event means nothing in the session's state; it is recorded and moves nothing.
-        LATE: The event belongs to a closed session, which stays closed.
-        STRAY: The user has no session, and this event does not open one.
-        UNKNOWN: The protocol does not name this type on this queue; the event moves nothing.
-        DUPLICATE: This message was handed in before, with the same event; nothing was written now.
-        CONFLICT: The message id was used before for another event; nothing was written.
-        INVALID: The event breaks the protocol; it is kept as a stray, with the reason.
-    """
-
-    __hash__ = str.__hash__
-
-    MOVED = "moved"
-    STAYED = "stayed"
-    IGNORED = "ignored"
-    LATE = "late"
-    STRAY = "stray"
-    UNKNOWN = "unknown"
-    DUPLICATE = "duplicate"
-    CONFLICT = "conflict"
-    INVALID = "invalid"
+    return str(uuid.uuid5(_NAMESPACE, json.dumps([platform_id, user_id, ordinal])))
 
 
 class CloseReason(StrEnum):
@@ -75,24 +48,24 @@ class CloseReason(StrEnum):
         CLIENT_UNLOAD: The customer's page went away, and nothing came from the customer within
             ``unload_grace``.
         IDLE: Nothing came from the customer within ``idle_timeout``.
+        END_SESSION: The agent application ended the chat for good.
+        OPERATOR: An operator closed the chat by hand.
     """
 
     CLIENT_LEFT = "client_left"
     AGENT_DONE = "agent_done"
     CLIENT_UNLOAD = "client_unload"
     IDLE = "idle"
+    END_SESSION = "end_session"
+    OPERATOR = "operator"
 
 
-_OPENED_AT: Final = Factory(attrgetter("opened_at"), takes_self=True)
-
-
-@frozen(kw_only=True)
-class ChatSession:
+class ChatSession(Struct, frozen=True, kw_only=True, gc=False):
     """One visit of one user on one platform, as it stood when it was read.
 
     Times are aware datetimes in UTC. They are receive times, by the broker's clock; only ``since``
     and ``effective_at`` are effective times (docs/design.md, section 5). Of each kind of event the
-    latest counts; what was received before the session opened does not.
+    latest counts, also if it was received before the event that opened the session.
 
     ``platform_id``, ``user_id``, ``state`` and ``opened_at`` are enough to build one in a test.
     The fields from ``expiry_set_at`` on are internal: the rules use them, and they may change.
@@ -101,6 +74,9 @@ class ChatSession:
         platform_id: The platform of the customer, such as ``comviq-web``: 1 to 255 characters.
         user_id: The id of the customer on that platform: 1 to 255 characters.
         ordinal: The number of this session among those of the user, from 1.
+        session_id: The id of the session: an opaque string, the same on any machine. It is made
+            when the session opens, stored, and from then on read.
+        previous_session_id: The id of the user's session before this one; None for the first.
         previous_close_reason: Why the session before this one had closed when this one opened;
             None for the first session.
         resumed: Whether the clock closed the session before, and this one goes on from where that
@@ -108,14 +84,13 @@ class ChatSession:
         state: Whose turn it is.
         opened_at: When the event that opened the session was received.
         since: The effective time at which the session came to its state.
-        closed_at: When the event that closed the session was received, or the deadline if the
-            clock closed it; None for a live session.
+        closed_at: When the event that closed the session was received, but never before
+            ``opened_at``, or the deadline if the clock closed it; None for a live session.
         close_reason: Why the session closed; None for a live session.
-        agent: The human who wrote last, in this session or in the one that it resumed; None if
-            nobody did.
-        queue_number: The place in the queue that the customer was last told, 0 or more; None
-            outside ``queued``, and before any place was told.
-        queued_at: When the session first came into the queue; None if it never did.
+        agent: The human who last wrote or claimed the chat, in this session or in the one that it
+            resumed; None if nobody did.
+        queued_at: When the event was received by which the chat first came into the queue; None if
+            it never did.
         flow_group_id: The flows that the bot runs, as the latest handover to the bot named them;
             None if it named none.
         platform_closed_at: When the latest ``platform_closed`` was received; None if none was.
@@ -126,6 +101,7 @@ class ChatSession:
         last_reply_at: When the latest outbound text was received, by any sender; system texts
             do not count. None if none was.
         last_reply_by: Who wrote that text; None if there was none.
+        last_customer_text_at: When the latest text of the customer was received; None if none was.
         expires_at: Until when the customer is believed to be on this chat. A live session closes
             at that moment, and a closed one keeps the customer's heartbeats until then; None if
             that moment never comes.
@@ -137,8 +113,8 @@ class ChatSession:
         effective_at: Internal. The latest effective time of a row of the session.
         kept_state: Internal. The state from which the clock closed the session, moved on by late
             events; None unless the clock closed it.
-        customer_text_at: Internal. When the latest text of the customer in this session was
-            received, even if that was before the session opened; None if there was none.
+        queue_place: Internal. The place in the queue that the customer was last told; None outside
+            ``queued``, as the state or the kept state, and before any place was told.
         typing_on_at: Internal. When the latest ``typing_on`` was received; None if none was.
         typing_ended_at: Internal. When the agent last stopped typing: at a ``typing_off``, at an
             outbound text, or when the session left ``with_agent``; None if that never happened.
@@ -147,16 +123,17 @@ class ChatSession:
     platform_id: str
     user_id: str
     ordinal: int = 1
+    session_id: str = ""
+    previous_session_id: str | None = None
     previous_close_reason: CloseReason | None = None
     resumed: bool = False
 
     state: State
     opened_at: datetime
-    since: datetime = field(default=_OPENED_AT)
+    since: datetime = NOT_SAID
     closed_at: datetime | None = None
     close_reason: CloseReason | None = None
     agent: Agent | None = None
-    queue_number: int | None = None
     queued_at: datetime | None = None
     flow_group_id: str | None = None
     platform_closed_at: datetime | None = None
@@ -166,37 +143,35 @@ class ChatSession:
     customer_typed_at: datetime | None = None
     last_reply_at: datetime | None = None
     last_reply_by: Who | None = None
+    last_customer_text_at: datetime | None = None
     expires_at: datetime | None = None
     rows: int = 0
 
     # Internal: what the rules need to go on.
-    expiry_set_at: datetime = field(default=_OPENED_AT, repr=False)
-    expiry_reason: CloseReason = field(default=CloseReason.IDLE, repr=False)
-    effective_at: datetime = field(default=_OPENED_AT, repr=False)
-    kept_state: State | None = field(default=None, repr=False)
-    customer_text_at: datetime | None = field(default=None, repr=False)
-    typing_on_at: datetime | None = field(default=None, repr=False)
-    typing_ended_at: datetime | None = field(default=None, repr=False)
+    expiry_set_at: datetime = NOT_SAID
+    expiry_reason: CloseReason = CloseReason.IDLE
+    effective_at: datetime = NOT_SAID
+    kept_state: State | None = None
+    queue_place: int | None = None
+    typing_on_at: datetime | None = None
+    typing_ended_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if not self.session_id:
+            made = session_id_of(self.platform_id, self.user_id, self.ordinal)
+            force_setattr(self, "session_id", made)
+        if self.effective_at is NOT_SAID:
+            for name in ("since", "expiry_set_at", "effective_at"):
+                if getattr(self, name) is NOT_SAID:
+                    force_setattr(self, name, self.opened_at)
 
     def __repr__(self) -> str:
-        return _concise("ChatSession", _visible(self))
+        return concise("ChatSession", visible(self, _INTERNAL))
 
     @property
     def key(self) -> UserKey:
         """The user: platform id and user id."""
         return self.platform_id, self.user_id
-
-    @property
-    def session_id(self) -> str:
-        """The id of the session: an opaque string, the same on any machine."""
-        return str(session_id_of(self.platform_id, self.user_id, self.ordinal))
-
-    @property
-    def previous_session_id(self) -> str | None:
-        """The id of the user's session before this one; None for the first."""
-        if self.ordinal == 1:
-            return None
-        return str(session_id_of(self.platform_id, self.user_id, self.ordinal - 1))
 
     @property
     def live(self) -> bool:
@@ -209,10 +184,12 @@ class ChatSession:
         return self.expiry_reason is CloseReason.CLIENT_LEFT
 
     @property
-    def last_customer_text_at(self) -> datetime | None:
-        """When the latest text of the customer was received; None if none was."""
-        at = self.customer_text_at
-        return at if at is not None and at >= self.opened_at else None
+    def queue_number(self) -> int | None:
+        """The place in the queue that the customer was last told, 0 or more.
+
+        None outside ``queued``, and before any place was told.
+        """
+        return self.queue_place if self.state is State.QUEUED else None
 
     @property
     def agent_typing_since(self) -> datetime | None:
@@ -222,147 +199,68 @@ class ChatSession:
             return None
         return began
 
+    def live_at(self, now: datetime) -> bool:
+        """Whether the chat lives *now* (aware): it is not closed, and its deadline is not past.
 
-def _received_at(row: "HistoryRow") -> datetime:
-    if row.received_at is None:
-        wanted = "a time, because received_at is None"
-        raise InvalidArgument("effective_at", wanted=wanted, got=None)
-    return row.received_at
+        Raises:
+            InvalidArgument: *now* is no aware datetime.
+        """
+        now = as_moment("now", now)
+        return self.live and (self.expires_at is None or now < self.expires_at)
 
+    def may_bot_speak(self, now: datetime, *, quiet: timedelta = timedelta(seconds=3)) -> bool:
+        """Whether a bot should answer the customer *now* (docs/design.md, section 8).
 
-@frozen(kw_only=True)
-class HistoryRow:
-    """One row of the history: written once, and never changed.
+        Args:
+            now: The present time (aware).
+            quiet: For how long the customer must have been neither typing nor sending texts.
 
-    Times are aware datetimes in UTC. A row without a session is a stray: its ``ordinal``, ``seq``,
-    ``from_state`` and ``to_state`` are None.
+        Returns:
+            True if the chat is the bot's and alive, the customer has written since the last reply,
+            and has been quiet for that long.
 
-    ``direction``, ``outcome`` and ``received_at`` are enough to build one in a test.
+        Raises:
+            InvalidArgument: *now* is no aware datetime, or *quiet* no timedelta from zero to a day.
+        """
+        _check_quiet(quiet)
+        lives = self.live_at(now)
+        wrote_at, replied_at = self.last_customer_text_at, self.last_reply_at
+        typed_at = self.customer_typed_at
+        return (
+            self.state is State.BOT
+            and lives
+            and wrote_at is not None
+            and (replied_at is None or replied_at < wrote_at)
+            and (typed_at is None or typed_at + quiet <= now)
+        )
 
-    Attributes:
-        direction: The queue that the event came on, or ``timer`` if the clock closed the session;
-            None if an invalid envelope did not name the queue.
-        type: The ``type`` of the event on the wire; None for the clock and for invalid events.
-        trigger: What the event meant to the machine; None for invalid events.
-        outcome: What became of the event.
-        received_at: When the broker received the event, or when it was handed in if nobody said;
-            None for the clock.
-        effective_at: When the row took effect: its receive time (for the clock the deadline), or
-            the session's latest effective time if that is later.
-        at: When the event was sent, by the sender's own clock, which is never trusted; None if the
-            event does not say.
-        message_id: The broker's id of the message, unique on its queue; None if nobody gave one,
-            for the clock and for invalid events.
-        platform_id: The platform of the user; None for strays that name none.
-        user_id: The id of the user on that platform; None for strays that name none.
-        ordinal: The number of the session among those of the user, from 1; None for strays.
-        seq: The number of the row in its session: 1, 2, 3 and so on without a gap; None for strays.
-        from_state: The state of the session before the row; None for the row that opens it.
-        to_state: The state of the session after the row; None for strays.
-        agent_id: The id of the human who has the chat after the row; None outside ``with_agent``,
-            and if nobody is known.
-        reason: On the row that closes a session its close reason, on a stray why it is one; None
-            on all others.
-        last_seen_at: On the row that closes a session, when the latest inbound event was received;
-            None on all others.
-        event: The event as it is stored, without unsent text and with its image described; None
-            for the clock and for invalid events, and if it was erased or not loaded.
-        raw: The text of an invalid event, at most 64 KiB of it; None for all others.
-        id: The key of the row in the database, which grows with the rows of a transaction; None
-            before the row is written.
-    """
-
-    direction: Direction | None
-    type: str | None = None
-    trigger: Trigger | None = None
-    outcome: Outcome
-    received_at: datetime | None
-    effective_at: datetime = field(default=Factory(_received_at, takes_self=True))
-    at: datetime | None = None
-    message_id: str | None = None
-    platform_id: str | None = None
-    user_id: str | None = None
-
-    ordinal: int | None = None
-    seq: int | None = None
-    from_state: State | None = None
-    to_state: State | None = None
-    agent_id: str | None = None
-    reason: str | None = None
-    last_seen_at: datetime | None = None
-
-    event: Mapping[str, Any] | None = field(default=None, repr=False)
-    raw: str | None = field(default=None, repr=False)
-    id: int | None = None
-
-    def __repr__(self) -> str:
-        return _concise("HistoryRow", _visible(self))
-
-    @property
-    def session_id(self) -> str | None:
-        """The id of the session that the row belongs to; None for strays."""
-        if self.platform_id is None or self.user_id is None or self.ordinal is None:
-            return None
-        return str(session_id_of(self.platform_id, self.user_id, self.ordinal))
+    def as_dict(self) -> dict[str, Any]:
+        """The session as ``sermo-fsm status --json`` prints it, ready for ``json.dumps``."""
+        return json_form(self, _SESSION_IN_JSON)
 
 
-@frozen(kw_only=True)
-class Receipt:
-    """The answer to handing in one event.
+_SESSION_IN_JSON: Final = (
+    *("session_id", "ordinal", "platform_id", "user_id", "state", "since"),
+    *("opened_at", "closed_at", "close_reason"),
+    *("previous_session_id", "previous_close_reason", "resumed"),
+    *("agent", "queue_number", "queued_at", "flow_group_id", "platform_closed_at"),
+    *("last_seen_at", "last_read_at", "customer_typed_at", "last_customer_text_at"),
+    *("last_reply_at", "last_reply_by", "agent_typing_since", "expires_at", "rows"),
+)
 
-    ``outcome`` is enough to build one in a test.
-
-    Attributes:
-        outcome: What became of the event.
-        before: The session that the event belongs to, as it was before; None if the event opened
-            one or belongs to none.
-        after: That session as it is now; None if the event belongs to none.
-        rows: The rows that were written, in order: none, one, or two if a deadline came first.
-        first: For a ``duplicate`` or a ``conflict``, the row that was written when the message id
-            came first; None for all others.
-        error: For an ``invalid`` or a ``conflict``, what is wrong; None for all others.
-    """
-
-    outcome: Outcome
-    before: ChatSession | None = None
-    after: ChatSession | None = None
-    rows: tuple[HistoryRow, ...] = ()
-    first: HistoryRow | None = None
-    error: SermoError | None = None
-
-    def __repr__(self) -> str:
-        facts: dict[str, object] = {"outcome": self.outcome}
-        session = self.after or self.before
-        if session is not None:
-            facts["session_id"] = session.session_id
-        if self.before is not None:
-            facts["before"] = self.before.state
-        if self.after is not None:
-            facts["after"] = self.after.state
-        facts["rows"] = [str(row.trigger or row.outcome) for row in self.rows]
-        return _concise("Receipt", [*facts.items(), ("first", self.first), ("error", self.error)])
-
-    @property
-    def changed(self) -> bool:
-        """Whether the state of a session changed, or one was opened."""
-        return any(row.from_state is not row.to_state for row in self.rows)
+SESSION_KEYS: Final = tuple(map(json_name, _SESSION_IN_JSON))
+"""The names in JSON."""
 
 
-def _visible(value: Any) -> Iterator[tuple[str, object]]:
-    return ((item.name, getattr(value, item.name)) for item in fields(type(value)) if item.repr)
+_INTERNAL: Final = frozenset(
+    {
+        *("session_id", "previous_session_id", "expiry_set_at", "expiry_reason", "effective_at"),
+        *("kept_state", "typing_on_at", "typing_ended_at"),
+    }
+)
+"""What the repr of a session leaves out."""
 
 
-def _concise(name: str, facts: Iterable[tuple[str, object]]) -> str:
-    """A repr of what is set: None and False are left out."""
-    shown = [
-        f"{key}={_shown(value)}" for key, value in facts if value is not None and value is not False
-    ]
-    return f"{name}({', '.join(shown)})"
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, Agent):
-        return repr(value.id)  # without the name of the person
-    return str(value) if isinstance(value, StrEnum) else repr(value)
+def _check_quiet(value: object) -> None:
+    if not isinstance(value, timedelta) or not timedelta() <= value <= timedelta(days=1):
+        raise InvalidArgument("quiet", wanted="a timedelta from zero to a day", got=value)

@@ -8,17 +8,21 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from attrs import define, evolve, field
+from attrs import define, field
+from msgspec.structs import replace
 
 from sermo_fsm.core.machine import State
 from sermo_fsm.core.policy import Durations
 from sermo_fsm.core.session import ChatSession, CloseReason
 from sermo_fsm.protocol.events import (
+    Agent,
+    ClaimSession,
     Direction,
     HandoverTo,
     HandoverToBot,
     QueueNumber,
     Reply,
+    RichReply,
     Trigger,
     Who,
 )
@@ -28,26 +32,20 @@ __all__ = ["SessionUpdate", "deadline"]
 
 _LEFT: Final = CloseReason.CLIENT_LEFT  # said goodbye: nothing moves the deadline any more
 
-_TIME_OF: Final[Mapping[Trigger, str]] = {
-    Trigger.CUSTOMER_TEXT: "customer_typed_at",
-    Trigger.TYPING: "customer_typed_at",
-    Trigger.MESSAGES_READ: "last_read_at",
-    Trigger.PLATFORM_CLOSED: "platform_closed_at",
-    Trigger.TYPING_ON: "typing_on_at",
-}
-"""Times that only count if they are not before the opening."""
-
 _AUTHOR_OF: Final = {
     Trigger.BOT_TEXT: Who.BOT,
     Trigger.AGENT_TEXT: Who.HUMAN,
     Trigger.UNATTRIBUTED_TEXT: Who.UNKNOWN,
 }
 
-_TIME_ANYWAY: Final[Mapping[Trigger, str]] = {
-    Trigger.CUSTOMER_TEXT: "customer_text_at",
-    **dict.fromkeys((Trigger.TYPING_OFF, *_AUTHOR_OF), "typing_ended_at"),
+_TIMES_OF: Final[Mapping[Trigger, tuple[str, ...]]] = {
+    Trigger.CUSTOMER_TEXT: ("last_customer_text_at", "customer_typed_at"),
+    Trigger.TYPING: ("customer_typed_at",),
+    Trigger.MESSAGES_READ: ("last_read_at",),
+    Trigger.PLATFORM_CLOSED: ("platform_closed_at",),
+    Trigger.TYPING_ON: ("typing_on_at",),
+    **dict.fromkeys((Trigger.TYPING_OFF, *_AUTHOR_OF), ("typing_ended_at",)),
 }
-"""Times that count even if they are from before the opening."""
 
 
 @define
@@ -59,7 +57,7 @@ class SessionUpdate:
 
     def result(self) -> ChatSession:
         """The session with everything that changed."""
-        return evolve(self.session, **self.values) if self.values else self.session
+        return replace(self.session, **self.values) if self.values else self.session
 
     def now(self, name: str) -> Any:
         """The value of a field of the session, as decided so far."""
@@ -67,20 +65,19 @@ class SessionUpdate:
 
     def note_times(self, message: Message) -> None:
         """Note when the message was received; of each kind of time the latest counts."""
-        at, trigger, session = message.received_at, message.trigger, self.session
-        names = [_TIME_ANYWAY.get(trigger)]
-        if at >= session.opened_at:
-            names.append(_TIME_OF.get(trigger))
-            if message.direction is Direction.INBOUND:
-                names.append("last_seen_at")
-            author, replied_at = _AUTHOR_OF.get(trigger), session.last_reply_at
-            if author is not None and (replied_at is None or at >= replied_at):
-                self.values.update({"last_reply_at": at, "last_reply_by": author})
-        for name in names:
-            if name is not None:
-                so_far = getattr(session, name)
-                if so_far is None or at > so_far:
-                    self.values[name] = at
+        at, trigger = message.received_at, message.trigger
+        if message.direction is Direction.INBOUND:
+            self._note("last_seen_at", at)
+        for name in _TIMES_OF.get(trigger, ()):
+            self._note(name, at)
+        author, replied_at = _AUTHOR_OF.get(trigger), self.session.last_reply_at
+        if author is not None and (replied_at is None or at >= replied_at):
+            self.values.update({"last_reply_at": at, "last_reply_by": author})
+
+    def _note(self, name: str, at: datetime) -> None:
+        so_far = self.now(name)
+        if so_far is None or at > so_far:
+            self.values[name] = at
 
     def set_deadline(self, message: Message, durations: Durations) -> None:
         """Set the moment until which the customer is believed to be there.
@@ -123,30 +120,36 @@ class SessionUpdate:
             self.values["expiry_reason"] = CloseReason.CLIENT_LEFT
 
     def move(self, to: State, at: datetime, effective_at: datetime) -> None:
-        """Leave the session's state for *to*, with everything that ends or begins by that."""
-        session, values = self.session, self.values
+        """Leave the session's state for *to*."""
+        values = self.values
         values["state"], values["since"] = to, effective_at
-        if session.state is State.WITH_AGENT:
-            ended_at = self.now("typing_ended_at")
-            values["typing_ended_at"] = at if ended_at is None else max(at, ended_at)
         if to is State.CLOSED:
-            values["closed_at"] = at
-        if to is not State.QUEUED:
-            values["queue_number"] = None
-        elif session.queued_at is None:
-            values["queued_at"] = max(at, session.opened_at)
+            values["closed_at"] = max(at, self.session.opened_at)
 
-    def take_facts(self, message: Message, to: State | None) -> None:
-        """Take what the event says beside its trigger; *to* is None for a kept state."""
+    def change_hands(self, old: State, new: State, at: datetime) -> None:
+        """End and begin what goes with the state of a chat: its own, or the kept one."""
+        if old is State.WITH_AGENT and new is not State.WITH_AGENT:
+            self._note("typing_ended_at", at)
+        if new is not State.QUEUED:
+            self.values["queue_place"] = None
+        elif self.session.queued_at is None:
+            self.values["queued_at"] = at
+
+    def take_facts(self, message: Message, to: State) -> None:
+        """Take what the event says beside its trigger; *to* is the state, or the kept one."""
         match message.event:
-            case Reply() as reply if message.trigger is Trigger.AGENT_TEXT:
-                self.values["agent"] = reply.agent
+            case Reply(agent=agent) | RichReply(agent=agent) if (
+                message.trigger is Trigger.AGENT_TEXT
+            ):
+                self.values["agent"] = agent
+            case ClaimSession(agent_id=agent_id):
+                self.values["agent"] = Agent(id=agent_id)
             case HandoverToBot(flow_group_id=group):
                 self.values["flow_group_id"] = group
             case HandoverTo(flow_group_id=group) if message.trigger is Trigger.HANDOVER_TO_BOT:
                 self.values["flow_group_id"] = group
             case QueueNumber(queue_number=place) if to is State.QUEUED:
-                self.values["queue_number"] = place
+                self.values["queue_place"] = place
 
 
 def deadline(at: datetime, wait: timedelta | None) -> datetime | None:

@@ -7,13 +7,15 @@ because every method has its signature.
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
+import weakref
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import datetime
 from functools import partial
 from typing import Any, Self, TypeVar, Unpack
 
 import sqlalchemy as sa
+from attrs import evolve
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
@@ -22,39 +24,54 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
+from sermo_fsm.analysis.chain import Chain, ChainVerification, extend_chain, verify_chain
 from sermo_fsm.analysis.comparison import Comparison
+from sermo_fsm.analysis.figures_count import FigureOptions, VisitFilter
 from sermo_fsm.analysis.full_scan import ScanProgress
-from sermo_fsm.analysis.histories import Histories, SessionRow
+from sermo_fsm.analysis.histories import SessionRow
+from sermo_fsm.analysis.overview_count import OverviewOptions
+from sermo_fsm.analysis.person import person, picture
 from sermo_fsm.analysis.verify import Verification
+from sermo_fsm.core.erasure import Erasure, Hold, Retained
+from sermo_fsm.core.history import HistoryRow, Receipt
 from sermo_fsm.core.machine import State
-from sermo_fsm.core.policy import Policy
-from sermo_fsm.core.session import ChatSession, HistoryRow, Receipt
-from sermo_fsm.engine import operations
+from sermo_fsm.core.policy import Policy, Retention
+from sermo_fsm.core.session import ChatSession
+from sermo_fsm.engine import erasing, operations
 from sermo_fsm.engine.batch import Intake, Item
-from sermo_fsm.engine.hooks import AfterCommit, Hooks, guarded
+from sermo_fsm.engine.hooks import AfterCommit, Hooks, check_hook, guarded
+from sermo_fsm.engine.one_connection import async_turn, is_lent_to_all
 from sermo_fsm.engine.operations import Write
+from sermo_fsm.engine.retaining import Job, RetainProgress, retain
 from sermo_fsm.engine.unit_of_work import (
     Retries,
     ask,
     ask_at_one_moment,
     begin_to_read,
-    check_dialect,
+    check_connection,
     end_reading,
     next_items,
     of_a_session,
     write_joined,
     write_own,
 )
-from sermo_fsm.errors import InvalidArgument
-from sermo_fsm.protocol.envelope import Envelope
+from sermo_fsm.errors import InvalidArgument, StoreError, WrongEventLoop
+from sermo_fsm.protocol.envelope import Envelope, QueueName
 from sermo_fsm.protocol.json_reader import Limits
 from sermo_fsm.protocol.wire import Raw
 from sermo_fsm.storage import queries
+from sermo_fsm.storage.driver_errors import translated
+from sermo_fsm.storage.erasing import give_back
 from sermo_fsm.storage.pages import Pages, Read
 from sermo_fsm.storage.queries import SessionFilter
+from sermo_fsm.storage.sealing import Sealing
 from sermo_fsm.storage.store import Store
-from sermo_fsm.storage.transactions import HostEngine, adopt_engine, open_by, translated
+from sermo_fsm.storage.transactions import HostEngine, adopt_engine, open_by
+from sermo_fsm.views.figures import Figures
+from sermo_fsm.views.overview import Overview
+from sermo_fsm.views.person import Person
 from sermo_fsm.views.traffic import Traffic
+from sermo_fsm.views.visit import Visit
 
 __all__ = ["AsyncChatEngine"]
 
@@ -73,12 +90,24 @@ class AsyncChatEngine:
         database: A URL such as ``sqlite+aiosqlite:///chat.db``, ``postgresql+psycopg://…`` or
             ``mysql+asyncmy://…``, or the host's own SQLAlchemy ``AsyncEngine``.
         policy: The durations that decide where chats end.
+        platform_id: The platform that stands in where neither an event nor its envelope nor the
+            call names one.
         limits: How large an event may be.
         schema: Where our tables are, on PostgreSQL; if left out, where the connection looks first.
+            An engine or connection whose ``schema_translate_map`` renames it is refused.
         attempts: How often our own transaction is tried.
+        redact: What may be kept of a text that somebody wrote; a plain function, which runs in the
+            event loop.
+        seal: Seals what people wrote; a plain function, which runs in the event loop.
+        open: The other way.
 
     Raises:
         InvalidArgument: The URL can't be used, or its driver is not installed or not asynchronous.
+
+    An engine belongs to the event loop that it was first used in, until it is closed, or until the
+    host has disposed of its own: in another loop a method raises :class:`~sermo_fsm.WrongEventLoop`
+    before it sends anything. The host's engine with ``poolclass=NullPool`` works in any number,
+    once its first call has ended.
 
     A method that is cancelled has happened or has not: until it begins to commit it is taken back,
     and from then on the cancellation waits for the commit, and for the hooks after it. In the
@@ -86,25 +115,30 @@ class AsyncChatEngine:
     transaction.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but the first by name
         self,
         database: str | sa.URL | AsyncEngine,
         *,
         policy: Policy | None = None,
+        platform_id: str | None = None,
         limits: Limits | None = None,
         schema: str | None = None,
         attempts: int = 10,
+        redact: Callable[[str], str] | None = None,
+        seal: Callable[[bytes], bytes] | None = None,
+        open: Callable[[bytes], bytes | None] | None = None,  # noqa: A002 - the other way of seal
     ) -> None:
         self._host_engine: HostEngine | None = None
+        self._loop = _EventLoop()
         if isinstance(database, AsyncEngine):
-            self._host_engine = adopt_engine(database.sync_engine)
+            self._host_engine = adopt_engine(database.sync_engine, schema)
             self._engine = database
         else:
             self._engine = open_by(create_async_engine, database, lambda engine: engine.sync_engine)
         self._dialect = self._engine.dialect
-        store = Store.on(self._dialect, schema)
+        store = Store.on(self._dialect, schema, Sealing.of(seal, open))
         self._tables = store.tables
-        self._intake = Intake(store, policy or Policy(), limits or Limits())
+        self._intake = Intake.of(store, policy, limits, platform_id, redact)
         self._hooks = Hooks()
         self._retries = Retries(self._dialect, attempts)
 
@@ -139,7 +173,7 @@ class AsyncChatEngine:
 
     async def handle(
         self,
-        direction: str,
+        direction: QueueName,
         event: Raw,
         *,
         message_id: str | None = None,
@@ -162,13 +196,25 @@ class AsyncChatEngine:
         self,
         envelopes: Iterable[Item],
         *,
-        direction: str | None = None,
+        direction: QueueName | None = None,
         platform_id: str | None = None,
         connection: HostConnection | None = None,
     ) -> list[Receipt]:
         """Hand in many events in one transaction, like :meth:`ChatEngine.handle_many`."""
         call = self._intake.many(envelopes, direction, platform_id)
         return await self._write(connection, call)
+
+    async def close_chat(
+        self,
+        platform_id: str,
+        user_id: str,
+        *,
+        reason: str | None = None,
+        at: datetime | None = None,
+        connection: HostConnection | None = None,
+    ) -> Receipt | None:
+        """Close the chat of a user by hand, like :meth:`ChatEngine.close_chat`."""
+        return await self._write(connection, self._intake.close(platform_id, user_id, at, reason))
 
     async def sweep(self, up_to: datetime | None = None) -> list[HistoryRow]:
         """Close every session that is past its deadline, like :meth:`ChatEngine.sweep`."""
@@ -179,6 +225,87 @@ class AsyncChatEngine:
             rows, more = await self._write(None, call)
             closed += rows
         return closed
+
+    async def extend_chain(self) -> Chain:
+        """Put new rows into the chain of digests, like :meth:`ChatEngine.extend_chain`."""
+        call = partial(extend_chain, self._tables)
+        chain, more = await self._write(None, call)
+        while more:
+            chain, more = await self._write(None, call)
+        return chain
+
+    # --- erasing ---------------------------------------------------------------------------------
+
+    async def erase(
+        self,
+        platform_id: str,
+        user_id: str,
+        *,
+        reason: str | None = None,
+        by: str | None = None,
+        even_live: bool = False,
+        dry_run: bool = False,
+        connection: HostConnection | None = None,
+    ) -> Erasure | None:
+        """Erase one person, for good, like :meth:`ChatEngine.erase`."""
+        call = erasing.erase(
+            self._intake.store,
+            (platform_id, user_id),
+            reason=reason,
+            by=by,
+            even_live=even_live,
+            dry_run=dry_run,
+        )
+        receipt = await self._write(connection, call)
+        if receipt is None or dry_run or connection is not None:
+            return receipt
+        return evolve(receipt, overwritten=await self._give_back())
+
+    async def retain(
+        self,
+        retention: Retention | None = None,
+        *,
+        platform: str | None = None,
+        by: str | None = None,
+        dry_run: bool = False,
+        progress: RetainProgress | None = None,
+    ) -> Retained:
+        """Erase what is older than it is to be kept, like :meth:`ChatEngine.retain`."""
+        job = retain(
+            self._intake.store,
+            self._intake.policy,
+            retention,
+            platform=platform,
+            by=by,
+            dry_run=dry_run,
+            progress=progress,
+        )
+        done = await self._do(job)
+        return done if dry_run else evolve(done, overwritten=await self._give_back())
+
+    async def hold(
+        self,
+        platform_id: str,
+        user_id: str,
+        *,
+        reason: str,
+        by: str | None = None,
+        connection: HostConnection | None = None,
+    ) -> Hold | None:
+        """Hold a person back, like :meth:`ChatEngine.hold`."""
+        call = erasing.hold(self._intake.store, (platform_id, user_id), reason=reason, by=by)
+        return await self._write(connection, call)
+
+    async def release(
+        self, platform_id: str, user_id: str, *, connection: HostConnection | None = None
+    ) -> Hold | None:
+        """Hold a person back no longer; returns the hold that stood, None if none did."""
+        call = erasing.release(self._intake.store, (platform_id, user_id))
+        return await self._write(connection, call)
+
+    async def holds(self, *, connection: HostConnection | None = None) -> list[Hold]:
+        """Everybody who is held back, the longest first."""
+        return await self._read(connection, erasing.holds(self._tables))
 
     # --- questions -------------------------------------------------------------------------------
 
@@ -229,6 +356,14 @@ class AsyncChatEngine:
         """The rows without a session, the oldest first, like :meth:`ChatEngine.strays`."""
         return self._iterate(connection, queries.strays(self._tables, after=after, limit=limit))
 
+    async def person(self, platform_id: str, user_id: str) -> Person | None:
+        """All that is stored about one user, as of one moment, to hand it over."""
+        return await self._read_at_one_moment(person(self._tables, platform_id, user_id))
+
+    async def picture(self, key: str) -> bytes | None:
+        """A picture that somebody sent, by the ``key`` in :meth:`person`."""
+        return await self._read(None, picture(self._tables, key))
+
     def stories(
         self,
         *,
@@ -254,6 +389,10 @@ class AsyncChatEngine:
 
         return await self._read_at_one_moment(verify(self._tables))
 
+    async def verify_chain(self, digest: str | None = None) -> ChainVerification:
+        """Hold the history against the chain, like :meth:`ChatEngine.verify_chain`."""
+        return await self._read_at_one_moment(verify_chain(self._tables, digest))
+
     async def compare(
         self, *, limit: int = 100, progress: ScanProgress | None = None
     ) -> Comparison:
@@ -277,6 +416,26 @@ class AsyncChatEngine:
             traffic(self._tables, since=since, until=until, platform=platform, progress=progress)
         )
 
+    async def figures(
+        self, *, progress: ScanProgress | None = None, **which: Unpack[FigureOptions]
+    ) -> Figures:
+        """What support managers ask, like :meth:`ChatEngine.figures`."""
+        from sermo_fsm.analysis.figures_count import figures
+
+        return await self._read_at_one_moment(figures(self._tables, progress=progress, **which))
+
+    async def overview(self, **which: Unpack[OverviewOptions]) -> Overview:
+        """What is the case now, like :meth:`ChatEngine.overview`."""
+        from sermo_fsm.analysis.overview_count import overview
+
+        return await self._read_at_one_moment(overview(self._tables, **which))
+
+    def visits(self, **which: Unpack[VisitFilter]) -> AsyncGenerator[Visit, None]:
+        """The visits that the figures are about, like :meth:`ChatEngine.visits`."""
+        from sermo_fsm.analysis.figures_count import visits
+
+        return self._iterate_at_one_moment(visits(self._tables, **which))
+
     # --- hooks -----------------------------------------------------------------------------------
 
     def within_transaction(self, hook: _Within) -> _Within:
@@ -285,7 +444,7 @@ class AsyncChatEngine:
         The hook is shown an ``AsyncConnection`` and may be a coroutine function. Raising undoes the
         event, and reaches the caller of ``handle``. A decorator.
         """
-        self._hooks.within_transaction.append(hook)
+        self._hooks.within_transaction.append(check_hook(hook))
         return hook
 
     def after_commit(self, hook: _After) -> _After:
@@ -294,7 +453,7 @@ class AsyncChatEngine:
         The hook may be a coroutine function. What it raises is logged and goes no further. A
         decorator.
         """
-        self._hooks.after_commit.append(hook)
+        self._hooks.after_commit.append(check_hook(hook))
         return hook
 
     # --- transactions ----------------------------------------------------------------------------
@@ -322,6 +481,23 @@ class AsyncChatEngine:
                     await given
         return result
 
+    async def _do(self, job: Job[_T]) -> _T:
+        """Do a job step by step, each on a connection of its own."""
+        answer: object = None
+        try:
+            while True:
+                step = job.send(answer)
+                answer = await (self._write if step.writes else self._read)(None, step.call)
+        except StopIteration as end:
+            done: _T = end.value
+            return done
+
+    async def _give_back(self) -> bool | None:
+        try:
+            return await self._read(None, give_back)
+        except StoreError:  # somebody else is busy there; the next erasing does it
+            return False
+
     async def _read(self, host: HostConnection | None, read: Read[_T]) -> _T:
         if host is None:
             return await self._with_retries(lambda ours, _: ask(ours, read))
@@ -342,8 +518,8 @@ class AsyncChatEngine:
                 yield item
 
     async def _iterate_at_one_moment(
-        self, read: "Read[Histories]"
-    ) -> AsyncGenerator["SessionRow", None]:
+        self, read: Read[Generator[_T, None, None]]
+    ) -> AsyncGenerator[_T, None]:
         async with AsyncExitStack() as stack:
             shown = await self._connect(stack)
             items = await shown.run_sync(begin_to_read, read)
@@ -365,8 +541,11 @@ class AsyncChatEngine:
             return await shown.run_sync(use, shown)
 
     async def _connect(self, stack: AsyncExitStack) -> AsyncConnection:
+        self._loop.check(self._engine.pool)
         if self._host_engine is not None:
-            self._host_engine.check_process()
+            self._host_engine.check()
+            if is_lent_to_all(self._engine.sync_engine):
+                await stack.enter_async_context(async_turn(self._engine.sync_engine))
         with translated(self._dialect, connecting=True):
             return await stack.enter_async_context(self._engine.connect())
 
@@ -375,11 +554,35 @@ class AsyncChatEngine:
         if isinstance(host, AsyncSession | async_scoped_session):
             with of_a_session(self._dialect):
                 shown = await host.connection()
-        if not isinstance(shown, AsyncConnection):
-            wanted = "a SQLAlchemy AsyncConnection or AsyncSession"
+        ours = shown.sync_connection if isinstance(shown, AsyncConnection) else None
+        if not isinstance(shown, AsyncConnection) or ours is None:
+            wanted = "a connected SQLAlchemy AsyncConnection or AsyncSession"
             raise InvalidArgument("connection", wanted=wanted, got=type(host).__name__)
-        check_dialect(shown.dialect, self._dialect)
+        check_connection(ours, self._tables, self._dialect)
         return shown
+
+
+class _EventLoop:
+    """The event loop that the connections of a pool belong to."""
+
+    def __init__(self) -> None:
+        self._pool: sa.Pool | None = None
+        self._loop: Callable[[], asyncio.AbstractEventLoop | None]
+
+    def check(self, pool: sa.Pool) -> None:
+        """Refuse another loop than the one in which *pool* was first used.
+
+        Raises:
+            WrongEventLoop: It is another.
+        """
+        loop = asyncio.get_running_loop()
+        if pool is not self._pool:
+            self._pool, self._loop = pool, weakref.ref(loop)
+        elif self._loop() is not loop and not isinstance(pool, sa.NullPool):
+            raise WrongEventLoop(
+                "the engine was used in another event loop, to which its connections belong: make "
+                "one in each loop, or close it at the end of each"
+            )
 
 
 async def _see_through(work: Coroutine[Any, Any, _T], decided: asyncio.Event) -> _T:

@@ -8,24 +8,26 @@ hook has to use another one.
 
 import inspect
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
 import sqlalchemy as sa
 from attrs import define, field
 from sqlalchemy import event
 
-from sermo_fsm.core.session import HistoryRow
+from sermo_fsm.core.history import HistoryRow
 from sermo_fsm.errors import InvalidArgument
 from sermo_fsm.storage.backends import backend_named
 
-__all__ = ["AfterCommit", "Call", "Hooks", "WithinTransaction", "guarded", "run"]
+__all__ = ["AfterCommit", "Call", "Hooks", "WithinTransaction", "check_hook", "guarded", "run"]
 
 WithinTransaction = Callable[[HistoryRow, sa.Connection], object]
 AfterCommit = Callable[[HistoryRow], object]
 Call = Callable[[], object]
+_Hook = TypeVar("_Hook")
 
 _LOG: Final = logging.getLogger("sermo_fsm")
 _PENDING: Final = "sermo_fsm.after_commit"
@@ -60,7 +62,18 @@ class Hooks:
     def wait(self, rows: Iterable[HistoryRow], connection: sa.Connection) -> None:
         """Make those calls once the host has committed the outermost transaction."""
         if calls := self.calls(rows):
-            _pending_of(connection).calls += map(_PendingCall, calls)
+            _pending_of(connection).calls += calls
+
+
+def check_hook(hook: _Hook) -> _Hook:
+    """The *hook*, if it can be called.
+
+    Raises:
+        InvalidArgument: It can't.
+    """
+    if not callable(hook):
+        raise InvalidArgument("hook", wanted="a function", got=hook)
+    return hook
 
 
 def run(calls: Iterable[Call]) -> None:
@@ -101,50 +114,64 @@ def _refuse(result: Awaitable[object]) -> NoReturn:
 
 
 @define
-class _PendingCall:
-    """A call, and the number of the savepoint around its row once that is released."""
-
-    run: Call
-    savepoint: int | None = None
-
-
-@define
 class _PendingCalls:
-    """The calls that wait for the outermost commit of one connection, and its listeners."""
+    """The calls that wait for the outermost commit of one connection, and its listeners.
 
-    calls: list[_PendingCall] = field(factory=list)
+    Attributes:
+        calls: In the order of their rows.
+        savepoints: Those that are set, whoever has set them, each with the number of calls that
+            were there before.
+    """
 
-    def on_release_savepoint(self, _: sa.Connection, name: str, __: object) -> None:
-        """Note the savepoint of each new row: the first one that is released after the row."""
-        for call in self.calls:
-            if call.savepoint is None:
-                call.savepoint = _number_of(name)
+    calls: list[Call] = field(factory=list)
+    savepoints: list[tuple[str, int]] = field(factory=list)
 
-    def on_rollback_savepoint(self, _: sa.Connection, name: str, __: object) -> None:
-        """Forget the rows of this savepoint and of all later ones; numbers grow as they are set."""
-        undone = _number_of(name)
-        self.calls = [
-            call for call in self.calls if call.savepoint is not None and call.savepoint < undone
-        ]
+    def after_statement(self, _: sa.Connection, __: object, statement: str, *___: object) -> None:
+        """Forget what a savepoint takes back; SQLAlchemy's and those of SQL text are the same."""
+        found = _OF_SAVEPOINTS.match(statement)
+        if found is None:
+            return
+        word, back_to, name = found[1].upper(), found[2], found[3].strip("\"`'[]").casefold()
+        if word == "SAVEPOINT":
+            self.savepoints.append((name, len(self.calls)))
+            return
+        at = max((at for at, (one, _) in enumerate(self.savepoints) if one == name), default=None)
+        if word == "RELEASE":
+            if at is not None:
+                del self.savepoints[at:]
+        elif back_to is None or at is None:  # one that was set before all these rows
+            self.forget()
+        else:
+            del self.calls[self.savepoints[at][1] :]
+            del self.savepoints[at + 1 :]
 
     def forget(self, *_: object) -> None:
         """Forget all calls: the transaction was rolled back."""
         self.calls.clear()
+        self.savepoints.clear()
 
     def run(self, connection: sa.Connection) -> None:
         """Make all calls: the transaction was committed."""
-        calls, self.calls = self.calls, []
+        calls = list(self.calls)
+        self.forget()
         for call in calls:
             with guarded():
-                _wait_for(call.run(), connection)
+                _wait_for(call(), connection)
+
+
+_OF_SAVEPOINTS: Final = re.compile(
+    r"(?:\s|/\*.*?\*/|--[^\n]*\n)*"
+    r"(SAVEPOINT|RELEASE|ROLLBACK)\b(?:\s+(?:WORK|TRANSACTION)\b)?(\s+TO\b)?"
+    r"(?:\s+SAVEPOINT\b)?\s*(\"[^\"]*\"|`[^`]*`|[^\s;/]*)",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def _pending_of(connection: sa.Connection) -> _PendingCalls:
     pending: _PendingCalls | None = connection.__dict__.get(_PENDING)
     if pending is None:
         pending = _PendingCalls()
-        event.listen(connection, "release_savepoint", pending.on_release_savepoint)
-        event.listen(connection, "rollback_savepoint", pending.on_rollback_savepoint)
+        event.listen(connection, "after_cursor_execute", pending.after_statement)
         event.listen(connection, "rollback", pending.forget)
         event.listen(connection, "rollback_twophase", pending.forget)
         if not event.contains(connection.engine, "handle_error", _forget_rolled_back):
@@ -153,11 +180,6 @@ def _pending_of(connection: sa.Connection) -> _PendingCalls:
             _wrap_commit(connection, name, pending)
         connection.__dict__[_PENDING] = pending
     return pending
-
-
-def _number_of(savepoint: str) -> int:
-    """The number in SQLAlchemy's names: ``sa_savepoint_1``, ``sa_savepoint_2`` and so on."""
-    return int(savepoint.rpartition("_")[2])
 
 
 def _forget_rolled_back(context: sa.ExceptionContext) -> None:

@@ -12,7 +12,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from sermo_fsm import migrate as revisions
-from sermo_fsm.core.session import HistoryRow
+from sermo_fsm.core.history import HistoryRow
 from sermo_fsm.storage.pages import Read
 
 __all__ = ["Write", "check_schema", "migrate", "prepare"]

@@ -13,19 +13,21 @@ import sqlalchemy as sa
 from attrs import field, frozen
 from sqlalchemy.exc import SQLAlchemyError, UnboundExecutionError
 
-from sermo_fsm.core.session import HistoryRow
+from sermo_fsm.core.history import HistoryRow
 from sermo_fsm.engine.hooks import Hooks
 from sermo_fsm.engine.operations import Write
-from sermo_fsm.errors import InvalidArgument, StoreError
+from sermo_fsm.errors import CommitUnknown, InvalidArgument, StoreError
+from sermo_fsm.storage.driver_errors import ENDED_BY_HOOK, translated, worth_another_try
 from sermo_fsm.storage.pages import Read
+from sermo_fsm.storage.schema import Tables
 from sermo_fsm.storage.transactions import (
+    check_process,
+    check_schema_is_kept,
     committing,
     join,
     reading,
     snapshot,
     transaction,
-    translated,
-    worth_another_try,
 )
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ __all__ = [
     "ask",
     "ask_at_one_moment",
     "begin_to_read",
-    "check_dialect",
+    "check_connection",
     "end_reading",
     "next_items",
     "of_a_session",
@@ -51,14 +53,14 @@ __all__ = [
 _T = TypeVar("_T")
 
 
-def plain_connection(host: object, dialect: sa.Dialect) -> sa.Connection:
+def plain_connection(host: object, tables: Tables, dialect: sa.Dialect) -> sa.Connection:
     """The connection behind what the host handed in.
 
     Raises:
-        InvalidArgument: It has none, or one to another kind of database.
+        InvalidArgument: It has none, or one that leads elsewhere.
     """
     connection = host if isinstance(host, sa.Connection) else _connection_of(host, dialect)
-    check_dialect(connection.dialect, dialect)
+    check_connection(connection, tables, dialect)
     return connection
 
 
@@ -93,15 +95,19 @@ def of_a_session(dialect: sa.Dialect) -> Iterator[None]:
         raise InvalidArgument("connection", wanted=wanted, got=got) from error.__cause__
 
 
-def check_dialect(theirs: sa.Dialect, ours: sa.Dialect) -> None:
-    """Refuse a connection of the host's that leads to another kind of database.
+def check_connection(connection: sa.Connection, tables: Tables, dialect: sa.Dialect) -> None:
+    """Refuse a host's *connection* to another kind of database, or to tables in another schema.
 
     Raises:
-        InvalidArgument: It does.
+        InvalidArgument: It is one.
+        ForkedEngine: It was made in the parent of this process.
     """
-    if theirs.name != ours.name:
-        wanted = f"a connection to {ours.name}, as the engine has"
-        raise InvalidArgument("connection", wanted=wanted, got=theirs.name)
+    if connection.dialect.name != dialect.name:
+        wanted = f"a connection to {dialect.name}, as the engine has"
+        raise InvalidArgument("connection", wanted=wanted, got=connection.dialect.name)
+    with translated(dialect):
+        check_process(connection)
+    check_schema_is_kept("connection", connection, tables.schema)
 
 
 def _check_attempts(_: object, __: object, attempts: Any) -> None:
@@ -211,17 +217,29 @@ def _call_within(
     The host's code may have caught an error after which the database has taken back everything, or
     is going to, and a commit would not say so. A savepoint around it can be released only if all is
     still there.
+
+    Raises:
+        CommitUnknown: It is not: a hook has ended the transaction.
     """
     with translated(connection.dialect):
         savepoint = connection.begin_nested()
     try:
         hooks.within(rows, connection, shown)
         with translated(connection.dialect):
-            savepoint.commit()
+            _release(savepoint)
     except BaseException:
-        with suppress(SQLAlchemyError):  # the first error counts, and more is undone next
-            savepoint.rollback()
+        if (
+            connection.get_nested_transaction() is not None
+        ):  # else a hook has ended the transaction around it
+            with suppress(SQLAlchemyError):  # the first error counts, and more is undone next
+                savepoint.rollback()
         raise
+
+
+def _release(savepoint: sa.NestedTransaction) -> None:
+    if not savepoint.is_active:
+        raise CommitUnknown(ENDED_BY_HOOK)
+    savepoint.commit()
 
 
 def ask(connection: sa.Connection, read: Read[_T]) -> _T:
@@ -248,6 +266,7 @@ def begin_to_read(connection: sa.Connection, read: Read[_T]) -> _T:
 def next_items(connection: sa.Connection, items: Iterator[_T]) -> list[_T]:
     """The next portion of *items*, which are read from *connection*; empty at their end."""
     with translated(connection.dialect), _invalidate_on_cancel(connection):
+        check_process(connection)
         return list(islice(items, _PORTION))
 
 

@@ -1,15 +1,19 @@
 """Event logs for process mining: what :mod:`~sermo_fsm.export.xes` and ``ocel`` have in common.
 
 The logs are written row by row, so millions of rows need little memory. They contain no texts and
-no names. A customer's id is that of their first session: it connects the chats of a customer and
-reveals nothing else.
+no names. Users and sessions stand in them under pseudonyms, unless their ids are asked for. A
+customer's id is made of the user's: it connects the chats of a customer.
 """
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
 
-from sermo_fsm.core.session import ChatSession, HistoryRow, session_id_of
+from msgspec.structs import replace
+
+from sermo_fsm.core.history import HistoryRow
+from sermo_fsm.core.session import ChatSession, session_id_of
+from sermo_fsm.export.pseudonyms import Pseudonyms
 from sermo_fsm.views.participants import Assignment, Participant
 
 __all__ = ["ActorRows", "SessionRows", "by_session", "customer_id"]
@@ -21,10 +25,21 @@ ActorRows = Iterator[tuple[Participant, HistoryRow]]
 """The rows of a session, each with the participant that acted."""
 
 
-def by_session(stories: SessionRows) -> Iterator[tuple[ChatSession, ActorRows]]:
-    """Yield each session with its rows; read them before asking for the next session."""
+def by_session(
+    stories: SessionRows, pseudonyms: Pseudonyms | None
+) -> Iterator[tuple[ChatSession, ActorRows]]:
+    """Yield each session with its rows; read them before asking for the next session.
+
+    With *pseudonyms* the session stands under one, and a row has no message id: a broker's log may
+    say whose message it was.
+    """
     for session, group in groupby(stories, key=itemgetter(0)):
-        yield session, _with_actors(row for _, row in group)
+        rows = (row for _, row in group)
+        if pseudonyms is None:
+            yield session, _with_actors(rows)
+        else:
+            nameless = (replace(row, message_id=None) for row in rows)
+            yield pseudonyms.of(session), _with_actors(nameless)
 
 
 def _with_actors(rows: Iterable[HistoryRow]) -> ActorRows:
@@ -36,4 +51,4 @@ def _with_actors(rows: Iterable[HistoryRow]) -> ActorRows:
 
 def customer_id(session: ChatSession) -> str:
     """Return an id that is the same for all chats of a customer."""
-    return str(session_id_of(session.platform_id, session.user_id, 1))
+    return session_id_of(session.platform_id, session.user_id, 1)

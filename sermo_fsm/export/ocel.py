@@ -10,10 +10,12 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from sermo_fsm.core.session import ChatSession, HistoryRow
+from sermo_fsm.core.history import HistoryRow
+from sermo_fsm.core.json_form import time_view
+from sermo_fsm.core.session import ChatSession
 from sermo_fsm.export.event_log import ActorRows, SessionRows, by_session, customer_id
+from sermo_fsm.export.pseudonyms import Pseudonyms
 from sermo_fsm.protocol.events import Trigger
-from sermo_fsm.views.json_views import time_view
 from sermo_fsm.views.participants import Participant, Role
 
 __all__ = ["write_ocel"]
@@ -87,20 +89,22 @@ def write_ocel(
     *,
     users: bool = False,
     partial: bool = False,
+    pseudonyms: Pseudonyms | None = None,
 ) -> None:
     """Write an event for each history row, and the chats, customers, platforms and agents.
 
     Args:
         stories: Sessions and rows, as :meth:`sermo_fsm.ChatEngine.stories` yields them.
         write: Receives the text in parts.
-        users: Include the ids of users.
+        users: Include the ids of users, sessions and messages.
+        pseudonyms: What stands for users and sessions without *users*; random ids by default.
         partial: A customer's earlier chats may be missing in *stories*, or come later.
     """
     write(f'{{"eventTypes": {_type_declarations((name, _EVENT_ATTRIBUTES) for name in Trigger)},\n')
     write(f'"objectTypes": {_type_declarations(_OBJECT_TYPES.items())},\n"events": [')
     with TemporaryFile("w+", encoding="utf-8") as spool:  # objects come after all events
         log = _OcelWriter(write, spool.write, users, partial)
-        for session, rows in by_session(stories):
+        for session, rows in by_session(stories, None if users else pseudonyms or Pseudonyms()):
             log.add(session, rows)
         spool.write(",\n".join(log.shared_objects.values()))
         spool.seek(0)

@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator
 from typing import Final
 from xml.sax.saxutils import quoteattr
 
-from sermo_fsm.core.session import ChatSession, HistoryRow
+from sermo_fsm.core.history import HistoryRow
+from sermo_fsm.core.json_form import time_view
+from sermo_fsm.core.session import ChatSession
 from sermo_fsm.export.event_log import SessionRows, by_session, customer_id
-from sermo_fsm.views.json_views import time_view
+from sermo_fsm.export.pseudonyms import Pseudonyms
 from sermo_fsm.views.participants import Participant, Role
 
 __all__ = ["write_xes"]
@@ -47,16 +49,23 @@ def _element(kind: str, key: str, value: object) -> str:
     return f"<{kind} key={quoteattr(key)} value={quoteattr(text)}/>"
 
 
-def write_xes(stories: SessionRows, write: Callable[[str], object], *, users: bool = False) -> None:
+def write_xes(
+    stories: SessionRows,
+    write: Callable[[str], object],
+    *,
+    users: bool = False,
+    pseudonyms: Pseudonyms | None = None,
+) -> None:
     """Write a trace for each session, with an event for each history row.
 
     Args:
         stories: Sessions and rows, as :meth:`sermo_fsm.ChatEngine.stories` yields them.
         write: Receives the text in parts.
-        users: Include the ids of users.
+        users: Include the ids of users, sessions and messages.
+        pseudonyms: What stands for users and sessions without *users*; random ids by default.
     """
     write(_HEAD)
-    for session, rows in by_session(stories):
+    for session, rows in by_session(stories, None if users else pseudonyms or Pseudonyms()):
         write("  <trace>\n" + "".join(_trace(session, users=users)))
         for actor, row in rows:
             write(f"    <event>{''.join(_event(actor, row))}</event>\n")

@@ -35,10 +35,11 @@ class LegendSymbol(StrEnum):
     INBOUND = "inbound"
     OUTBOUND = "outbound"
     TIMER = "timer"
+    OPERATOR = "operator"
     BADGE = "badge"
     """The number of a chat's step, on an arrow."""
     COUNT = "count"
-    """How often chats followed an arrow."""
+    """How often chats followed an arrow, and the share of all that left its state."""
     CURRENT = "current"
     """The frame of the state that the chat is in."""
     WIDTH = "width"
@@ -60,6 +61,7 @@ _SYMBOL_DIRECTIONS: Final = {
     LegendSymbol.INBOUND: Direction.INBOUND,
     LegendSymbol.OUTBOUND: Direction.OUTBOUND,
     LegendSymbol.TIMER: Direction.TIMER,
+    LegendSymbol.OPERATOR: Direction.OPERATOR,
 }
 
 
@@ -153,6 +155,8 @@ class Drawing:
         description: The content in sentences, for readers who can't see the diagram.
         origin: The command and the source that the diagram was made from.
         caption: Lines below the title; none for the machine alone.
+        room: The same drawing with the longest texts that it may have. Everything then stands where
+            it stands there, so that drawings with the same room can be laid side by side.
     """
 
     name: str
@@ -163,17 +167,22 @@ class Drawing:
     arrows: tuple[Arrow, ...]
     legend: tuple[LegendEntry, ...]
     caption: tuple[str, ...] = ()
+    room: "Drawing | None" = None
 
 
 LEGEND: Final = (
     LegendEntry(LegendSymbol.INBOUND, "inbound: customer"),
-    LegendEntry(LegendSymbol.OUTBOUND, "outbound: bot, agents"),
+    LegendEntry(LegendSymbol.OUTBOUND, "outbound, internal: bot, agents"),
     LegendEntry(LegendSymbol.TIMER, "timer: the clock"),
+    LegendEntry(LegendSymbol.OPERATOR, "operator: by hand"),
 )
 """What the symbols before the triggers mean."""
 
 _GUARDS: Final = {Guard.CUSTOMER_WROTE_LATER: "the customer wrote later"}
-_INBOUND: Final = frozenset(kind.trigger for kind in KINDS.values() if kind.inbound)
+_INBOUND: Final = frozenset(
+    kind.trigger for kind in KINDS.values() if Direction.INBOUND in kind.queues
+)
+_OF_NO_QUEUE: Final = {Trigger.EXPIRE: Direction.TIMER, Trigger.CLOSE: Direction.OPERATOR}
 _STATE_ORDER: Final = {state: index for index, state in enumerate(State)}
 _TRIGGER_ORDER: Final[Mapping[str, int]] = {trigger: index for index, trigger in enumerate(Trigger)}
 _LOOPS_CAPTION: Final = "= stays where it is, × has no meaning there and is ignored"
@@ -181,8 +190,8 @@ _LOOPS_CAPTION: Final = "= stays where it is, × has no meaning there and is ign
 
 def direction_of(trigger: Trigger) -> Direction:
     """Return which side causes a trigger; ``outbound`` for ``unknown``, which either side may."""
-    if trigger is Trigger.EXPIRE:
-        return Direction.TIMER
+    if trigger in _OF_NO_QUEUE:
+        return _OF_NO_QUEUE[trigger]
     return Direction.INBOUND if trigger in _INBOUND else Direction.OUTBOUND
 
 
@@ -244,7 +253,7 @@ def _loop_arrows() -> Iterator[Arrow]:
 def _loop_lines(state: State) -> Iterator[TriggerLine]:
     for effect in (Effect.STAY, Effect.IGNORE):
         found = [trigger for trigger in Trigger if TABLE[state, trigger].effect is effect]
-        for direction in (Direction.INBOUND, Direction.OUTBOUND, Direction.TIMER):
+        for direction in _SYMBOL_DIRECTIONS.values():
             for trigger in found:
                 if direction in _directions(trigger):
                     yield TriggerLine(direction, f"{effect} {trigger}", triggers=(trigger,))

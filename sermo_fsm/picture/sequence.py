@@ -12,7 +12,8 @@ from typing import Final
 
 from attrs import define, field
 
-from sermo_fsm.core.session import ChatSession, HistoryRow, Outcome
+from sermo_fsm.core.history import HistoryRow, Outcome
+from sermo_fsm.core.session import ChatSession
 from sermo_fsm.picture.display_text import display_time, truncate
 from sermo_fsm.views.durations import format_duration
 from sermo_fsm.views.participants import Participant, Role
@@ -41,11 +42,21 @@ _NAMES: Final = {
     Role.AGENT: "Agent",
     Role.PLATFORM: "Agents' platform",
     Role.CLOCK: "Clock",
+    Role.OPERATOR: "Operator",
 }
-_ALIASES: Final = {Role.CUSTOMER: "C", Role.BOT: "B", Role.PLATFORM: "P", Role.CLOCK: "K"}
+_ALIASES: Final = {
+    Role.CUSTOMER: "C",
+    Role.BOT: "B",
+    Role.PLATFORM: "P",
+    Role.CLOCK: "K",
+    Role.OPERATOR: "O",
+}
 _KEYWORDS: Final = {Role.CUSTOMER: "actor"}  # the others may need a second line below the name
 # From left to right; several agents stand in the order in which they appeared.
-_COLUMN_ORDER: Final = (Role.CUSTOMER, Role.BOT, Role.PLATFORM, Role.AGENT, Role.CLOCK)
+_COLUMN_ORDER: Final = (
+    *(Role.CUSTOMER, Role.BOT, Role.PLATFORM, Role.AGENT),
+    *(Role.CLOCK, Role.OPERATOR),
+)
 _ARROWS: Final = {Outcome.LATE: "-->>", Outcome.IGNORED: "-x", Outcome.UNKNOWN: "--x"}
 
 

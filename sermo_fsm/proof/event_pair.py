@@ -11,7 +11,7 @@ from attrs import define
 
 from sermo_fsm.core.machine import TABLE, State
 from sermo_fsm.core.policy import Durations
-from sermo_fsm.core.session import ChatSession
+from sermo_fsm.core.session import ChatSession, CloseReason
 from sermo_fsm.protocol.events import Trigger
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "SERVES",
     "EventPair",
     "done_as_customer_returns",
+    "last_word_undecided",
     "law_applies",
     "left_after_done",
     "left_around_opening",
@@ -32,26 +33,27 @@ __all__ = [
     "lingers_as_customer_opens",
     "past_deadline_of_opened_chat",
     "resumed_or_opened",
-    "text_and_done_at_once",
     "two_chats_back",
 ]
 
 # Spelled out, not derived from the rules of ownership: a change of those has to fail here.
-PRESENCE: Final = frozenset({Trigger.HEARTBEAT, Trigger.TYPING})
+PRESENCE: Final = frozenset({Trigger.HEARTBEAT, Trigger.TYPING, Trigger.START})
 RETURNS: Final = PRESENCE | {Trigger.CUSTOMER_TEXT}
 NO_RETURN: Final = frozenset({Trigger.MESSAGES_READ, Trigger.CLIENT_UNLOAD, Trigger.UNKNOWN})
 GOODBYE: Final = frozenset({Trigger.CLIENT_LEFT})
-DONE: Final = frozenset({Trigger.AGENT_DONE})
+DONE: Final = frozenset({Trigger.AGENT_DONE, Trigger.END_SESSION})
 SERVES: Final = frozenset(
     {
         Trigger.AGENT_TEXT,
+        Trigger.CLAIM_SESSION,
         Trigger.QUEUE_NUMBER,
         Trigger.HANDOVER_TO_BOT,
         Trigger.HANDOVER_TO_AGENT,
+        Trigger.HANDOVER_TO_QUEUE,
     }
 )
 OPENS: Final = SERVES | {Trigger.BOT_TEXT}
-MOVES: Final = OPENS | DONE | {Trigger.PLATFORM_CLOSED}
+MOVES: Final = OPENS | DONE | {Trigger.AGENT_RELEASED, Trigger.PLATFORM_CLOSED}
 
 
 @define  # never changed; but frozen, each would take three times as long to make
@@ -92,21 +94,33 @@ class EventPair:
         """Whether the outbound event moves a chat that is in *state*."""
         return _target(state, self.outbound) is not state
 
+    def ends(self, chat: ChatSession, state: State) -> bool:
+        """Whether the outbound event closes *chat*, live or kept in *state*.
+
+        It does not if the customer wrote later.
+        """
+        wrote_at = chat.last_customer_text_at
+        wrote_later = wrote_at is not None and wrote_at > self.outbound_at
+        return _target(state, self.outbound) is State.CLOSED and not wrote_later
+
 
 def law_applies(pair: EventPair) -> bool:
     """Whether the law covers this pair: no edge of a chat lies between its two events.
 
     A chat is live and owns both events. They were not received at the same instant, and the
     customer's event was received before the deadline. If it is a ``client_left``, the chat still
-    lingers when the outbound event is received.
+    lingers when the outbound event is received. They are not the last word and a close, both from
+    before the opening.
     """
     live = pair.live
     return (
         live is not None
-        and _owned_by_live(live, pair.closed, min(pair.inbound_at, pair.outbound_at))
+        and _owned_by_live(live, pair.closed, pair.inbound, pair.inbound_at)
+        and _owned_by_live(live, pair.closed, pair.outbound, pair.outbound_at)
         and not pair.same_instant
         and not _reached(live.expires_at, pair.inbound_at)
         and not linger_over_after_goodbye(pair)
+        and not (pair.inbound is Trigger.CUSTOMER_TEXT and last_word_undecided(pair))
     )
 
 
@@ -120,7 +134,7 @@ def _reached(moment: datetime | None, at: datetime) -> bool:
 
 def _closed_by_agent(closed: ChatSession) -> bool:
     """Whether *closed* was closed by ``agent_done`` and no ``client_left`` has been read."""
-    return closed.kept_state is None and not closed.left
+    return closed.close_reason is CloseReason.AGENT_DONE and not closed.left
 
 
 def _resumable(closed: ChatSession) -> bool:
@@ -128,9 +142,12 @@ def _resumable(closed: ChatSession) -> bool:
     return closed.kept_state not in (None, State.CLOSED)
 
 
-def _owned_by_live(live: ChatSession, closed: ChatSession | None, at: datetime) -> bool:
-    """Whether every event received *at* that time belongs to *live*."""
-    return closed is None or live.resumed or at >= live.opened_at
+def _owned_by_live(
+    live: ChatSession, closed: ChatSession | None, trigger: Trigger, at: datetime
+) -> bool:
+    """Whether this event belongs to *live*, however the chat before has ended."""
+    resumed = live.resumed and trigger is not Trigger.CLIENT_LEFT
+    return closed is None or resumed or at >= live.opened_at
 
 
 def _owned_by_closed(closed: ChatSession, pair: EventPair) -> bool:
@@ -148,33 +165,38 @@ def _in_time_to_resume(pair: EventPair, closed_at: datetime | None) -> bool:
     )
 
 
-def text_and_done_at_once(pair: EventPair) -> bool:
-    """Whether the customer's text and ``agent_done`` were received at the same instant."""
-    live, at = pair.live, pair.outbound_at
+def last_word_undecided(pair: EventPair) -> bool:
+    """Whether neither the customer's text nor the event that ends the chat is the later one.
+
+    They were received at the same instant; or both before the chat opened, the text later. Then
+    the chat that is closed first was closed at its opening, and the text comes too late for it.
+    """
+    live, wrote, done = pair.live, pair.inbound_at, pair.outbound_at
     return (
         live is not None
-        and live.state is State.WITH_AGENT
-        and pair.same_instant
-        and not _reached(live.expires_at, at)
-        and not (live.customer_text_at is not None and live.customer_text_at > at)
-        and _owned_by_live(live, pair.closed, at)
+        and pair.ends(live, live.state)
+        and (done < wrote < live.opened_at or done == wrote >= live.opened_at)
+        and not _reached(live.expires_at, wrote)
+        and _owned_by_live(live, pair.closed, pair.outbound, done)
     )
 
 
 def done_as_customer_returns(pair: EventPair) -> bool:
-    """Whether ``agent_done`` and the customer's return meet around a close by the clock."""
+    """Whether the end of a chat and the customer's return meet around a close by the clock."""
     live, closed = pair.live, pair.closed
     returned, done = pair.inbound_at, pair.outbound_at
     if live is None:
-        if closed is None or closed.kept_state is not State.WITH_AGENT:
+        if closed is None or closed.kept_state is None or not _resumable(closed):
+            return False
+        if not pair.ends(closed, closed.kept_state):
             return False
         wrote_last = pair.inbound is Trigger.CUSTOMER_TEXT and returned > done
         return _in_time_to_resume(pair, closed.closed_at) and not wrote_last
-    if live.state is not State.WITH_AGENT or not _reached(live.expires_at, returned):
+    if not pair.ends(live, live.state) or not _reached(live.expires_at, returned):
         return False
     if not _in_time_to_resume(pair, live.expires_at):
         return done > returned
-    if not _owned_by_live(live, closed, done):
+    if not _owned_by_live(live, closed, pair.outbound, done):
         return False
     return done == returned or (done < returned and pair.inbound in PRESENCE)
 
@@ -213,8 +235,8 @@ def linger_over_after_goodbye(pair: EventPair) -> bool:
         and pair.inbound is Trigger.CLIENT_LEFT
         and pair.outbound in OPENS
         and not _reached(live.expires_at, pair.inbound_at)
-        and _owned_by_live(live, pair.closed, pair.inbound_at)
-        and not pair.lingers(pair.inbound_at)
+        and _owned_by_live(live, pair.closed, pair.inbound, pair.inbound_at)
+        and not pair.lingers(max(pair.inbound_at, live.opened_at))
     )
 
 
@@ -284,7 +306,9 @@ def resumed_or_opened(pair: EventPair) -> bool:
 def two_chats_back(pair: EventPair) -> bool:
     """Whether the outbound event belongs to the chat before the last, or to the resumed one."""
     live, closed = pair.live, pair.closed
-    if live is None or closed is None or _owned_by_live(live, closed, pair.outbound_at):
+    if live is None or closed is None:
+        return False
+    if _owned_by_live(live, closed, pair.outbound, pair.outbound_at):
         return False
     resumes = _in_time_to_resume(pair, live.expires_at) and _owned_by_closed(closed, pair)
     return resumes and pair.moves(_target(live.state, pair.inbound))

@@ -54,18 +54,20 @@ class DeclaredException:
 
 DECLARED_EXCEPTIONS: Final = (
     DeclaredException(
-        "the last word, at the same instant",
-        "The customer writes and the agent is done at the same instant. Neither was received "
-        "first, so the order of reading decides whether the agent had seen the last word.",
+        "the last word, at the same instant or before the opening",
+        "The customer writes, and the chat is ended. If both were received at the same instant, "
+        "neither was first, so the order of reading decides whether the agent had seen the last "
+        "word. If both were received before the live chat opened, the text later, then a chat "
+        "that was ended first was closed at its opening, and the text comes too late.",
         frozenset({Trigger.CUSTOMER_TEXT}),
         DONE,
-        pair.text_and_done_at_once,
+        pair.last_word_undecided,
     ),
     DeclaredException(
-        "agent_done, while the customer comes back",
-        "The clock closed the chat that an agent had, and the customer is back. Read first, "
-        "agent_done ends the old chat, and there is nothing left to resume; read after, it ends "
-        "the resumed one, or means nothing to a new one.",
+        "agent_done or end_session, while the customer comes back",
+        "The clock closed a chat in a state that this trigger closes, and the customer is back. "
+        "Read first, it ends the old chat, and there is nothing left to resume; read after, it "
+        "ends the resumed one, or means nothing to a new one.",
         RETURNS,
         DONE,
         pair.done_as_customer_returns,

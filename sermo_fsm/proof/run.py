@@ -19,11 +19,12 @@ __all__ = ["run_checks"]
 _TABLE_PROOFS: Final = (
     table.deterministic,
     table.reachable,
+    table.closing,
     table.quiet,
     table.effective,
     table.same_machine,
 )
-_STEP_PROOFS: Final = (steps.step, steps.final, steps.facts)
+_STEP_PROOFS: Final = (steps.step, steps.by_hand, steps.final, steps.facts)
 
 
 def run_checks(

@@ -2,7 +2,7 @@
 
 Two situations are in the same :class:`SituationClass` if all ``DECISIVE_FIELDS`` of their sessions
 are equal: whatever comes next, the rules decide the same in both. :mod:`sermo_fsm.proof.steps`
-proves that. It is why some ten thousand calls of ``advance`` cover millions of cases.
+proves that. It is why fewer than 200 000 calls of ``advance`` stand for millions of steps.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -10,12 +10,13 @@ from itertools import product
 from operator import attrgetter
 from typing import Any, Final
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
+from msgspec.structs import replace
 
-from sermo_fsm.core.advance import Visits, advance
+from sermo_fsm.core.advance import Visits, advance, close
+from sermo_fsm.core.history import Outcome
 from sermo_fsm.core.machine import State
 from sermo_fsm.core.policy import Durations
-from sermo_fsm.core.session import Outcome
 from sermo_fsm.protocol.events import KINDS, Direction
 from sermo_fsm.protocol.message import Message
 from sermo_fsm.protocol.wire import decode
@@ -45,29 +46,39 @@ DECISIVE_FIELDS: Final = (
     "expires_at",
     "expiry_set_at",
     "expiry_reason",
-    "customer_text_at",
-    "close_reason",  # no rule reads it, but how a chat ended must not change
+    "last_customer_text_at",
+    "close_reason",
 )
 """The fields of a session that the rules read."""
 
 _decisive_values: Final = attrgetter(*DECISIVE_FIELDS)
 
 # Enough for an event of any type; fields that a type does not name are ignored.
-_FIELDS: Final = {"platformId": "web", "userId": "u-1", "text": "Hej!", "queueNumber": 1}
+_FIELDS: Final = {
+    "platformId": "web",
+    "userId": "u-1",
+    "text": "Hej!",
+    "queueNumber": 1,
+    "agentId": "anan01",
+}
 
 
-def _messages(direction: Direction) -> tuple[Message, ...]:
-    """One message for every trigger that this queue can carry."""
-    types = [name for inbound, name in KINDS if inbound is (direction is Direction.INBOUND)]
+def _messages(*queues: Direction) -> tuple[Message, ...]:
+    """One message for every trigger that these queues can carry, from the first that can."""
+    agents = ({"id": "bot"}, {"id": "anan01"}, None)
     found: dict[Any, Message] = {}
-    for name, agent in product([*types, "unheard of"], ({"id": "bot"}, {"id": "anan01"}, None)):
-        message = decode(direction, {"type": name, "agent": agent, **_FIELDS}, received_at=BEGIN)
-        found.setdefault(message.trigger, message)
+    for direction in queues:
+        types = [name for queue, name in KINDS if queue is direction]
+        for name, agent in product([*types, "unheard of"], agents):
+            event = {"type": name, "agent": agent, **_FIELDS}
+            message = decode(direction, event, received_at=BEGIN)
+            found.setdefault(message.trigger, message)
     return tuple(found.values())
 
 
 INBOUND: Final = _messages(Direction.INBOUND)
-OUTBOUND: Final = _messages(Direction.OUTBOUND)
+OUTBOUND: Final = _messages(Direction.OUTBOUND, Direction.INTERNAL)
+"""Of those who serve, by whichever queue: what ``internal`` says, too, where it says its own."""
 MESSAGES: Final = INBOUND + OUTBOUND
 
 
@@ -81,10 +92,11 @@ class SituationClass:
     visits: Visits
     readings: "dict[tuple[int, datetime], Reading]" = field(factory=dict, repr=False)
     """What was read from here already, by the id of the message and its receive time."""
+    state: State | None = field(init=False)
+    """The state of the user's current chat; None if there has been no chat yet."""
 
-    @property
-    def state(self) -> State | None:
-        """The state of the user's current chat; None if there has been no chat yet."""
+    @state.default
+    def _current_state(self) -> State | None:
         current = self.visits.current
         return None if current is None else current.state
 
@@ -120,11 +132,18 @@ class Simulator:
         key = (id(message), at)  # the messages live as long as this module
         found = start.readings.get(key)
         if found is None:
-            step = advance(start.visits, evolve(message, received_at=at), self.durations)
+            step = advance(start.visits, replace(message, received_at=at), self.durations)
             owner = step.after.ordinal if step.after else None
             found = Reading(self.class_of(step.visits), owner, step.outcome)
             start.readings[key] = found
         return found
+
+    def close(self, start: SituationClass, at: datetime) -> SituationClass:
+        """The class that an operator's close *at* that time leads to; *start* if no chat lives."""
+        live = start.visits.live
+        if live is None:
+            return start
+        return self.class_of(Visits(closed=close(live, at, None)[0]))
 
     def borders(self, situation_class: SituationClass) -> list[datetime]:
         """The moments that the rules compare receive times with, in order.
@@ -135,16 +154,16 @@ class Simulator:
         live, closed = visits.live, visits.closed
         moments: list[datetime | None] = []
         if live is not None:
-            moments += [live.customer_text_at, live.expires_at]
+            moments += [live.opened_at, live.last_customer_text_at, live.expires_at]
             moments.append(live.expires_at and live.expires_at + linger)
-            if closed is not None and not live.resumed:  # else earlier events are its own, too
-                moments.append(live.opened_at)
+            if live.resumed:  # whatever was received before is its own, or late
+                closed = None
         if closed is not None and closed.closed_at is not None:
             moments += [closed.closed_at, closed.closed_at + linger]
             if closed.kept_state is None:
                 moments.append(closed.expires_at)
             elif live is None:
-                moments.append(closed.customer_text_at)
+                moments.append(closed.last_customer_text_at)
         return sorted({moment for moment in moments if moment is not None})
 
     def span_starts(self, situation_class: SituationClass) -> list[datetime]:

@@ -3,6 +3,7 @@
 Each was reached by real events, one after the other, so it can happen.
 """
 
+from collections.abc import Iterator
 from datetime import datetime
 from itertools import product
 from typing import Final
@@ -19,8 +20,15 @@ from sermo_fsm.protocol.message import Message
 
 __all__ = ["Situation", "find_situations"]
 
-_WROTE_FIRST: Final = "customer wrote first"
-"""Not a kind of its own: what was received before that text was received before the opening."""
+_NOT_LATER: Final = "customer wrote, but not after the opening"
+"""Not a kind of its own: what was received before that text was received before the opening.
+
+Only a first chat and a resumed one own an end that was received before they opened.
+"""
+
+
+_Step = tuple[Message | None, datetime, SituationClass]
+"""A message and its receive time, or None and when an operator closes the chat; what it leads to"""
 
 
 @frozen(eq=False)
@@ -30,12 +38,13 @@ class Situation:
     Attributes:
         name: Its kind, in words.
         situation_class: The class that it is in.
-        path: The messages that led there from no chat at all, each with its receive time.
+        path: What led there from no chat at all: messages, each with its receive time; None
+            stands for an operator who closed the live chat then.
     """
 
     name: str
     situation_class: SituationClass
-    path: tuple[tuple[Message, datetime], ...] = ()
+    path: tuple[tuple[Message | None, datetime], ...] = ()
 
     @property
     def live(self) -> ChatSession | None:
@@ -51,22 +60,31 @@ class Situation:
 def find_situations(simulator: Simulator) -> tuple[Situation, ...]:
     """Find one situation of each kind, by breadth-first search over events.
 
-    After each event the next one comes a second later, or at a later moment at which the rules
-    change: a deadline, the end of an echo, the end of ``linger``.
+    After each event the next one comes a second later; or at a later moment at which the rules
+    change: a deadline, the end of an echo, the end of ``linger``; or it was received a second
+    before the live chat opened. Or an operator closes the live chat.
     """
     start = Situation(_describe(NO_VISITS, simulator.durations), simulator.class_of(NO_VISITS))
     found, queue = {start.name: start}, [start]
     for situation in queue:  # grows while it is read
-        soon = _a_second_later(situation.situation_class.visits)
-        borders = simulator.borders(situation.situation_class)
-        moments = [soon, *(moment for moment in borders if moment > soon)]
-        for moment, message in product(moments, MESSAGES):
-            reached = simulator.read(situation.situation_class, message, moment).reached
+        for message, moment, reached in _further(simulator, situation.situation_class):
             name = _describe(reached.visits, simulator.durations)
             if name not in found:
                 found[name] = Situation(name, reached, (*situation.path, (message, moment)))
                 queue.append(found[name])
-    return tuple(situation for situation in queue if _WROTE_FIRST not in situation.name)
+    return tuple(situation for situation in queue if _NOT_LATER not in situation.name)
+
+
+def _further(simulator: Simulator, start: SituationClass) -> Iterator[_Step]:
+    visits, live = start.visits, start.visits.live
+    soon = _a_second_later(visits)
+    moments = [soon, *(moment for moment in simulator.borders(start) if moment > soon)]
+    if live is not None:
+        moments.append(live.opened_at - SECOND)
+    for moment, message in product(moments, MESSAGES):
+        yield message, moment, simulator.read(start, message, moment).reached
+    if live is not None:
+        yield None, soon, simulator.close(start, soon)
 
 
 def _a_second_later(visits: Visits) -> datetime:
@@ -80,7 +98,7 @@ def _describe(visits: Visits, durations: Durations) -> str:
     live, closed = visits.live, visits.closed
     if live is None:
         return "no chat yet" if closed is None else _describe_closed(closed)
-    words = f"{live.state}, {_describe_customer_text(live)}"
+    words = f"{live.state}, {_describe_customer_text(live, closed)}"
     if closed is None or closed.closed_at is None:
         unloaded = live.expiry_reason is CloseReason.CLIENT_UNLOAD
         return f"{words}, page unloaded" if unloaded else words
@@ -93,15 +111,20 @@ def _describe(visits: Visits, durations: Durations) -> str:
 
 
 def _describe_closed(closed: ChatSession) -> str:
-    words = str(ending_of(closed))
     if closed.kept_state is not None:
-        wrote = "customer never wrote" if closed.customer_text_at is None else "customer wrote"
-        return f"{words} ({closed.close_reason}), kept {closed.kept_state}, {wrote}"
-    both = closed.left and closed.close_reason is CloseReason.AGENT_DONE
-    return f"{words}, after agent_done" if both else words
+        wrote = "customer never wrote" if closed.last_customer_text_at is None else "customer wrote"
+        words = f"{ending_of(closed)} ({closed.close_reason})"
+        return f"{words}, kept {closed.kept_state}, {wrote}"
+    words = f"closed by {closed.close_reason}"
+    since = closed.left and closed.close_reason is not CloseReason.CLIENT_LEFT
+    return f"{words}, and customer left" if since else words
 
 
-def _describe_customer_text(live: ChatSession) -> str:
-    if live.customer_text_at is None:
+def _describe_customer_text(live: ChatSession, closed: ChatSession | None) -> str:
+    wrote_at = live.last_customer_text_at
+    if wrote_at is None:
         return "customer never wrote"
-    return "customer wrote" if live.customer_text_at > live.opened_at else _WROTE_FIRST
+    if wrote_at > live.opened_at:
+        return "customer wrote"
+    earlier = wrote_at < live.opened_at and (closed is None or live.resumed)
+    return "customer wrote before the opening" if earlier else _NOT_LATER

@@ -2,18 +2,21 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import cache
 from itertools import product
 from typing import Any, Final
 
-from attrs import evolve
+from msgspec.structs import replace
 
 from sermo_fsm.core.advance import Visits, expire
+from sermo_fsm.core.history import Outcome
 from sermo_fsm.core.machine import LIVE, NO_GUARD, TABLE, Effect, Guard, State
-from sermo_fsm.core.session import ChatSession, Outcome
+from sermo_fsm.core.session import ChatSession, CloseReason
 from sermo_fsm.proof.report import Check, check_from_cases
 from sermo_fsm.proof.situation_classes import (
     BEGIN,
     MESSAGES,
+    SECOND,
     Reading,
     Simulator,
     SituationClass,
@@ -22,7 +25,7 @@ from sermo_fsm.proof.situations import Situation
 from sermo_fsm.protocol.events import Direction, Trigger, Who
 from sermo_fsm.protocol.message import Message
 
-__all__ = ["IRRELEVANT_FIELDS", "facts", "final", "step"]
+__all__ = ["IRRELEVANT_FIELDS", "by_hand", "facts", "final", "step"]
 
 _Case = tuple[Situation, Message, datetime]
 
@@ -55,7 +58,8 @@ def _finds_live(live: ChatSession, situation: Situation, message: Message, at: d
     """Whether the event belongs to *live*, and no deadline closes *live* first."""
     if live.expires_at is not None and at >= live.expires_at:
         return message.direction is not Direction.INBOUND
-    return situation.closed is None or live.resumed or at >= live.opened_at
+    its_own = live.resumed and message.trigger is not Trigger.CLIENT_LEFT
+    return situation.closed is None or its_own or at >= live.opened_at
 
 
 def _clock_problem(situation: Situation, live: ChatSession) -> str:
@@ -72,7 +76,7 @@ def _table_problem(
 ) -> str:
     """How ``advance`` departs from the table; empty if it does not."""
     trigger = message.trigger
-    wrote_later = live.customer_text_at is not None and live.customer_text_at > at
+    wrote_later = live.last_customer_text_at is not None and live.last_customer_text_at > at
     cell = TABLE[live.state, trigger]
     to = cell.target({Guard.CUSTOMER_WROTE_LATER} if wrote_later else NO_GUARD)
     outcome = Outcome.UNKNOWN if trigger is Trigger.UNKNOWN else _OUTCOMES[cell.effect]
@@ -81,6 +85,50 @@ def _table_problem(
         return ""
     words = f"{trigger} in {situation.name}: the table says {outcome} to {to}"
     return f"{words}, advance {reading.outcome} to {reading.reached.state}"
+
+
+def by_hand(simulator: Simulator, situations: Iterable[Situation]) -> Check:
+    """Prove that an operator closes any live chat, whichever event is read before or after that.
+
+    This holds as long as no deadline falls in between.
+    """
+    lives = [(one, one.live) for one in situations if one.live is not None]
+    problems = [problem for one in lives for problem in _by_hand_problems(simulator, *one)]
+    summary = (
+        f"{len(lives)} live chats × {len(MESSAGES)} messages in every span of time before the "
+        "deadline: read before or after an operator closes the chat, they leave it closed"
+    )
+    return check_from_cases("close", summary, problems)
+
+
+def _proves_deadline(live: ChatSession, _: Situation, message: Message, at: datetime) -> bool:
+    inbound = message.direction is Direction.INBOUND
+    return inbound and live.expires_at is not None and at >= live.expires_at
+
+
+def _by_hand_problems(
+    simulator: Simulator, situation: Situation, live: ChatSession
+) -> Iterator[str]:
+    """For each message, what is wrong in either order; empty if nothing is."""
+    start, where = situation.situation_class, f"a close by hand in {situation.name}"
+    closed_at = simulator.span_starts(start)[-1] + SECOND  # after every message
+
+    @cache
+    def close(reached: SituationClass) -> SituationClass:
+        return simulator.close(reached, closed_at)
+
+    closed = close(start).visits.closed
+    how = closed and (closed.state, closed.close_reason, closed.closed_at, closed.kept_state)
+    wanted = State.CLOSED, CloseReason.OPERATOR, closed_at, None
+    yield "" if how == wanted else f"{where} does not close the chat as an operator does"
+    for case in _cases(simulator, situation):
+        if _proves_deadline(live, *case):
+            continue
+        _, message, at = case
+        read_first = close(simulator.read(start, message, at).reached)
+        read_last = simulator.read(close(start), message, at).reached
+        closes = read_first.state is State.CLOSED is read_last.state
+        yield "" if closes else f"{message.trigger} beside {where}: the chat goes on"
 
 
 def final(simulator: Simulator, situations: Iterable[Situation]) -> Check:
@@ -111,10 +159,12 @@ def _reopening_problem(
 
 
 IRRELEVANT_FIELDS: Final[Mapping[str, Any]] = {
+    "session_id": "another id",
+    "previous_session_id": "another one",
     "previous_close_reason": None,
     "since": BEGIN,
     "agent": None,
-    "queue_number": 17,
+    "queue_place": 17,
     "queued_at": BEGIN,
     "flow_group_id": "another flow",
     "platform_closed_at": BEGIN,
@@ -148,7 +198,7 @@ def facts(simulator: Simulator, situations: Iterable[Situation]) -> Check:
 
 def _altered(visits: Visits) -> Visits:
     live, closed = (
-        chat and evolve(chat, **IRRELEVANT_FIELDS) for chat in (visits.live, visits.closed)
+        chat and replace(chat, **IRRELEVANT_FIELDS) for chat in (visits.live, visits.closed)
     )
     return Visits(live, closed)
 

@@ -10,6 +10,7 @@ from sermo_fsm.core.machine import (
     NO_EFFECT,
     NO_GUARD,
     TABLE,
+    Cell,
     Effect,
     Guard,
     State,
@@ -18,9 +19,12 @@ from sermo_fsm.core.machine import (
 from sermo_fsm.proof.report import Check, Finding, check_from_cases
 from sermo_fsm.protocol.events import QUIET, Trigger
 
-__all__ = ["deterministic", "effective", "quiet", "reachable", "same_machine", "total"]
+__all__ = ["closing", "deterministic", "effective", "quiet", "reachable", "same_machine", "total"]
 
 _GUARD_SETS: Final = (NO_GUARD, *(frozenset({guard}) for guard in Guard))
+
+_ALWAYS_CLOSES: Final = (Trigger.CLIENT_LEFT, Trigger.EXPIRE, Trigger.CLOSE)
+"""The customer, the clock and an operator: each may end a chat at any moment."""
 
 
 def total() -> Check:
@@ -82,6 +86,18 @@ def _reached_from(start: State) -> set[State]:
             waiting += ways - reached
             reached |= ways
     return reached
+
+
+def closing() -> Check:
+    """Prove that the customer, the clock and an operator close a chat in whatever state it is."""
+    summary = f"{len(LIVE)} live states × {', '.join(_ALWAYS_CLOSES)}: each closes any live chat"
+    cases = (
+        ""
+        if TABLE[state, trigger] == Cell(Effect.MOVE, State.CLOSED)
+        else f"{trigger} in {state} does not always close the chat"
+        for state, trigger in product(LIVE, _ALWAYS_CLOSES)
+    )
+    return check_from_cases("closing", summary, cases)
 
 
 def quiet() -> Check:

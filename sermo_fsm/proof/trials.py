@@ -107,14 +107,19 @@ def trials(simulator: Simulator, situation: Situation) -> Iterator[Trial]:
     start, read = situation.situation_class, simulator.read
     spans = simulator.span_starts(start)
 
+    live = situation.live
+    end_of_linger = live and live.opened_at + simulator.durations.linger
+
     @cache
-    def moments(lags: tuple[timedelta, ...]) -> list[Moments]:
-        return list(_moments(spans, lags))
+    def moments(lags: tuple[timedelta, ...], more: tuple[datetime, ...]) -> list[Moments]:
+        return list(_moments(spans, lags, more))
 
     for outbound in OUTBOUND:
         opens = situation.live is None and _can_open(simulator, start, outbound)
         for inbound in INBOUND:
-            for both in moments(_lags(simulator, inbound, opens=opens)):
+            leaves = inbound.trigger is Trigger.CLIENT_LEFT
+            more = (end_of_linger,) if end_of_linger and leaves else ()
+            for both in moments(_lags(simulator, inbound, opens=opens), more):
                 at, outbound_at = both
                 first, other = read(start, inbound, at), read(start, outbound, outbound_at)
                 inbound_first = first, read(first.reached, outbound, outbound_at)
@@ -142,10 +147,13 @@ def _lags(simulator: Simulator, inbound: Message, *, opens: bool) -> tuple[timed
     return tuple(lags)
 
 
-def _moments(spans: list[datetime], lags: tuple[timedelta, ...]) -> Iterator[Moments]:
+def _moments(
+    spans: list[datetime], lags: tuple[timedelta, ...], more: tuple[datetime, ...]
+) -> Iterator[Moments]:
     """Two moments for every case that the spans and the lags can make."""
     for at in sorted({*spans, *(border + lag for border, lag in product(spans, lags))}):
-        for outbound_at in sorted({*spans, *(at - lag for lag in lags if at - lag > spans[0])}):
+        later = (at - lag for lag in lags if at - lag > spans[0])
+        for outbound_at in sorted({*spans, *more, *later}):
             yield at, outbound_at
     for begin, end in pairwise([*spans, spans[-1] + 2 * SECOND]):
         middle = begin + (end - begin) / 2

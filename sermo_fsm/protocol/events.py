@@ -1,51 +1,48 @@
-"""The events of the protocol, as frozen and validated values.
+"""The events of the protocol, as frozen values.
 
 One class for each meaning that an event can have, whatever name later revisions of the protocol
 give it: ``client_closed`` is a :class:`ClientLeft` whose ``type`` says ``client_closed``. What an
-event means to the machine is :func:`trigger_of`, a function of the event alone.
+event means to the machine is :func:`trigger_of`, a function of the event alone. What a field may
+hold is its annotation, which :mod:`sermo_fsm.protocol.wire` checks when an event is handed in.
 
 Long, because it is one small class after the other.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal, get_args
 
-from attrs import Attribute, field, frozen
+from msgspec import Struct
 
-from sermo_fsm.errors import InvalidEvent
-from sermo_fsm.protocol.fields import (
-    ID,
-    MILLISECONDS,
-    OPTIONAL_NAME,
-    OPTIONAL_TEXT,
-    OPTIONAL_TIME,
-    QUEUE_PLACE,
-    TEXT,
-    check,
-    optional,
-)
+from sermo_fsm.protocol.fields import Id, Milliseconds, Name, Object, QueuePlace, Text
 
 __all__ = [
     "KINDS",
+    "QUEUES",
     "QUIET",
     "Agent",
     "AgentDone",
+    "AgentReleased",
+    "ClaimSession",
     "ClientLeft",
     "ClientUnload",
     "CustomerText",
     "Direction",
+    "EndSession",
     "Event",
     "HandoverTo",
     "HandoverToAgent",
     "HandoverToBot",
+    "HandoverToQueue",
     "Heartbeat",
     "KnownEvent",
     "MessagesRead",
     "PlatformClosed",
+    "Postback",
     "QueueNumber",
     "Reply",
+    "RichReply",
+    "Start",
     "SystemText",
     "Trigger",
     "Typing",
@@ -53,19 +50,21 @@ __all__ = [
     "TypingOn",
     "Unknown",
     "Who",
+    "is_about_no_chat",
     "trigger_of",
 ]
 
 
 class Direction(StrEnum):
-    """The queue that an event came on, or the clock (docs/design.md, section 2).
+    """The queue that an event came on, the clock, or a person (docs/design.md, section 2).
 
     Attributes:
         INBOUND: The queue of the customer's client.
         OUTBOUND: The queue of the bot and the human agents.
-        INTERNAL: A second queue of those who serve; its events mean the same as outbound ones, and
-            its message ids are its own.
+        INTERNAL: What those who serve tell each other. Its events mean the same as outbound ones,
+            except ``agent_done``, and its message ids are its own.
         TIMER: No queue, but the clock, which closes a session at its deadline.
+        OPERATOR: No queue, but a person, who closes a session by hand.
     """
 
     __hash__ = str.__hash__  # Enum's own is written in Python, and this is the hot path
@@ -74,15 +73,21 @@ class Direction(StrEnum):
     OUTBOUND = "outbound"
     INTERNAL = "internal"
     TIMER = "timer"
+    OPERATOR = "operator"
+
+
+QUEUES: Final = (Direction.INBOUND, Direction.OUTBOUND, Direction.INTERNAL)
+"""The directions that are queues: what a host can hand in."""
 
 
 class Trigger(StrEnum):
     """What an event means to the machine (docs/design.md, section 3).
 
     Attributes:
-        CUSTOMER_TEXT: The customer sent a message.
+        CUSTOMER_TEXT: The customer sent a message, or pressed a button that the bot had offered.
         HEARTBEAT: The customer's client is still there.
         TYPING: The customer is typing.
+        START: The customer opened the chat.
         MESSAGES_READ: The customer has read what was written.
         CLIENT_UNLOAD: The customer's page went away: the tab was closed, reloaded, or left for the
             next page.
@@ -95,11 +100,16 @@ class Trigger(StrEnum):
         TYPING_ON: An agent began to type.
         TYPING_OFF: An agent stopped typing.
         QUEUE_NUMBER: The customer was told a place in the queue.
+        CLAIM_SESSION: A human agent took the chat, and may not have written yet.
         AGENT_DONE: An agent ended the chat.
+        AGENT_RELEASED: An agent let go of the chat, which goes on.
+        END_SESSION: The agent application ended the chat for good.
         PLATFORM_CLOSED: The main queue of the platform has closed.
         HANDOVER_TO_BOT: The chat goes to the bot.
         HANDOVER_TO_AGENT: The chat goes to an agent, by way of a queue.
+        HANDOVER_TO_QUEUE: The chat is put in line, by the bot or, as a transfer, by an agent.
         EXPIRE: The clock closes the chat at its deadline.
+        CLOSE: An operator closes the chat by hand.
         UNKNOWN: The protocol does not name the event's type on this queue.
     """
 
@@ -108,6 +118,7 @@ class Trigger(StrEnum):
     CUSTOMER_TEXT = "customer_text"
     HEARTBEAT = "heartbeat"
     TYPING = "typing"
+    START = "start"
     MESSAGES_READ = "messages_read"
     CLIENT_UNLOAD = "client_unload"
     CLIENT_LEFT = "client_left"
@@ -118,11 +129,16 @@ class Trigger(StrEnum):
     TYPING_ON = "typing_on"
     TYPING_OFF = "typing_off"
     QUEUE_NUMBER = "queue_number"
+    CLAIM_SESSION = "claim_session"
     AGENT_DONE = "agent_done"
+    AGENT_RELEASED = "agent_released"
+    END_SESSION = "end_session"
     PLATFORM_CLOSED = "platform_closed"
     HANDOVER_TO_BOT = "handover_to_bot"
     HANDOVER_TO_AGENT = "handover_to_agent"
+    HANDOVER_TO_QUEUE = "handover_to_queue"
     EXPIRE = "expire"
+    CLOSE = "close"
     UNKNOWN = "unknown"
 
 
@@ -152,8 +168,7 @@ QUIET: Final = frozenset(
 """Most of the traffic: they update presence, and write history only where they open a session."""
 
 
-@frozen(kw_only=True)
-class Agent:
+class Agent(Struct, frozen=True, kw_only=True, gc=False):
     """Who sent an outbound event, or whom a ``handover_to`` goes to.
 
     Attributes:
@@ -162,9 +177,9 @@ class Agent:
         type: ``bot``, ``human`` or another word; None if the event has none.
     """
 
-    id: str = field(validator=ID, metadata={"wire": "id"})
-    name: str | None = field(validator=OPTIONAL_NAME, metadata={"wire": "name"}, default=None)
-    type: str | None = field(validator=OPTIONAL_NAME, metadata={"wire": "type"}, default=None)
+    id: Id
+    name: Name | None = None
+    type: Name | None = None
 
 
 def who_is(agent: Agent | None) -> Who:
@@ -178,74 +193,64 @@ def who_is(agent: Agent | None) -> Who:
     return Who.UNKNOWN
 
 
-def _check_type(event: "Event", attribute: "Attribute[Any]", value: Any) -> None:
-    ID(event, attribute, value)
-    if event.types and value not in event.types:
-        raise InvalidEvent("$.type", wanted=" or ".join(event.types), got="another type")
-
-
-@frozen(kw_only=True)
-class Event:
+class Event(Struct, frozen=True, kw_only=True, gc=False, rename="camel"):
     """What every event has.
 
+    An event that is made in Python is checked when it is handed in.
+
     Attributes:
-        types: The names that the protocol has for this event; the first is the default.
-        inbound: Whether it comes from the customer; None if any side may send it.
+        queues: The queues that it comes on.
         trigger: What the event means to the machine; None if that depends on its agent.
         type: The name of the event on the wire.
         platform_id: The platform of the user.
         user_id: The id of the user on that platform.
-        at: When the event was sent, by the sender's own clock (aware): kept, never trusted.
-        extra: The fields that the protocol does not name, as they came.
+        at: When the event was sent, by the sender's own clock, as it came: kept, never trusted.
+            In an event that is made in Python an aware datetime.
     """
 
-    types: ClassVar[tuple[str, ...]] = ()
-    inbound: ClassVar[bool | None] = None
+    queues: ClassVar[tuple[Direction, ...]] = QUEUES
     trigger: ClassVar[Trigger | None] = Trigger.UNKNOWN
 
-    type: str = field(validator=_check_type, metadata={"wire": "type"})
-    platform_id: str | None = None
-    user_id: str | None = None
-    at: datetime | None = field(validator=OPTIONAL_TIME, metadata={"wire": "at"}, default=None)
-    extra: Mapping[str, Any] = field(factory=dict, repr=False)
+    type: Id
+    platform_id: Id | None = None
+    user_id: Id | None = None
+    at: Any = None
+
+    def __repr__(self) -> str:
+        shown = [
+            f"{name}={value!r}"
+            for name in self.__struct_fields__
+            if name not in _WHAT_PEOPLE_WROTE and (value := getattr(self, name)) is not None
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
-@frozen(kw_only=True)
-class Unknown(Event):
+_WHAT_PEOPLE_WROTE: Final = ("text", "image", "params", "reason_text")
+"""The fields that no repr shows."""
+
+
+class Unknown(Event, frozen=True, kw_only=True):
     """An event whose type the protocol does not name on this queue: it moves nothing."""
 
 
-@frozen(kw_only=True)
-class KnownEvent(Event):
+class KnownEvent(Event, frozen=True, kw_only=True):
     """What every event that the protocol names has: a user and a platform."""
 
-    type: str = field(validator=_check_type, metadata={"wire": "type"})
-    platform_id: str = field(validator=ID, metadata={"wire": "platformId"})
-    user_id: str = field(validator=ID, metadata={"wire": "userId"})
-
-    @type.default  # noqa: A003 - the field above, not the builtin
-    def _first_type(self) -> str:
-        return self.types[0]
+    platform_id: Id
+    user_id: Id
 
 
-@frozen(kw_only=True)
-class _Inbound(KnownEvent):
-    inbound: ClassVar[bool | None] = True
+class _Inbound(KnownEvent, frozen=True, kw_only=True):
+    queues = (Direction.INBOUND,)
 
 
-@frozen(kw_only=True)
-class _Outbound(KnownEvent):
-    inbound: ClassVar[bool | None] = False
+class _Outbound(KnownEvent, frozen=True, kw_only=True):
+    queues: ClassVar[tuple[Direction, ...]] = (Direction.OUTBOUND, Direction.INTERNAL)
 
-    agent: Agent | None = field(
-        validator=check("an object", optional(lambda value: isinstance(value, Agent))),
-        metadata={"wire": "agent"},
-        default=None,
-    )
+    agent: Agent | None = None
 
 
-@frozen(kw_only=True)
-class CustomerText(_Inbound):
+class CustomerText(_Inbound, frozen=True, kw_only=True):
     """The customer sent a message.
 
     Attributes:
@@ -253,73 +258,94 @@ class CustomerText(_Inbound):
         image: A picture, as a base64 ``data:`` URL or another string; None if there is none.
     """
 
-    types = ("text",)
+    type: Literal["text"] = "text"
     trigger = Trigger.CUSTOMER_TEXT
 
-    text: str = field(validator=TEXT, metadata={"wire": "text"}, repr=False)
-    image: str | None = field(
-        validator=OPTIONAL_TEXT, metadata={"wire": "image"}, default=None, repr=False
-    )
+    text: Text
+    image: Text | None = None
 
 
-@frozen(kw_only=True)
-class Heartbeat(_Inbound):
+class Postback(_Inbound, frozen=True, kw_only=True):
+    """The customer pressed a button that the bot had offered.
+
+    Attributes:
+        text: What the button says; None if the event does not tell.
+    """
+
+    type: Literal["postback"] = "postback"
+    trigger = Trigger.CUSTOMER_TEXT
+
+    text: Text | None = None
+
+
+class Start(_Inbound, frozen=True, kw_only=True):
+    """The customer opened the chat.
+
+    Attributes:
+        params: What the page was opened with, perhaps personal; None if the event does not tell.
+    """
+
+    type: Literal["start"] = "start"
+    trigger = Trigger.START
+
+    params: Object | None = None
+
+
+class Heartbeat(_Inbound, frozen=True, kw_only=True):
     """The customer's client is still there."""
 
-    types = ("heartbeat",)
+    type: Literal["heartbeat"] = "heartbeat"
     trigger = Trigger.HEARTBEAT
 
 
-@frozen(kw_only=True)
-class Typing(_Inbound):
+class Typing(_Inbound, frozen=True, kw_only=True):
     """The customer is typing.
 
     Attributes:
         text: What the customer has typed and not sent. It is never stored.
     """
 
-    types = ("typing", "typing_on", "typing_off")
+    type: Literal["typing", "typing_on", "typing_off"] = "typing"
     trigger = Trigger.TYPING
 
-    text: str | None = field(
-        validator=OPTIONAL_TEXT, metadata={"wire": "text"}, default=None, repr=False
-    )
+    text: Text | None = None
 
 
-@frozen(kw_only=True)
-class MessagesRead(_Inbound):
+class MessagesRead(_Inbound, frozen=True, kw_only=True):
     """The customer has read what was written."""
 
-    types = ("messages_read",)
+    type: Literal["messages_read"] = "messages_read"
     trigger = Trigger.MESSAGES_READ
 
-    text: str | None = field(
-        validator=OPTIONAL_TEXT, metadata={"wire": "text"}, default=None, repr=False
-    )
+    text: Text | None = None
 
 
-@frozen(kw_only=True)
-class ClientLeft(_Inbound):
+class ClientLeft(_Inbound, frozen=True, kw_only=True):
     """The customer closed the chat and confirmed it."""
 
-    types = ("client_left", "client_closed")
+    type: Literal["client_left", "client_closed"] = "client_left"
     trigger = Trigger.CLIENT_LEFT
 
-    text: str | None = field(
-        validator=OPTIONAL_TEXT, metadata={"wire": "text"}, default=None, repr=False
-    )
+    text: Text | None = None
 
 
-@frozen(kw_only=True)
-class ClientUnload(_Inbound):
+class ClientUnload(_Inbound, frozen=True, kw_only=True):
     """The customer's page went away: the tab was closed, reloaded, or left for the next page."""
 
-    types = ("client_unload",)
+    type: Literal["client_unload"] = "client_unload"
     trigger = Trigger.CLIENT_UNLOAD
 
 
-@frozen(kw_only=True)
-class Reply(_Outbound):
+class _Said(_Outbound, frozen=True, kw_only=True):
+    trigger = None
+
+    @property
+    def sender(self) -> Who:
+        """Whether a bot, a human or neither said it, as far as the event says."""
+        return who_is(self.agent)
+
+
+class Reply(_Said, frozen=True, kw_only=True):
     """A bot, a human agent or an unknown sender wrote to the customer.
 
     Attributes:
@@ -328,103 +354,153 @@ class Reply(_Outbound):
         typing: For how many milliseconds the bot pretends to type; None if it does not.
     """
 
-    types = ("text",)
-    trigger = None
+    type: Literal["text"] = "text"
 
-    text: str = field(validator=TEXT, metadata={"wire": "text"}, repr=False)
-    image: str | None = field(
-        validator=OPTIONAL_TEXT, metadata={"wire": "image"}, default=None, repr=False
-    )
-    typing: float | None = field(validator=MILLISECONDS, metadata={"wire": "typing"}, default=None)
-
-    @property
-    def sender(self) -> Who:
-        """Whether a bot, a human or neither wrote the text, as far as the event says."""
-        return who_is(self.agent)
+    text: Text
+    image: Text | None = None
+    typing: Milliseconds | None = None
 
 
-@frozen(kw_only=True)
-class SystemText(_Outbound):
+class RichReply(_Said, frozen=True, kw_only=True):
+    """A reply that is more than text: buttons, a link, a picture, cards.
+
+    Attributes:
+        text: What was written beside it; None if nothing was.
+    """
+
+    type: Literal["postback", "web_url", "image", "carousel"] = "postback"
+
+    text: Text | None = None
+
+
+class SystemText(_Outbound, frozen=True, kw_only=True):
     """The system tells the customer something, such as the name of the queue."""
 
-    types = ("system_text",)
+    type: Literal["system_text", "info"] = "system_text"
     trigger = Trigger.SYSTEM_TEXT
 
-    text: str = field(validator=TEXT, metadata={"wire": "text"}, repr=False)
+    text: Text
 
 
-@frozen(kw_only=True)
-class TypingOn(_Outbound):
+class TypingOn(_Outbound, frozen=True, kw_only=True):
     """The agent began to type."""
 
-    types = ("typing_on",)
+    type: Literal["typing_on"] = "typing_on"
     trigger = Trigger.TYPING_ON
 
 
-@frozen(kw_only=True)
-class TypingOff(_Outbound):
+class TypingOff(_Outbound, frozen=True, kw_only=True):
     """The agent stopped typing."""
 
-    types = ("typing_off",)
+    type: Literal["typing_off"] = "typing_off"
     trigger = Trigger.TYPING_OFF
 
 
-@frozen(kw_only=True)
-class QueueNumber(_Outbound):
+class QueueNumber(_Outbound, frozen=True, kw_only=True):
     """The customer was told a place in the queue.
 
     Attributes:
         queue_number: The place, 0 or more.
     """
 
-    types = ("queue_number",)
+    type: Literal["queue_number"] = "queue_number"
     trigger = Trigger.QUEUE_NUMBER
 
-    queue_number: int = field(validator=QUEUE_PLACE, metadata={"wire": "queueNumber"})
+    queue_number: QueuePlace
 
 
-@frozen(kw_only=True)
-class AgentDone(_Outbound):
-    """The agent ended the chat."""
+class ClaimSession(_Outbound, frozen=True, kw_only=True):
+    """A human agent took the chat, often well before writing the first text.
 
-    types = ("agent_done",)
+    Attributes:
+        agent_id: The id of the agent: 1 to 255 characters.
+    """
+
+    type: Literal["claim_session"] = "claim_session"
+    trigger = Trigger.CLAIM_SESSION
+
+    agent_id: Id
+
+
+class AgentDone(_Outbound, frozen=True, kw_only=True):
+    """The agent ended the chat.
+
+    The same name on the queue ``internal`` is :class:`AgentReleased`.
+    """
+
+    type: Literal["agent_done"] = "agent_done"
+    queues = (Direction.OUTBOUND,)
     trigger = Trigger.AGENT_DONE
 
 
-@frozen(kw_only=True)
-class PlatformClosed(_Outbound):
+class AgentReleased(_Outbound, frozen=True, kw_only=True):
+    """The agent let go of the chat, which goes on.
+
+    The same name on the queue ``outbound`` is :class:`AgentDone`.
+    """
+
+    type: Literal["agent_done"] = "agent_done"
+    queues = (Direction.INTERNAL,)
+    trigger = Trigger.AGENT_RELEASED
+
+
+class EndSession(_Outbound, frozen=True, kw_only=True):
+    """The agent application ended the chat for good.
+
+    Attributes:
+        reason_text: Why, in words; None if the event does not tell.
+    """
+
+    type: Literal["end_session"] = "end_session"
+    trigger = Trigger.END_SESSION
+
+    reason_text: Text | None = None
+
+
+class PlatformClosed(_Outbound, frozen=True, kw_only=True):
     """The main queue of the platform has closed."""
 
-    types = ("platform_closed",)
+    type: Literal["platform_closed"] = "platform_closed"
     trigger = Trigger.PLATFORM_CLOSED
 
 
-@frozen(kw_only=True)
-class HandoverToBot(_Outbound):
+class HandoverToBot(_Outbound, frozen=True, kw_only=True):
     """The chat goes to the bot.
 
     Attributes:
         flow_group_id: The flows that the bot is to run; None if the event names none.
     """
 
-    types = ("handover_to_bot",)
+    type: Literal["handover_to_bot"] = "handover_to_bot"
     trigger = Trigger.HANDOVER_TO_BOT
 
-    flow_group_id: str | None = field(
-        validator=OPTIONAL_NAME, metadata={"wire": "flowGroupId"}, default=None
-    )
+    flow_group_id: Name | None = None
 
 
-@frozen(kw_only=True)
-class HandoverToAgent(_Outbound):
+class HandoverToAgent(_Outbound, frozen=True, kw_only=True):
     """The chat goes to an agent, by way of a queue."""
 
-    types = ("handover_to_agent",)
+    type: Literal["handover_to_agent"] = "handover_to_agent"
     trigger = Trigger.HANDOVER_TO_AGENT
 
 
-@frozen(kw_only=True)
-class HandoverTo(_Outbound):
+class HandoverToQueue(_Outbound, frozen=True, kw_only=True):
+    """The chat is put in line, by the bot or, as a transfer, by an agent.
+
+    Attributes:
+        queue_id: The line, as ``handover_to_queue`` names it; None if it does not.
+        to_agent_application: The agent application, as the older ``transfer_to_agent_application``
+            names it; None if it does not.
+    """
+
+    type: Literal["handover_to_queue", "transfer_to_agent_application"] = "handover_to_queue"
+    trigger = Trigger.HANDOVER_TO_QUEUE
+
+    queue_id: Name | None = None
+    to_agent_application: Name | None = None
+
+
+class HandoverTo(_Outbound, frozen=True, kw_only=True):
     """The chat goes to ``agent``: to the bot, or to a human by way of a queue.
 
     The protocol has this event in its scenario only.
@@ -433,37 +509,43 @@ class HandoverTo(_Outbound):
         flow_group_id: The flows that the bot is to run; None if the event names none.
     """
 
-    types = ("handover_to",)
+    type: Literal["handover_to"] = "handover_to"
     trigger = None
 
-    flow_group_id: str | None = field(
-        validator=OPTIONAL_NAME, metadata={"wire": "flowGroupId"}, default=None
-    )
+    flow_group_id: Name | None = None
 
 
-KINDS: Final[Mapping[tuple[bool, str], type[KnownEvent]]] = {
-    (bool(kind.inbound), name): kind
+KINDS: Final[Mapping[tuple[Direction, str], type[KnownEvent]]] = {
+    (queue, name): kind
     for kind in (
         CustomerText,
+        Postback,
+        Start,
         Heartbeat,
         Typing,
         MessagesRead,
         ClientLeft,
         ClientUnload,
         Reply,
+        RichReply,
         SystemText,
         TypingOn,
         TypingOff,
         QueueNumber,
+        ClaimSession,
         AgentDone,
+        AgentReleased,
+        EndSession,
         PlatformClosed,
         HandoverToBot,
         HandoverToAgent,
+        HandoverToQueue,
         HandoverTo,
     )
-    for name in kind.types
+    for queue in kind.queues
+    for name in get_args(kind.__annotations__["type"])
 }
-"""Whether it is inbound, and its wire ``type`` → the class of the event."""
+"""The queue and the wire ``type`` → the class of the event."""
 
 _TEXT_OF: Final = {
     Who.BOT: Trigger.BOT_TEXT,
@@ -472,10 +554,15 @@ _TEXT_OF: Final = {
 }
 
 
+def is_about_no_chat(kind: str, queue: Direction) -> bool:
+    """Whether an event of this ``type`` is about a program alone, so that nothing is written."""
+    return kind == "application_heartbeat" and queue is not Direction.INBOUND
+
+
 def trigger_of(event: Event) -> Trigger:
     """Return what *event* means to the machine (docs/design.md, section 3)."""
     match event:
-        case Reply():
+        case Reply() | RichReply():
             return _TEXT_OF[event.sender]
         case HandoverTo():
             to_bot = who_is(event.agent) is Who.BOT

@@ -1,32 +1,27 @@
-"""What a field of an event may hold.
+"""What a field of an event may hold, and how that is said in an error.
 
-A check is the validator of a field, whose metadata say what it is called on the ``wire``. It holds
-for an event that was read and for one that was made in Python.
+A field is annotated with one of these types; msgspec checks it, and the description is what an
+error says was wanted.
 """
 
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from typing import Any, Final
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Final
 
-from attrs import Attribute  # noqa: TC002 - attrs reads the annotation
-
-from sermo_fsm.errors import InvalidEvent
+from msgspec import Meta
 
 __all__ = [
     "AN_ID",
     "BIGGEST_INTEGER",
-    "ID",
     "ID_CHARACTERS",
-    "MILLISECONDS",
-    "OPTIONAL_NAME",
-    "OPTIONAL_TEXT",
-    "OPTIONAL_TIME",
-    "QUEUE_PLACE",
-    "TEXT",
-    "check",
+    "Id",
+    "Milliseconds",
+    "Name",
+    "Object",
+    "QueuePlace",
+    "Text",
     "is_id",
     "kind_of_value",
-    "optional",
 ]
 
 ID_CHARACTERS: Final = 255
@@ -34,6 +29,25 @@ ID_CHARACTERS: Final = 255
 
 BIGGEST_INTEGER: Final = 2**63 - 1
 """The biggest integer that the columns hold."""
+
+AN_ID: Final = "a string of 1 to 255 characters, without NUL or lone surrogates"
+_A_PLACE: Final = f"an integer from 0 to {BIGGEST_INTEGER}"
+
+_NO_NUL: Final = r"^[^\0]*\Z"  # lone surrogates don't get as far as this
+_A_NAME: Final = "a string without NUL or lone surrogates"
+_A_TIME: Final = "a number of milliseconds, 0 or more"
+
+Id = Annotated[
+    str, Meta(min_length=1, max_length=ID_CHARACTERS, pattern=_NO_NUL, description=AN_ID)
+]
+Name = Annotated[str, Meta(pattern=_NO_NUL, description=_A_NAME)]
+Text = Annotated[str, Meta(description="a string")]
+Object = Annotated[Mapping[str, Any], Meta(description="an object")]
+Milliseconds = (
+    Annotated[int, Meta(ge=0, description=_A_TIME)]
+    | Annotated[float, Meta(ge=0, description=_A_TIME)]
+)
+QueuePlace = Annotated[int, Meta(ge=0, le=BIGGEST_INTEGER, description=_A_PLACE)]
 
 
 def kind_of_value(value: object) -> str:
@@ -57,71 +71,8 @@ def kind_of_value(value: object) -> str:
             return f"a Python {type(value).__name__}"
 
 
-_Check = Callable[[Any, "Attribute[Any]", Any], None]
-
-
-def check(wanted: str, holds: Callable[[Any], bool]) -> _Check:
-    """A check that a field holds what is *wanted*."""
-
-    def validate(_: object, attribute: "Attribute[Any]", value: Any) -> None:
-        if not holds(value):
-            path = f"$.{attribute.metadata['wire']}"
-            raise InvalidEvent(path, wanted=wanted, got=kind_of_value(value))
-
-    return validate
-
-
-def _storable(value: str) -> bool:
-    """Whether every database takes *value* as text: no NUL, no lone surrogate."""
-    if value.isascii():
-        return "\0" not in value
-    return "\0" not in value and not any("\ud800" <= char <= "\udfff" for char in value)
-
-
 def is_id(value: object) -> bool:
     """Whether *value* can be an id: 1 to 255 characters that every database can store."""
-    return isinstance(value, str) and 0 < len(value) <= ID_CHARACTERS and _storable(value)
-
-
-def _is_moment(value: object) -> bool:
-    """Whether *value* is a moment that UTC can express."""
-    if not isinstance(value, datetime) or value.utcoffset() is None:
+    if not isinstance(value, str) or not 0 < len(value) <= ID_CHARACTERS or "\0" in value:
         return False
-    try:
-        value.astimezone(UTC)
-    except OverflowError:  # its zone carries it beyond the calendar
-        return False
-    return True
-
-
-def optional(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """The same, or nothing."""
-    return lambda value: value is None or holds(value)
-
-
-AN_ID: Final = "a string of 1 to 255 characters, without NUL or lone surrogates"
-ID = check(AN_ID, is_id)
-TEXT = check("a string", lambda value: isinstance(value, str))
-OPTIONAL_TEXT = check("a string", optional(lambda value: isinstance(value, str)))
-OPTIONAL_NAME = check(
-    "a string without NUL or lone surrogates",
-    optional(lambda value: isinstance(value, str) and _storable(value)),
-)
-OPTIONAL_TIME = check(
-    "a timestamp with a zone, such as 2020-02-18T12:14:11.386Z",
-    optional(_is_moment),
-)
-MILLISECONDS = check(
-    "a number of milliseconds, 0 or more",
-    optional(
-        lambda value: (
-            isinstance(value, int | float)
-            and not isinstance(value, bool)
-            and 0 <= value < float("inf")
-        )
-    ),
-)
-QUEUE_PLACE = check(
-    f"an integer from 0 to {BIGGEST_INTEGER}",
-    lambda value: type(value) is int and 0 <= value <= BIGGEST_INTEGER,
-)
+    return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)

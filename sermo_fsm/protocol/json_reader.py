@@ -1,30 +1,34 @@
 """JSON that anyone may have written, read with care.
 
 What is not JSON, or more of it than there may be, is an :class:`~sermo_fsm.errors.InvalidEvent`.
-Nothing is coerced, nothing else is raised.
+Nothing is coerced, nothing else is raised. Of a field that is given twice the last one counts.
 """
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
-from attrs import field, fields, frozen
+import msgspec
+from attrs import fields, frozen
+from msgspec import Raw
 
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
 from sermo_fsm.protocol.fields import ID_CHARACTERS, is_id, kind_of_value
+from sermo_fsm.protocol.long_text import read_text
 
 __all__ = [
     "Json",
     "Limits",
-    "Parsed",
-    "check_depth",
-    "check_size",
     "dump",
+    "is_envelope",
     "parse",
     "parse_time",
     "read_id",
 ]
+
+_SLACK: Final = 16 * 1024  # bytes that may stand around an event
 
 
 @frozen(kw_only=True)
@@ -32,8 +36,8 @@ class Limits:
     """How large an event may be. What is larger is ``invalid``; it is never cut.
 
     Attributes:
-        event_bytes: The whole event, in bytes; large because of its image.
-        bare_bytes: The event without its image, in bytes.
+        event_bytes: The whole event, in bytes as it came; large because of its image.
+        bare_bytes: The event without its image, in bytes as it came.
         id_characters: Every id, in characters; at most 255, the width of the columns.
         depth: Objects and arrays inside each other.
     """
@@ -52,57 +56,125 @@ class Limits:
                 raise InvalidArgument(attribute.name, wanted=wanted, got=value)
 
 
-@frozen
-class Parsed:
-    """A JSON object that was parsed already, the bytes it took, and where it stood."""
-
-    value: dict[str, Any] = field(repr=False)
-    size: int
-    path: str = "$"
-
-
-Json = bytes | bytearray | memoryview | str | Mapping[str, Any] | Parsed
+Json = bytes | bytearray | memoryview | str | Mapping[str, Any]
 """JSON, parsed or not."""
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise InvalidEvent("$", wanted="JSON", got=f"{name}, which JSON does not have")
+def parse(raw: Json, limits: Limits, *, line: bool = False) -> dict[str, Any]:
+    """*raw* as one JSON object; a *line* may be an envelope, which has an event inside.
 
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if value in (float("inf"), float("-inf")):
-        raise InvalidEvent("$", wanted="numbers within the range of a double", got="a larger one")
+    Raises:
+        InvalidEvent: Not UTF-8, not JSON, not an object, too deep, too large.
+    """
+    data = _as_bytes(raw, limits.event_bytes + _SLACK * line)
+    if len(data) > min(limits.bare_bytes, limits.event_bytes):
+        value = _decode_large(data, limits, line=line)
+    else:
+        value = _decode(_ANYTHING, data, limits.depth)
+    if not isinstance(value, dict):
+        raise InvalidEvent("$", wanted="an object", got=kind_of_value(value))
+    depth = limits.depth + (line and is_envelope(value))
+    if data.count(b"{") + data.count(b"[") > depth and _too_deep(value, depth):
+        raise InvalidEvent("$", wanted=f"nesting of at most {depth} levels", got="more")
     return value
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    unique = dict(pairs)
-    if len(unique) != len(pairs):
-        raise InvalidEvent("$", wanted="every field once", got="a field that is given twice")
-    return unique
+def is_envelope(value: Mapping[str, Any]) -> bool:
+    """Whether this object is an envelope and not an event, which has a ``type``."""
+    return "event" in value and value.get("type") is None
 
 
-_JSON: Final = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite
-)
+_ANYTHING: Final = msgspec.json.Decoder().decode
+_SLICES: Final = msgspec.json.Decoder(dict[str, Raw]).decode
+_NULL: Final = Raw(b"null")
+_NOTHING: Final = Raw(b"")
 
 
-def _text(raw: bytes | bytearray | memoryview | str, limits: Limits, slack: int) -> tuple[str, int]:
-    """*raw* as text, and its size in bytes."""
-    most = limits.event_bytes + slack
+class _Outline(msgspec.Struct):
+    """What of a large object may be long. Its other fields, a million perhaps, take no memory."""
+
+    type: Raw = _NULL
+    event: Raw = _NOTHING
+    image: Raw = _NOTHING
+
+
+_OUTLINE: Final = msgspec.json.Decoder(_Outline).decode
+
+
+def _as_bytes(raw: Json, most: int) -> bytes | bytearray:
+    if isinstance(raw, Mapping):
+        raw = _dump_mapping(raw)
+    if not isinstance(raw, bytes | bytearray | memoryview | str):
+        raise InvalidEvent("$", wanted="bytes, text or an object", got=kind_of_value(raw))
     least = raw.nbytes if isinstance(raw, memoryview) else len(raw)
     if least > most:
         raise InvalidEvent("$", wanted=f"at most {most} bytes", got=f"{least} or more")
+    if isinstance(raw, str):
+        try:
+            return raw.encode()
+        except UnicodeEncodeError:
+            raise InvalidEvent("$", wanted="text in UTF-8", got="a lone surrogate") from None
+    return bytes(raw) if isinstance(raw, memoryview) else raw
+
+
+def _decode(decode: Callable[[Any], Any], data: object, depth: int) -> Any:
     try:
-        if isinstance(raw, str):
-            return raw, len(raw.encode())
-        data = bytes(raw)
-        return data.decode(), len(data)
-    except UnicodeError as error:
-        start = getattr(error, "start", 0)
-        wanted = "text in UTF-8"
-        raise InvalidEvent("$", wanted=wanted, got=f"something else at position {start}") from None
+        return decode(data)
+    except msgspec.ValidationError as error:
+        if "out of range" in str(error):
+            wanted = "numbers of a sane size"
+            raise InvalidEvent("$", wanted=wanted, got="a larger one") from None
+        raise InvalidEvent("$", wanted="an object", got="something else") from None
+    except msgspec.DecodeError as error:
+        place = _PLACE.search(str(error))
+        got = f"something else at byte {place[1]}" if place else "something else, or a part of it"
+        raise InvalidEvent("$", wanted="JSON", got=got) from None
+    except UnicodeDecodeError:
+        raise InvalidEvent("$", wanted="text in UTF-8", got="something else") from None
+    except RecursionError:
+        wanted = f"nesting of at most {depth} levels"
+        raise InvalidEvent("$", wanted=wanted, got="more") from None
+
+
+_PLACE: Final = re.compile(r"\(byte (\d+)\)")
+
+
+def _decode_large(data: bytes | bytearray, limits: Limits, *, line: bool) -> dict[str, Any]:
+    """Refuse what is too large before anything is made of it, and keep the image in bytes."""
+    outline: _Outline = _decode(_OUTLINE, data, limits.depth)
+    if not line or outline.event == _NOTHING or outline.type != _NULL:
+        return _decode_large_event(data, outline, limits, "$")
+    around = len(data) - memoryview(outline.event).nbytes
+    if around > _SLACK:
+        wanted = f"at most {_SLACK} bytes around the event"
+        raise InvalidEvent("$", wanted=wanted, got=f"{around} bytes")
+    parts: dict[str, Raw] = _decode(_SLICES, data, limits.depth)
+    event = parts.pop("event")
+    value = {name: _decode(_ANYTHING, part, limits.depth) for name, part in parts.items()}
+    outline = _decode(_OUTLINE, event, limits.depth)
+    value["event"] = _decode_large_event(event, outline, limits, "$.event")
+    return value
+
+
+def _decode_large_event(
+    data: bytes | bytearray | Raw, outline: _Outline, limits: Limits, path: str
+) -> dict[str, Any]:
+    size, image = memoryview(data).nbytes, memoryview(outline.image)
+    picture = len(',"image":') + image.nbytes if bytes(image[:1]) == b'"' else 0
+    for most, what, got in (
+        (limits.bare_bytes, "without its image", size - picture),
+        (limits.event_bytes, "in all", size),
+    ):
+        if got > most:
+            wanted = f"an event of at most {most} bytes {what}"
+            raise InvalidEvent(path, wanted=wanted, got=f"{got} bytes")
+    parts: dict[str, Raw] = _decode(_SLICES, data, limits.depth)
+    return {
+        name: _decode(read_text, image, limits.depth)
+        if picture and name == "image"
+        else _decode(_ANYTHING, part, limits.depth)
+        for name, part in parts.items()
+    }
 
 
 def _too_deep(value: dict[str, Any] | list[Any], room: int) -> bool:
@@ -113,53 +185,11 @@ def _too_deep(value: dict[str, Any] | list[Any], room: int) -> bool:
     )
 
 
-def check_depth(value: dict[str, Any], most: int) -> None:
-    """Objects and arrays inside each other, *value* itself included.
-
-    Raises:
-        InvalidEvent: There are more than *most*.
-    """
-    if _too_deep(value, most):
-        raise InvalidEvent("$", wanted=f"nesting of at most {most} levels", got="more")
-
-
-def parse(raw: Json, limits: Limits, *, slack: int = 0) -> Parsed:
-    """*raw* as one JSON object; *slack* is what may stand around an event, in bytes.
-
-    What has something around it may also be nested one level deeper.
-
-    Raises:
-        InvalidEvent: Not UTF-8, not JSON, not an object, a field given twice, too deep, too large.
-    """
-    if isinstance(raw, Parsed):
-        return raw
-    if isinstance(raw, Mapping):
-        raw = _dump_mapping(raw)
-    if not isinstance(raw, bytes | bytearray | memoryview | str):
-        raise InvalidEvent("$", wanted="bytes, text or an object", got=kind_of_value(raw))
-    text, size = _text(raw, limits, slack)
-    depth = limits.depth + bool(slack)
-    try:
-        value = _JSON.decode(text)
-    except json.JSONDecodeError as error:
-        # Not the interpreter's own words: they change from one version to the next.
-        got = f"something else at line {error.lineno}, column {error.colno}"
-        raise InvalidEvent("$", wanted="JSON", got=got) from None
-    except RecursionError:
-        wanted = f"nesting of at most {depth} levels"
-        raise InvalidEvent("$", wanted=wanted, got="more") from None
-    except ValueError:  # the interpreter's own bound on the digits of an integer
-        raise InvalidEvent("$", wanted="numbers of a sane length", got="a longer one") from None
-    if not isinstance(value, dict):
-        raise InvalidEvent("$", wanted="an object", got=kind_of_value(value))
-    check_depth(value, depth)
-    return Parsed(value, size)
-
-
 def _dump_mapping(raw: Mapping[str, Any]) -> str:
     wanted = "an object that JSON can express"
-    try:
-        text, as_it_came = dump(dict(raw)), _has_text_keys(raw)
+    try:  # json, because msgspec would write what JSON has not, such as a datetime
+        text = json.dumps(dict(raw), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        as_it_came = _has_text_keys(raw)
     except (TypeError, ValueError, RecursionError):
         raise InvalidEvent("$", wanted=wanted, got="Python values that it can't") from None
     if not as_it_came:  # json made strings of them
@@ -173,39 +203,18 @@ def _has_text_keys(value: object) -> bool:
     return not isinstance(value, list | tuple) or all(map(_has_text_keys, value))
 
 
-def dump(value: object, *, sort: bool = False) -> str:
-    """*value* as JSON text that UTF-8 can encode: a lone surrogate stays the escape it came as."""
-    text = json.dumps(
-        value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=sort
-    )
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+def dump(value: object) -> str:
+    """*value* as JSON text."""
+    return msgspec.json.encode(value).decode()
 
 
-def check_size(parsed: Parsed, limits: Limits) -> None:
-    """An event's size, with and without its image.
-
-    Raises:
-        InvalidEvent: It is larger than *limits* allow.
-    """
-    if parsed.size <= min(limits.bare_bytes, limits.event_bytes):
-        return
-    bare, picture = parsed.value, 0
-    if isinstance(bare.get("image"), str):
-        picture = len(',"image":""') + len(bare["image"].encode("utf-8", "surrogatepass"))
-        bare = {name: value for name, value in bare.items() if name != "image"}
-    # As compact as it came or as it can be written (floats can come shorter): never too strict.
-    size = min(len(dump(bare).encode()), parsed.size - picture)
-    for most, what, got in (
-        (limits.bare_bytes, "without its image", size),
-        (limits.event_bytes, "in all", size + picture),
-    ):
-        if got > most:
-            wanted = f"an event of at most {most} bytes {what}"
-            raise InvalidEvent("$", wanted=wanted, got=f"{got} bytes")
+_LEAP_SECOND: Final = re.compile(r"(?<=:59):60(?:[.,]\d+)?(?=[Z+-])")
 
 
-def parse_time(value: object, path: str) -> datetime:
+def parse_time(value: object, path: str, *, leap_second: bool = False) -> datetime:
     """A timestamp with a zone, as RFC 3339 or ISO 8601 write it, in UTC.
+
+    With *leap_second*, one such as ``23:59:60Z`` is the last microsecond before it.
 
     Raises:
         InvalidEvent: Not a string, not a timestamp, without a zone, or beyond the calendar.
@@ -214,13 +223,19 @@ def parse_time(value: object, path: str) -> datetime:
     # fromisoformat reads over some of what is not printable, such as a NUL at the end.
     if not isinstance(value, str) or not (value.isascii() and value.isprintable()):
         raise InvalidEvent(path, wanted=wanted, got=kind_of_value(value))
+    text, leaps = value.upper(), 0
+    if leap_second and ":60" in text:
+        text, leaps = _LEAP_SECOND.subn(":59.999999", text)
     try:
-        moment = datetime.fromisoformat(value.upper())
+        moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
             raise InvalidEvent(path, wanted=wanted, got="one without a zone, or no time of day")
-        return moment.astimezone(UTC)
+        moment = moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise InvalidEvent(path, wanted=wanted, got=kind_of_value(value)) from None
+    if leaps and (moment.hour, moment.minute) != (23, 59):
+        raise InvalidEvent(path, wanted=wanted, got="a leap second at another time of day")
+    return moment
 
 
 def read_id(value: object, path: str, limits: Limits) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from attrs import field, frozen
+from msgspec import Struct
 
 from sermo_fsm.errors import InvalidEvent
 from sermo_fsm.protocol.events import Direction, Event, Trigger
@@ -23,8 +23,7 @@ MessageKey = tuple[Direction, str]
 """A message id on its queue."""
 
 
-@frozen
-class Message:
+class Message(Struct, frozen=True, gc=False):
     """One valid event with the circumstances in which it came.
 
     Attributes:
@@ -44,24 +43,29 @@ class Message:
     trigger: Trigger
     received_at: datetime
     message_id: str | None = None
-    body: Mapping[str, Any] = field(factory=dict, repr=False)
-    image: Image | None = field(default=None, repr=False)
-    user: UserKey | None = field(default=None, repr=False)
-    key: MessageKey | None = field(default=None, repr=False)
+    body: Mapping[str, Any] = {}
+    image: Image | None = None
+    user: UserKey | None = None
+    key: MessageKey | None = None
+
+    def __repr__(self) -> str:
+        return f"Message({self.direction}, {self.event!r}, {self.received_at}, {self.message_id!r})"
 
 
-@frozen
-class Rejected:
+class Rejected(Struct, frozen=True):
     """What is no event of the protocol. Its message id is not remembered.
 
     Attributes:
         error: What is wrong with it.
-        raw: What came, for an excerpt.
+        raw: At most 64 KiB of what came; None where it readably was a typing event.
         received_at: When it was received, in UTC.
         direction: The queue; None if a broken envelope did not say.
     """
 
     error: InvalidEvent
-    raw: object = field(repr=False)
+    raw: str | None
     received_at: datetime
     direction: Direction | None = None
+
+    def __repr__(self) -> str:
+        return f"Rejected({self.direction}, {self.error}, {self.received_at})"

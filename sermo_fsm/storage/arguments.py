@@ -7,18 +7,38 @@ import uuid
 from collections.abc import Iterable
 from datetime import datetime
 
-from sermo_fsm.core.machine import State
+from sermo_fsm.core.machine import State, StateName
 from sermo_fsm.errors import InvalidArgument
 from sermo_fsm.protocol.envelope import as_moment
 from sermo_fsm.protocol.fields import AN_ID, BIGGEST_INTEGER, is_id
 
-__all__ = ["as_count", "as_optional_moment", "as_states", "check_id", "is_session_id"]
+__all__ = [
+    "as_count",
+    "as_optional_moment",
+    "as_states",
+    "check_given_id",
+    "check_id",
+    "check_session_id",
+    "is_session_id",
+]
 
 
 def check_id(argument: str, value: str | None) -> None:
     """Refuse what can't be an id; None is fine."""
     if value is not None and not is_id(value):
         raise InvalidArgument(argument, wanted=AN_ID, got=value)
+
+
+def check_given_id(argument: str, value: object) -> None:
+    """Refuse what can't be an id, None as well."""
+    if not is_id(value):
+        raise InvalidArgument(argument, wanted=AN_ID, got=value)
+
+
+def check_session_id(value: object) -> None:
+    """Refuse what is no text; a text may be the id of no session."""
+    if not isinstance(value, str):
+        raise InvalidArgument("session_id", wanted="a string", got=value)
 
 
 def as_count(argument: str, value: int | None) -> int | None:
@@ -33,7 +53,7 @@ def as_optional_moment(argument: str, value: datetime | None) -> datetime | None
     return None if value is None else as_moment(argument, value)
 
 
-def as_states(state: str | Iterable[str] | None) -> tuple[State, ...]:
+def as_states(state: StateName | Iterable[StateName] | None) -> tuple[State, ...]:
     """One state or several, as a tuple; empty for None."""
     try:
         names = () if state is None else (state,) if isinstance(state, str) else tuple(state)

@@ -7,15 +7,26 @@ cost every process more than the rest of this module.
 
 import base64
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from sermo_fsm.errors import StoreError
+from sermo_fsm.errors import SealingFailed, StoreError
+from sermo_fsm.storage.sealing import Sealing, opened_text
 
-__all__ = ["IMAGE", "ForeignTime", "PrivateText", "UtcDateTime", "plain"]
+__all__ = [
+    "IMAGE",
+    "LONG_TEXT",
+    "BodyText",
+    "ForeignTime",
+    "PrivateText",
+    "Unopened",
+    "UtcDateTime",
+    "plain",
+]
 
 
 class _MysqlDateTime(sa.DATETIME):
@@ -37,19 +48,22 @@ class _MysqlLongBlob(sa.LargeBinary):
 _WITHOUT_ZONE: Final = len("2020-02-18 12:14:11.386000")
 
 
+# An event writes one time into several columns, and reads it again with its session's next one.
+@lru_cache(8192)
 def _to_text(value: datetime | None) -> str | None:
     if value is None:
         return None
     return value.astimezone(UTC).isoformat(" ", "microseconds")[:_WITHOUT_ZONE]
 
 
+@lru_cache(8192)
 def _from_text(value: str | None) -> datetime | None:
     if value is None:
         return None
     try:
         return datetime.fromisoformat(value + "+00:00")
-    except ValueError:
-        raise StoreError(f"a time in the database can't be read: {value[:40]!r}") from None
+    except (TypeError, ValueError):  # SQLite stores in a column whatever it is told to
+        raise StoreError(f"a time in the database can't be read: {str(value)[:40]!r}") from None
 
 
 class UtcDateTime(sa.TypeDecorator[datetime]):
@@ -119,6 +133,9 @@ class ForeignTime(UtcDateTime):
         return _InUtc(column)
 
 
+LONG_TEXT: Final = sa.Text().with_variant(_MysqlLongText(), "mysql", "mariadb")
+"""Text of any length."""
+
 # --- what people wrote ---------------------------------------------------------------------------
 
 
@@ -149,10 +166,15 @@ class _HiddenBytes(bytes):
         return f"<{len(self)} bytes>"
 
 
+def _hide_content(value: object) -> object:
+    """SQLite may have something else than bytes there, which ``verify`` reports."""
+    return _HiddenBytes(value) if isinstance(value, bytes) else value
+
+
 class PrivateText(sa.TypeDecorator[str]):
     """What people wrote or are called: it goes to the database and into no log."""
 
-    impl = sa.Text().with_variant(_MysqlLongText(), "mysql", "mariadb")
+    impl = LONG_TEXT
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
@@ -166,6 +188,42 @@ class PrivateText(sa.TypeDecorator[str]):
         return _hide
 
 
+class Unopened(_HiddenText):
+    """A text that could not be opened. Whoever needs it raises ``error``."""
+
+    __slots__ = ("error",)
+
+    error: SealingFailed
+
+
+class BodyText(PrivateText):
+    """A body, which the host may have sealed: whoever reads the column gets it in clear.
+
+    It is sealed before it gets here, because not every database takes it by this type.
+    """
+
+    cache_ok = True
+
+    def __init__(self, sealing: Sealing | None = None) -> None:
+        super().__init__()
+        self.sealing = sealing
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
+        """Open it, and wrap it again: a log may show every row."""
+        del dialect, coltype
+        return self._open
+
+    def _open(self, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            return _hide(opened_text(str(value), self.sealing))
+        except SealingFailed as failure:
+            unopened = Unopened()
+            unopened.error = failure
+            return unopened
+
+
 class _PrivateBytes(sa.TypeDecorator[bytes]):
     """An image: it goes to the database and into no log."""
 
@@ -176,6 +234,11 @@ class _PrivateBytes(sa.TypeDecorator[bytes]):
         """Wrap the bytes so that their repr hides them."""
         del dialect
         return None if value is None else _HiddenBytes(value)
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
+        """Wrap them again: a log may show every row."""
+        del dialect, coltype
+        return _hide_content
 
 
 class _PrivateBase64(sa.TypeDecorator[bytes]):
@@ -196,6 +259,11 @@ class _PrivateBase64(sa.TypeDecorator[bytes]):
     def bind_expression(self, bindparam: sa.BindParameter[bytes]) -> sa.ColumnElement[bytes]:
         """Let the database decode it."""
         return sa.func.from_base64(bindparam)
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
+        """Wrap them again: a log may show every row."""
+        del dialect, coltype
+        return _hide_content
 
 
 IMAGE: Final = _PrivateBytes().with_variant(_PrivateBase64(), "mysql", "mariadb")

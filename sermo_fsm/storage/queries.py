@@ -12,14 +12,17 @@ from typing import Any, Final, Self, TypedDict, Unpack
 import sqlalchemy as sa
 from attrs import frozen
 
-from sermo_fsm.core.machine import State
-from sermo_fsm.core.session import ChatSession, HistoryRow
+from sermo_fsm.core.history import HistoryRow
+from sermo_fsm.core.machine import State, StateName
+from sermo_fsm.core.session import ChatSession
 from sermo_fsm.errors import InvalidArgument
 from sermo_fsm.storage.arguments import (
     as_count,
     as_optional_moment,
     as_states,
+    check_given_id,
     check_id,
+    check_session_id,
     is_session_id,
 )
 from sermo_fsm.storage.backends import by_index, null_column
@@ -37,6 +40,7 @@ __all__ = [
     "sessions",
     "status",
     "strays",
+    "with_bodies",
 ]
 
 LIVE: Final[sa.ColumnElement[int]] = sa.literal_column("1", sa.SmallInteger)
@@ -48,8 +52,8 @@ _NOBODY: Final = uuid.UUID(int=0)
 
 def status(tables: Tables, platform_id: str, user_id: str) -> Read[ChatSession | None]:
     """The live session of a user, or else the last one."""
-    check_id("platform_id", platform_id)
-    check_id("user_id", user_id)
+    check_given_id("platform_id", platform_id)
+    check_given_id("user_id", user_id)
     return _one_session(_last(tables), {"platform_id": platform_id, "user_id": user_id})
 
 
@@ -74,6 +78,7 @@ def _last(tables: Tables) -> sa.Select[Any]:
 
 def session_by_id(tables: Tables, session_id: str) -> Read[ChatSession | None]:
     """The session with this id; None for any other text, too."""
+    check_session_id(session_id)
     if not is_session_id(session_id):
         return lambda _: None
     return _one_session(_by_id(tables), {"session_id": session_id})
@@ -130,7 +135,7 @@ class SessionFilter(TypedDict, total=False):
         limit: At most this many.
     """
 
-    state: str | Iterable[str] | None
+    state: StateName | Iterable[StateName] | None
     platform: str | None
     user: str | None
     agent: str | None
@@ -153,7 +158,14 @@ class Filter:
 
     @classmethod
     def of(cls, **which: Unpack[SessionFilter]) -> Self:
-        """The filter that a caller asks for, checked."""
+        """The filter that a caller asks for, checked.
+
+        Raises:
+            InvalidArgument: It has another name, as in a typo, or an unusable value.
+        """
+        for name in which.keys() - SessionFilter.__annotations__.keys():
+            wanted = f"one of {', '.join(SessionFilter.__annotations__)}"
+            raise InvalidArgument(name, wanted=wanted, got="an unknown argument")
         platform, user, agent = which.get("platform"), which.get("user"), which.get("agent")
         for argument, value in (("platform", platform), ("user", user), ("agent", agent)):
             check_id(argument, value)
@@ -194,7 +206,9 @@ class Filter:
         if self.user_id is not None:
             leading = ("user_id",)
         elif self.live:
-            leading = ("live", "state", "platform_id")
+            leading = ("live", "state")
+            if self.platform_id is not None:
+                leading = ("live", "state", "platform_id")
         elif self.agent_id is not None:
             leading = ("agent_id",)
         elif self.platform_id is not None:
@@ -239,12 +253,15 @@ def history(
     """The rows of a session, in order; *after* is the ``seq`` of one to go on behind."""
     session, history = tables.session.c, tables.history.c
     first = as_count("after", after) or 0
+    check_session_id(session_id)
     if not is_session_id(session_id):
         session_id = str(_NOBODY)
     # By the key, not by the join: PostgreSQL would read all of a long session for every page.
     key = sa.select(session.id).where(session.session_id == session_id).scalar_subquery()
     return Pages(
-        _rows(tables).where(history.session_key == key).order_by(history.session_key, history.seq),
+        with_bodies(tables)
+        .where(history.session_key == key)
+        .order_by(history.session_key, history.seq),
         read=lambda row: row_of(row._mapping),  # noqa: SLF001 - public in spite of its name
         behind=lambda row: history.seq > row.seq,
         limit=as_count("limit", limit),
@@ -259,7 +276,7 @@ def strays(
     """The rows without a session, the oldest first; *after* is the ``id`` of one."""
     history, first = tables.history.c, as_count("after", after) or 0
     return Pages(
-        _rows(tables)
+        with_bodies(tables)
         .where(history.session_key.is_(None))
         .order_by(null_column(history.session_key), history.id),
         read=lambda row: row_of(row._mapping),  # noqa: SLF001 - public in spite of its name
@@ -270,7 +287,8 @@ def strays(
 
 
 @cache
-def _rows(tables: Tables) -> sa.Select[Any]:
+def with_bodies(tables: Tables) -> sa.Select[Any]:
+    """Rows of the history as :func:`~sermo_fsm.storage.rows.row_of` takes them, none left out."""
     joined = tables.history.outerjoin(tables.session).outerjoin(tables.body)
     return sa.select(*history_columns(tables), tables.body.c.event, tables.body.c.raw).select_from(
         joined

@@ -2,79 +2,76 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime
 from enum import StrEnum
-from operator import attrgetter
-from typing import Any, Final, TypeVar
+from operator import attrgetter, itemgetter
+from typing import Any, Final, NoReturn
 
 import sqlalchemy as sa
-from attrs import fields
 
+from sermo_fsm.core.history import HistoryRow, Outcome
 from sermo_fsm.core.machine import State
-from sermo_fsm.core.session import ChatSession, CloseReason, HistoryRow, Outcome
+from sermo_fsm.core.session import ChatSession, CloseReason
 from sermo_fsm.errors import StoreError
 from sermo_fsm.protocol.events import Agent, Direction, Trigger, Who
 from sermo_fsm.protocol.json_reader import dump
 from sermo_fsm.protocol.stored_form import Image
-from sermo_fsm.storage.column_types import PrivateText, plain
+from sermo_fsm.storage.column_types import Unopened, plain
 from sermo_fsm.storage.schema import Tables, tables
 
 __all__ = [
-    "PRESENCE",
-    "SessionKey",
+    "CHANGING",
+    "STATES",
+    "TRIGGERS",
     "body_values",
+    "changing_values",
+    "column_of",
+    "due_at",
     "history_columns",
     "history_values",
-    "identity_values",
     "image_values",
-    "presence_values",
+    "json_of",
+    "readable",
     "row_of",
-    "session_key_of",
     "session_of",
     "session_values",
-    "word_of",
 ]
 
-SessionKey = tuple[str, str, int]
-"""Platform id, user id and ordinal of a session."""
 
-_Word = TypeVar("_Word", bound=StrEnum)
-
-_ENUMS: Final[Mapping[str, type[Any]]] = {
-    "state": State,
-    "kept_state": State,
-    "close_reason": CloseReason,
-    "previous_close_reason": CloseReason,
-    "expiry_reason": CloseReason,
-    "last_reply_by": Who,
-}
-_MEMBERS: Final = {name: {member.value: member for member in enum} for name, enum in _ENUMS.items()}
-_RENAMED: Final = {"rows": "row_count"}
-_FIELDS: Final = tuple(item.name for item in fields(ChatSession) if item.name != "agent")
-_COLUMNS: Final = tuple(_RENAMED.get(name, name) for name in _FIELDS)
-_VALUES_OF: Final = attrgetter(*_FIELDS)
-_FIELD_OF: Final = dict(zip(_COLUMNS, _FIELDS, strict=True))
-_SELECTED: Final = tuple(_FIELD_OF.get(column.name, column.name) for column in tables().session.c)
-_PRIVATE: Final = tuple(
-    _FIELD_OF.get(column.name, column.name)
-    for column in tables().session.c
-    if isinstance(column.type, PrivateText)
-)
-
-
-def word_of(enum: type[_Word], value: str) -> _Word:
-    """The member of *enum* that the database stores as *value*.
+class _Words(dict[str | None, Any]):
+    """The members of an enum, by the word that the database stores; None stays None.
 
     Raises:
-        StoreError: *enum* has no such member.
+        StoreError: It stores a word that this release does not know.
     """
-    try:
-        return enum(value)
-    except ValueError:
-        raise StoreError(f"the database holds an unknown {enum.__name__}: {value[:40]!r}") from None
+
+    def __init__(self, enum: type[StrEnum]) -> None:
+        super().__init__({member.value: member for member in enum})
+        self[None] = None
+        self._kind = enum.__name__
+
+    def __missing__(self, word: object) -> NoReturn:
+        raise StoreError(f"the database holds an unknown {self._kind}: {str(word)[:40]!r}")
 
 
-def _read(enum: type[_Word], value: str | None) -> _Word | None:
-    return None if value is None else word_of(enum, value)
+STATES: Final = _Words(State)
+TRIGGERS: Final = _Words(Trigger)
+_DIRECTIONS: Final = _Words(Direction)
+_OUTCOMES: Final = _Words(Outcome)
+_REASONS: Final = _Words(CloseReason)
+_WHO: Final = _Words(Who)
+
+_RENAMED: Final = {
+    "rows": "row_count",
+    "queue_place": "queue_number",
+    "last_customer_text_at": "customer_text_at",
+}
+
+
+def column_of(name: str) -> str:
+    """The column of a field of :class:`~sermo_fsm.ChatSession`."""
+    return _RENAMED.get(name, name)
 
 
 def session_of(row: Iterable[Any]) -> tuple[int, ChatSession]:
@@ -83,53 +80,104 @@ def session_of(row: Iterable[Any]) -> tuple[int, ChatSession]:
     Raises:
         StoreError: The row holds a state or a reason that this release does not know.
     """
-    # Every event reads one or two of these rows, so it makes no calls per column.
-    values = dict(zip(_SELECTED, row, strict=True))
-    for name, members in _MEMBERS.items():
-        word = values[name]
-        if word is not None:
-            values[name] = members.get(word) or word_of(_ENUMS[name], word)
-    for name in _PRIVATE:
-        if values[name] is not None:
-            values[name] = str(values[name])  # without the wrapper that hides it
-    key = values.pop("id")
-    del values["session_id"], values["live"]
-    agent_id, name, kind = (
-        values.pop("agent_id"),
-        values.pop("agent_name"),
-        values.pop("agent_type"),
+    # Every event reads one or two of these rows: a dictionary of the columns takes twice as long.
+    (
+        key, session_id, platform_id, user_id, ordinal, _, previous_close_reason, resumed,
+        state, since, opened_at, closed_at, close_reason, agent_id, agent_name, agent_type,
+        queue_number, queued_at, flow_group_id, platform_closed_at, last_seen_at, last_read_at,
+        customer_typed_at, last_reply_at, last_reply_by, expires_at, row_count, expiry_set_at,
+        expiry_reason, effective_at, kept_state, customer_text_at, typing_on_at, typing_ended_at,
+        previous_session_id, _,
+    ) = row  # fmt: skip
+    return key, ChatSession(
+        platform_id=platform_id,
+        user_id=user_id,
+        ordinal=ordinal,
+        session_id=session_id,
+        previous_session_id=previous_session_id,
+        previous_close_reason=_REASONS[previous_close_reason],
+        resumed=resumed,
+        state=STATES[state],
+        opened_at=opened_at,
+        since=since,
+        closed_at=closed_at,
+        close_reason=_REASONS[close_reason],
+        agent=None if agent_id is None else _agent(agent_id, agent_name, agent_type),
+        queued_at=queued_at,
+        flow_group_id=plain(flow_group_id),
+        platform_closed_at=platform_closed_at,
+        last_seen_at=last_seen_at,
+        last_read_at=last_read_at,
+        customer_typed_at=customer_typed_at,
+        last_reply_at=last_reply_at,
+        last_reply_by=_WHO[last_reply_by],
+        last_customer_text_at=customer_text_at,
+        expires_at=expires_at,
+        rows=row_count,
+        expiry_set_at=expiry_set_at,
+        expiry_reason=_REASONS[expiry_reason],
+        effective_at=effective_at,
+        kept_state=STATES[kept_state],
+        queue_place=queue_number,
+        typing_on_at=typing_on_at,
+        typing_ended_at=typing_ended_at,
     )
-    agent = None if agent_id is None else Agent(id=agent_id, name=name, type=kind)
-    return key, ChatSession(agent=agent, **values)
 
 
-def session_values(session: ChatSession) -> dict[str, Any]:
-    """The columns of a session that change."""
-    values = dict(zip(_COLUMNS, _VALUES_OF(session), strict=True))
+def _agent(key: str, name: str | None, kind: str | None) -> Agent:
+    return Agent(id=key, name=plain(name), type=plain(kind))
+
+
+_FIXED_FIELDS: Final = (
+    *("session_id", "platform_id", "user_id", "ordinal", "opened_at"),
+    *("previous_session_id", "previous_close_reason", "resumed"),
+)
+_CHANGING_FIELDS: Final = tuple(
+    name for name in ChatSession.__struct_fields__ if name not in (*_FIXED_FIELDS, "agent")
+)
+_FIXED_OF: Final = attrgetter(*_FIXED_FIELDS)
+_CHANGING_OF: Final = attrgetter(*_CHANGING_FIELDS)
+_NO_AGENT: Final = (None, None, None)
+
+CHANGING: Final = (
+    *map(column_of, _CHANGING_FIELDS),
+    *("agent_id", "agent_name", "agent_type", "live", "due_at"),
+)
+"""The columns of a session that can change, in the order of :func:`changing_values`."""
+
+_BY_COLUMN: Final = itemgetter(
+    *map((*CHANGING, *_FIXED_FIELDS).index, tables().session.c.keys()[1:])
+)
+
+
+def due_at(session: ChatSession, known: datetime | None) -> datetime | None:
+    """When the sweeper has to look at *session*, if the database says *known*.
+
+    Heartbeats only lengthen the deadline, so *known* mostly stays, and no index changes. When it is
+    reached, the sweeper finds out the deadline, and looks again then.
+    """
+    deadline = session.expires_at
+    if deadline is None or session.state is State.CLOSED:
+        return None
+    return deadline if known is None or known > deadline else known
+
+
+def changing_values(session: ChatSession, due_at: datetime | None) -> tuple[Any, ...]:
+    """What can change in a session, and in when the sweeper looks at it."""
     agent = session.agent
-    values["agent_id"] = agent.id if agent else None
-    values["agent_name"] = agent.name if agent else None
-    values["agent_type"] = agent.type if agent else None
-    values["live"] = None if session.state is State.CLOSED else 1
+    named = _NO_AGENT if agent is None else (agent.id, agent.name, agent.type)
+    live = None if session.state is State.CLOSED else 1
+    return *_CHANGING_OF(session), *named, live, due_at
+
+
+def session_values(session: ChatSession) -> tuple[Any, ...]:
+    """A new session as a row of its table, without the ``id``."""
+    changing = changing_values(session, due_at(session, None))
+    values: tuple[Any, ...] = _BY_COLUMN((*changing, *_FIXED_OF(session)))
     return values
 
 
-PRESENCE: Final = (
-    *("last_seen_at", "last_read_at", "customer_typed_at", "typing_on_at", "typing_ended_at"),
-    *("expires_at", "expiry_set_at", "expiry_reason"),
-)
-"""The columns that a quiet event can change."""
-
-
-_PRESENCE_OF: Final = attrgetter(*PRESENCE)
-
-
-def presence_values(session: ChatSession) -> dict[str, Any]:
-    """The columns of a session that quiet events change."""
-    return dict(zip(PRESENCE, _PRESENCE_OF(session), strict=True))
-
-
-_UNSELECTED: Final = ("session_key", "platform_id", "user_id", "fingerprint")
+_UNSELECTED: Final = ("session_key", "platform_id", "user_id")
 
 
 def history_columns(ours: Tables) -> list[sa.ColumnElement[Any]]:
@@ -140,6 +188,7 @@ def history_columns(ours: Tables) -> list[sa.ColumnElement[Any]]:
         sa.func.coalesce(session.platform_id, history.platform_id).label("platform_id"),
         sa.func.coalesce(session.user_id, history.user_id).label("user_id"),
         session.ordinal,
+        session.session_id,
     ]
 
 
@@ -147,15 +196,16 @@ def row_of(row: Mapping[Any, Any]) -> HistoryRow:
     """A row of :func:`history_columns`, perhaps with the body, as a history row.
 
     Raises:
-        StoreError: The row holds a word that this release does not know.
+        StoreError: The row holds a word that this release does not know, or a body that is no JSON.
+        SealingFailed: The body could not be opened.
     """
     event = row.get("event")
     return HistoryRow(
         id=row["id"],
-        direction=_read(Direction, row["direction"]),
+        direction=_DIRECTIONS[row["direction"]],
         type=row["type"],
-        trigger=_read(Trigger, row["trigger_name"]),
-        outcome=word_of(Outcome, row["outcome"]),
+        trigger=TRIGGERS[row["trigger_name"]],
+        outcome=_OUTCOMES[row["outcome"]],
         received_at=row["received_at"],
         effective_at=row["effective_at"],
         at=row["sent_at"],
@@ -163,75 +213,64 @@ def row_of(row: Mapping[Any, Any]) -> HistoryRow:
         platform_id=row["platform_id"],
         user_id=row["user_id"],
         ordinal=row["ordinal"],
+        session_id=row["session_id"],
         seq=row["seq"],
-        from_state=_read(State, row["from_state"]),
-        to_state=_read(State, row["to_state"]),
+        from_state=STATES[row["from_state"]],
+        to_state=STATES[row["to_state"]],
         agent_id=row["agent_id"],
         reason=plain(row["reason"]),
         last_seen_at=row["last_seen_at"],
-        event=json.loads(event) if event is not None else None,
-        raw=plain(row.get("raw")),
+        event=json_of(event) if event is not None else None,
+        raw=plain(readable(row.get("raw"))),
     )
 
 
-def identity_values(session: ChatSession) -> dict[str, Any]:
-    """The columns of a session that never change."""
-    return {
-        "session_id": session.session_id,
-        "platform_id": session.platform_id,
-        "user_id": session.user_id,
-        "ordinal": session.ordinal,
-    }
+def readable(text: str | None) -> str | None:
+    """A text of a body as it was read; whoever reads none of them with this takes it for empty.
+
+    Raises:
+        SealingFailed: It could not be opened.
+    """
+    if isinstance(text, Unopened):
+        raise text.error
+    return text
 
 
-def image_values(image: Image) -> dict[str, Any]:
-    """The columns of an image."""
-    return {
-        "sha256": image.sha256,
-        "media_type": image.media_type,
-        "bytes": len(image.content),
-        "content": image.content,
-    }
+def json_of(text: str) -> Any:
+    """What a stored body holds.
+
+    Raises:
+        StoreError: It is not JSON.
+        SealingFailed: It could not be opened.
+    """
+    readable(text)
+    with suppress(ValueError):
+        return json.loads(text)
+    # Outside of an except clause: the error in it would hold all of the text.
+    raise StoreError("the database holds an event that is not JSON")
 
 
-def session_key_of(row: HistoryRow) -> SessionKey | None:
-    """The key of the session that a row belongs to; None for a stray."""
-    if row.platform_id is None or row.user_id is None or row.ordinal is None:
-        return None
-    return row.platform_id, row.user_id, row.ordinal
+def image_values(image: Image) -> tuple[Any, ...]:
+    """An image as a row of its table."""
+    return image.sha256, image.media_type, len(image.content), image.content
 
 
-def history_values(
-    row: HistoryRow, fingerprint: bytes | None, session_key: int | None
-) -> dict[str, Any]:
-    """The columns of a history row."""
-    stray = session_key is None
-    return {
-        "session_key": session_key,
-        "seq": row.seq,
-        "direction": row.direction,
-        "type": row.type,
-        "trigger_name": row.trigger,
-        "from_state": row.from_state,
-        "to_state": row.to_state,
-        "outcome": row.outcome,
-        "received_at": row.received_at,
-        "effective_at": row.effective_at,
-        "sent_at": row.at,
-        "message_id": row.message_id,
-        "fingerprint": fingerprint,
-        "agent_id": row.agent_id,
-        "reason": row.reason,
-        "last_seen_at": row.last_seen_at,
-        "platform_id": row.platform_id if stray else None,
-        "user_id": row.user_id if stray else None,
-    }
+_HISTORY_OF: Final = attrgetter(
+    *("seq", "direction", "type", "trigger", "from_state", "to_state", "outcome", "received_at"),
+    *("effective_at", "at", "message_id", "agent_id", "reason", "last_seen_at"),
+)
 
 
-def body_values(row: HistoryRow, image: Image | None) -> dict[str, Any]:
-    """The columns of what people wrote, without the ``id`` of the row it belongs to."""
-    return {
-        "event": dump(row.event) if row.event is not None else None,
-        "raw": row.raw,
-        "image_sha256": image.sha256 if image is not None else None,
-    }
+def history_values(row: HistoryRow, session_key: int | None) -> tuple[Any, ...]:
+    """A row of the history as one of its table, without the ``id``; a stray has no key."""
+    user = (row.platform_id, row.user_id) if session_key is None else _OF_ITS_SESSION
+    return session_key, *_HISTORY_OF(row), *user
+
+
+_OF_ITS_SESSION: Final = (None, None)
+
+
+def body_values(row: HistoryRow, image: Image | None) -> tuple[Any, ...]:
+    """What people wrote as a row of its table, without the ``id`` of the row it belongs to."""
+    event = None if row.event is None else dump(row.event)
+    return event, row.raw, None if image is None else image.sha256

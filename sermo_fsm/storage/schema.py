@@ -10,7 +10,15 @@ from typing import Any, Final
 import sqlalchemy as sa
 from attrs import frozen
 
-from sermo_fsm.storage.column_types import IMAGE, ForeignTime, PrivateText, UtcDateTime
+from sermo_fsm.storage.column_types import (
+    IMAGE,
+    LONG_TEXT,
+    BodyText,
+    ForeignTime,
+    PrivateText,
+    UtcDateTime,
+)
+from sermo_fsm.storage.sealing import Sealing
 
 __all__ = ["TABLE_PREFIX", "Tables", "tables", "tables_for_ddl"]
 
@@ -19,13 +27,18 @@ TABLE_PREFIX: Final = "sermo_"
 
 @frozen
 class Tables:
-    """Our four tables, in one schema."""
+    """Our tables, in one schema."""
 
     metadata: sa.MetaData
     session: sa.Table
     history: sa.Table
     image: sa.Table
     body: sa.Table
+    chain: sa.Table
+    hold: sa.Table
+    erasure: sa.Table
+    sealing: Sealing | None = None
+    """How what people wrote is sealed in ``body`` and ``image``."""
 
     @property
     def schema(self) -> str | None:
@@ -44,13 +57,12 @@ _NAMES: Final = {
 _KEY: Final = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _ID: Final = sa.String(255)
 _WORD: Final = sa.String(32)
-_DIGEST: Final = sa.LargeBinary(32).with_variant(sa.VARBINARY(32), "mysql", "mariadb")
 _UUID: Final = sa.Uuid(as_uuid=False).with_variant(sa.String(36), "sqlite", "mysql", "mariadb")
 
 
 @cache
-def tables(schema: str | None = None) -> Tables:
-    """Our tables in *schema*."""
+def tables(schema: str | None = None, sealing: Sealing | None = None) -> Tables:
+    """Our tables in *schema*, whose bodies are opened by *sealing* where they are read."""
     metadata = sa.MetaData(schema=schema, naming_convention=_NAMES)
     session = _session(metadata)
     history = _history(metadata, session)
@@ -70,11 +82,23 @@ def tables(schema: str | None = None) -> Tables:
         sa.Column(
             "history_id", _KEY, sa.ForeignKey(history.c.id), primary_key=True, autoincrement=False
         ),
-        sa.Column("event", PrivateText, comment="JSON, without unsent text, images described"),
-        sa.Column("raw", PrivateText, comment="of an invalid event, at most 64 KiB"),
+        sa.Column(
+            "event", BodyText(sealing), comment="JSON, without unsent text, images described"
+        ),
+        sa.Column("raw", BodyText(sealing), comment="of an invalid event, at most 64 KiB"),
         sa.Column("image_sha256", sa.String(64), sa.ForeignKey(image.c.sha256), index=True),
     )
-    return Tables(metadata, session, history, image, body)
+    return Tables(
+        metadata,
+        session,
+        history,
+        image,
+        body,
+        _chain(metadata),
+        _hold(metadata),
+        _erasure(metadata),
+        sealing,
+    )
 
 
 def _session(metadata: sa.MetaData) -> sa.Table:
@@ -117,6 +141,9 @@ def _session(metadata: sa.MetaData) -> sa.Table:
         sa.Column("customer_text_at", UtcDateTime),
         sa.Column("typing_on_at", UtcDateTime),
         sa.Column("typing_ended_at", UtcDateTime),
+        sa.Column("previous_session_id", _UUID, comment="of the session before, of this user"),
+        # A deadline that moves with every heartbeat costs less if no index has to follow it.
+        sa.Column("due_at", UtcDateTime, comment="when the sweeper looks: never after expires_at"),
         sa.UniqueConstraint("session_id"),
         sa.UniqueConstraint("platform_id", "user_id", "ordinal"),
         # NULLs differ from each other: one live session per user, without a partial index.
@@ -124,6 +151,9 @@ def _session(metadata: sa.MetaData) -> sa.Table:
         sa.CheckConstraint(
             "(live = 1 AND state <> 'closed') OR (live IS NULL AND state = 'closed')", name="live"
         ),
+        # The one above passes NULL beside a live state, because what is NULL is not false. Two
+        # constraints, for SQLite can't drop one.
+        sa.CheckConstraint("(live IS NULL) = (state = 'closed')", name="live_unless_closed"),
     )
 
 
@@ -146,7 +176,6 @@ def _history(metadata: sa.MetaData, session: sa.Table) -> sa.Table:
         sa.Column("effective_at", UtcDateTime, nullable=False),
         sa.Column("sent_at", ForeignTime, comment="the sender's own clock, never trusted"),
         sa.Column("message_id", _ID),
-        sa.Column("fingerprint", _DIGEST, comment="of the event, where it has an id"),
         sa.Column("agent_id", _ID, comment="the human in charge after the row"),
         sa.Column("reason", PrivateText),
         sa.Column("last_seen_at", UtcDateTime, comment="on the row that closes"),
@@ -155,6 +184,54 @@ def _history(metadata: sa.MetaData, session: sa.Table) -> sa.Table:
         # Even without the lock, two writers of one session can't both write its next row.
         sa.UniqueConstraint("session_key", "seq"),
         sa.UniqueConstraint("direction", "message_id"),
+    )
+
+
+def _chain(metadata: sa.MetaData) -> sa.Table:
+    """Digests over the facts of the history; see :mod:`sermo_fsm.analysis.chain`."""
+    return sa.Table(
+        TABLE_PREFIX + "chain",
+        metadata,
+        sa.Column("id", _KEY, primary_key=True, autoincrement=False, comment="n-th segment"),
+        sa.Column("last_id", sa.BigInteger, nullable=False, comment="its last row of the history"),
+        sa.Column("row_count", sa.BigInteger, nullable=False),
+        sa.Column("late", LONG_TEXT, nullable=False, comment="ids of before, as JSON"),
+        sa.Column("gaps", LONG_TEXT, nullable=False, comment="ids that may still come, as JSON"),
+        sa.Column("made_at", UtcDateTime, nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False, comment="SHA-256, of all before it too"),
+    )
+
+
+def _hold(metadata: sa.MetaData) -> sa.Table:
+    return sa.Table(
+        TABLE_PREFIX + "hold",
+        metadata,
+        sa.Column("platform_id", _ID, primary_key=True),
+        sa.Column("user_id", _ID, primary_key=True),
+        sa.Column("since", UtcDateTime, nullable=False),
+        sa.Column("reason", _ID, nullable=False),
+        sa.Column("held_by", _ID),
+    )
+
+
+def _erasure(metadata: sa.MetaData) -> sa.Table:
+    """What was erased, without a word about whom."""
+    return sa.Table(
+        TABLE_PREFIX + "erasure",
+        metadata,
+        sa.Column("id", _KEY, primary_key=True, autoincrement=True),
+        sa.Column("erased_at", UtcDateTime, nullable=False),
+        sa.Column("what", _WORD, nullable=False, comment="person, or what was kept too long"),
+        sa.Column("platform_id", _ID, comment="of a person"),
+        sa.Column("user_id", _ID, comment="of a person: the random one"),
+        sa.Column("reason", _ID, comment="a code of the caller's"),
+        sa.Column("erased_by", _ID, comment="a name that the caller gave"),
+        sa.Column("persons", sa.BigInteger, nullable=False),
+        sa.Column("sessions", sa.BigInteger, nullable=False),
+        sa.Column("row_count", sa.BigInteger, nullable=False, comment="rows of their history"),
+        sa.Column("bodies", sa.BigInteger, nullable=False),
+        sa.Column("pictures", sa.BigInteger, nullable=False),
+        sa.Column("strays", sa.BigInteger, nullable=False),
     )
 
 
@@ -167,14 +244,18 @@ def tables_for_ddl(schema: str | None = None) -> Tables:
     ours = tables(schema)
     if ours.session.indexes:
         return ours
-    for table in (ours.session, ours.history):
+    for table in (ours.session, ours.history, ours.erasure):
         table.dialect_options["sqlite"]["autoincrement"] = True
+    # Heartbeats then find room beside the old row. Measured with batches that touch 500 of 500 live
+    # sessions: 45 % of the time on the server, a ninth of the log, and no larger tables.
+    ours.session.dialect_options["postgresql"]["with"] = {"fillfactor": 80}
     session, history = ours.session.c, ours.history.c
     newest = session.opened_at, session.id
     # For the sweeper, which looks for deadlines, and for counts and lists of live sessions. MySQL
     # has no partial indexes, so ``live`` comes first.
     live = _only(session.live == 1)
-    sa.Index(None, session.live, session.expires_at, **live)
+    sa.Index(None, session.live, session.due_at, **live)
+    sa.Index(None, session.live, session.state, *newest, **live)
     sa.Index(None, session.live, session.state, session.platform_id, *newest, **live)
     sa.Index(None, *newest)
     sa.Index(None, session.platform_id, *newest)

@@ -3,81 +3,82 @@
 What databases do differently is in :mod:`sermo_fsm.storage.backends`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from functools import partial
+from operator import attrgetter
 from typing import Any, Final, Self
 
 import sqlalchemy as sa
 from attrs import define, field, frozen
+from msgspec import Struct
 
 from sermo_fsm.core.advance import NO_VISITS, Visits
+from sermo_fsm.core.history import HistoryRow
 from sermo_fsm.core.machine import State
-from sermo_fsm.core.session import ChatSession, HistoryRow
+from sermo_fsm.core.session import ChatSession
+from sermo_fsm.errors import SealingFailed, StoreError
 from sermo_fsm.protocol.events import Direction
 from sermo_fsm.protocol.message import MessageKey, UserKey
 from sermo_fsm.protocol.stored_form import Image
 from sermo_fsm.storage.backends import Statements, backend_named
 from sermo_fsm.storage.rows import (
-    PRESENCE,
-    SessionKey,
+    CHANGING,
     body_values,
+    changing_values,
+    due_at,
     history_columns,
     history_values,
-    identity_values,
     image_values,
-    presence_values,
     row_of,
-    session_key_of,
     session_of,
     session_values,
 )
 from sermo_fsm.storage.schema import Tables, tables
+from sermo_fsm.storage.sealing import Sealing
 
-__all__ = ["Keys", "Pending", "PendingRow", "Store"]
+__all__ = ["Pending", "PendingRow", "Store", "Stored"]
 
-Keys = dict[SessionKey, int]
-"""The sessions that have a row in the database, with the ``id`` of that row."""
+Stored = dict[str, tuple[int, ChatSession, datetime | None]]
+"""The sessions that have a row in the database, by session id.
+
+Each with the ``id`` of the row, as it was read, and with the time when the sweeper looks at it.
+"""
 
 
-@frozen
-class PendingRow:
+class PendingRow(Struct, frozen=True, gc=False):
     """A row of the history that is to be written, with what is stored beside it."""
 
     row: HistoryRow
     image: Image | None
-    fingerprint: bytes | None
 
 
 @define
 class Pending:
     """What a transaction has decided and not yet written."""
 
-    sessions: dict[SessionKey, ChatSession] = field(factory=dict)
-    seen: dict[SessionKey, ChatSession] = field(factory=dict)
-    """Sessions of which only the presence changed: most of the traffic, and a quarter of a row."""
+    sessions: dict[str, ChatSession] = field(factory=dict)
+    """By session id."""
+    later: set[str] = field(factory=set)
+    """The ids of those at which the sweeper looks next when their deadline is reached."""
     rows: list[PendingRow] = field(factory=list)
 
-    def keep(self, session: ChatSession, *, only_seen: bool = False) -> None:
-        """Write *session* as it is now; *only_seen* says that a quiet event changed it."""
-        key = session.platform_id, session.user_id, session.ordinal
-        if only_seen and key not in self.sessions:
-            self.seen[key] = session
-        else:
-            self.sessions[key] = session
-            self.seen.pop(key, None)
+    def keep(self, session: ChatSession) -> None:
+        """Write *session* as it is now."""
+        self.sessions[session.session_id] = session
 
-    def add(
-        self, row: HistoryRow, image: Image | None = None, fingerprint: bytes | None = None
-    ) -> None:
+    def put_forward(self, session: ChatSession) -> None:
+        """Have the sweeper look at *session* when its deadline is reached, and not before."""
+        self.keep(session)
+        self.later.add(session.session_id)
+
+    def add(self, row: HistoryRow, image: Image | None = None) -> None:
         """Write *row*, after those that were added before."""
-        self.rows.append(PendingRow(row, image, fingerprint))
+        self.rows.append(PendingRow(row, image))
 
 
-_IDENTITY: Final = ("id", "session_id", "platform_id", "user_id", "ordinal")
-_CHANGING: Final = tuple(
-    column.name for column in tables().session.c if column.name not in _IDENTITY
-)
+_IN_ONE_ORDER: Final = attrgetter("platform_id", "user_id", "ordinal")
+_DUE_AT: Final = tables().session.c.keys().index("due_at")
 
 
 @frozen
@@ -88,7 +89,9 @@ class Store:
     sql: Statements
 
     @classmethod
-    def on(cls, dialect: sa.Dialect, schema: str | None = None) -> Self:
+    def on(
+        cls, dialect: sa.Dialect, schema: str | None = None, sealing: Sealing | None = None
+    ) -> Self:
         """The store of this database.
 
         Raises:
@@ -96,107 +99,134 @@ class Store:
         """
         backend = backend_named(dialect.name)
         backend.check_schema_name(schema)
-        ours = tables(schema)
+        ours = tables(schema, sealing)
         return cls(ours, backend.statements(ours, dialect))
 
     # --- reading ---------------------------------------------------------------------------------
 
     def find_messages(
         self, connection: sa.Connection, keys: Iterable[MessageKey]
-    ) -> dict[MessageKey, tuple[HistoryRow, bytes]]:
-        """The rows that were written for these message ids, without their bodies."""
-        found: dict[MessageKey, tuple[HistoryRow, bytes]] = {}
+    ) -> dict[MessageKey, HistoryRow]:
+        """The rows that were written for these message ids, with their bodies."""
+        found: dict[MessageKey, HistoryRow] = {}
         by_direction: dict[Direction, list[str]] = {}
         for direction, message_id in keys:
             by_direction.setdefault(direction, []).append(message_id)
         for direction, ids in by_direction.items():
+            # Hardly ever is one of them known: whole rows are asked for only then.
+            known = self.sql.known_messages(connection, direction.value, ids)
+            if not known:
+                continue
             query = self.sql.cached("find", direction, partial(self._on_queue, direction))
-            for row in self.sql.messages(connection, query, ids):
-                found[direction, row["message_id"]] = row_of(row), row["fingerprint"]
+            for row in self.sql.messages(connection, query, known):
+                try:
+                    found[direction, row["message_id"]] = row_of(row)
+                except SealingFailed:  # the next time it may be read
+                    raise
+                except StoreError:  # a body that can't be read tells as much as an erased one
+                    found[direction, row["message_id"]] = row_of({**row, "event": None})
         return found
 
     def _on_queue(self, direction: Direction) -> sa.Select[Any]:
-        history = self.tables.history
+        history, body = self.tables.history, self.tables.body
         return (
-            sa.select(*history_columns(self.tables), history.c.fingerprint)
-            .select_from(history.outerjoin(self.tables.session))
+            sa.select(*history_columns(self.tables), body.c.event)
+            .select_from(history.outerjoin(self.tables.session).outerjoin(body))
             .where(history.c.direction == direction.value)
         )
 
-    def lock_visits(
-        self, connection: sa.Connection, users: Iterable[UserKey], keys: Keys
-    ) -> dict[UserKey, Visits]:
-        """Lock these users, and load the last two sessions of each, all an event can belong to.
+    def load(
+        self,
+        connection: sa.Connection,
+        users: Iterable[UserKey],
+        messages: Collection[MessageKey],
+        stored: Stored,
+    ) -> tuple[dict[UserKey, Visits], dict[MessageKey, HistoryRow]]:
+        """Lock these users, load what events of theirs can belong to, and find these messages.
 
-        No other writer changes them until the transaction ends. The keys of their rows are added
-        to *keys*.
+        No other writer changes the users until the transaction ends. Their last two sessions are
+        added to *stored*.
         """
         wanted = sorted(users)
         loaded = dict.fromkeys(wanted, NO_VISITS)
-        if wanted:
-            self.sql.lock(connection, wanted)
-            # A statement of its own, so that it sees what the last holder of the lock committed.
-            for row in self.sql.last_two(connection, wanted):
-                key, session = session_of(row)
-                user = session.platform_id, session.user_id
-                keys[*user, session.ordinal] = key
-                visits, closed = loaded[user], session.state is State.CLOSED
-                loaded[user] = (
-                    Visits(visits.live, session) if closed else Visits(session, visits.closed)
-                )
-        return loaded
+        rows, perhaps = self.sql.load(connection, wanted, messages)
+        for row in rows:
+            key, session = session_of(row)
+            user = session.platform_id, session.user_id
+            stored[session.session_id] = key, session, row[_DUE_AT]
+            visits, closed = loaded[user], session.state is State.CLOSED
+            loaded[user] = (
+                Visits(visits.live, session) if closed else Visits(session, visits.closed)
+            )
+        # After the lock: another writer of the same message has committed by now.
+        return loaded, self.find_messages(connection, perhaps)
+
+    def lock_visits(
+        self, connection: sa.Connection, users: Iterable[UserKey], stored: Stored
+    ) -> dict[UserKey, Visits]:
+        """The same without messages."""
+        return self.load(connection, users, (), stored)[0]
 
     def overdue_users(
         self, connection: sa.Connection, up_to: datetime, limit: int
     ) -> list[UserKey]:
-        """Users whose live session seems to be past its deadline at *up_to*, not locked yet."""
+        """Users whose live session may be past its deadline at *up_to*, not locked yet."""
         session = self.tables.session.c
         query = (
             sa.select(session.platform_id, session.user_id)
-            .where(session.live == sa.literal_column("1"), session.expires_at <= up_to)
-            .order_by(session.expires_at)
+            .where(session.live == sa.literal_column("1"), session.due_at <= up_to)
+            .order_by(session.due_at)
             .limit(limit)
         )
         return [(row[0], row[1]) for row in connection.execute(query)]
 
     # --- writing ---------------------------------------------------------------------------------
 
-    def write(self, connection: sa.Connection, pending: Pending, keys: Keys) -> Sequence[int]:
+    def write(self, connection: sa.Connection, pending: Pending, stored: Stored) -> Sequence[int]:
         """Write everything that is pending, and return the ids of the history rows, in order.
 
         Sessions that close are written before those that open, because at every moment a user may
         have only one live session.
+
+        Raises:
+            SealingFailed: The host's ``seal`` has failed.
         """
         sql = self.sql
-        changed = [(keys[key], one) for key, one in pending.sessions.items() if key in keys]
-        if changed:
-            rows = [{**session_values(one), "key": key} for key, one in changed]
-            sql.update_sessions(connection, _CHANGING, rows)
-        if pending.seen:
-            rows = [{**presence_values(one), "key": keys[key]} for key, one in pending.seen.items()]
-            sql.update_sessions(connection, PRESENCE, rows)
-        # Every writer inserts in one order, so that two who open the same chats can't deadlock.
-        new = sorted(key for key in pending.sessions if key not in keys)
+        changes, new = [], []
+        for session_id, session in pending.sessions.items():
+            if session_id in stored:
+                key, before, due = stored[session_id]
+                soonest = None if session_id in pending.later else due
+                now = changing_values(session, due_at(session, soonest))
+                changes.append((key, changing_values(before, due), now))
+            else:
+                new.append(session)
+        if changes:
+            sql.update_sessions(connection, CHANGING, changes)
         if new:
-            opened = [pending.sessions[key] for key in new]
-            rows = [{**session_values(one), **identity_values(one)} for one in opened]
-            keys.update(
-                zip(new, sql.insert_new(connection, self.tables.session, rows), strict=True)
-            )
+            # Every writer inserts in one order: two who open the same chats can't deadlock.
+            new.sort(key=_IN_ONE_ORDER)
+            opened = [session_values(session) for session in new]
+            ids = sql.insert_new(connection, self.tables.session, opened)
+            for key, session in zip(ids, new, strict=True):
+                stored[session.session_id] = key, session, due_at(session, None)
         if not pending.rows:
             return ()
         images = {one.image.sha256: one.image for one in pending.rows if one.image is not None}
-        if images:
-            pictures = [image_values(images[sha256]) for sha256 in sorted(images)]
-            sql.insert_missing(connection, self.tables.image, pictures)
-        rows = [
-            history_values(one.row, one.fingerprint, None if key is None else keys[key])
-            for one in pending.rows
-            for key in (session_key_of(one.row),)
-        ]
+        pictures = [image_values(images[sha256]) for sha256 in sorted(images)] if images else []
         bodies = [
             (place, body_values(one.row, one.image))
             for place, one in enumerate(pending.rows)
             if one.row.event is not None or one.row.raw is not None
+        ]
+        if self.tables.sealing is not None:
+            pictures, bodies = self.tables.sealing.sealed(pictures, bodies)
+        if pictures:
+            sql.insert_missing(connection, self.tables.image, pictures)
+        rows = [
+            history_values(
+                one.row, None if one.row.session_id is None else stored[one.row.session_id][0]
+            )
+            for one in pending.rows
         ]
         return sql.insert_history(connection, rows, bodies)

@@ -1,4 +1,4 @@
-"""Engines, transactions and errors, the same for every database.
+"""Engines and transactions, the same for every database.
 
 What databases do differently is in :mod:`sermo_fsm.storage.backends`. Everything here runs in plain
 code, or in plain code that SQLAlchemy runs for asyncio.
@@ -8,44 +8,48 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from sermo_fsm.errors import (
     CommitUnknown,
     ForkedEngine,
     InvalidArgument,
-    LostRace,
     SermoError,
-    StoreBusy,
     StoreError,
     StoreUnavailable,
 )
 from sermo_fsm.storage.backends import (
-    ASYNC_DRIVERS,
-    EXAMPLE_URL,
     Backend,
-    ErrorKind,
     backend_named,
+    right_scheme,
 )
+from sermo_fsm.storage.database_url import checked_url, refused_url
+from sermo_fsm.storage.driver_errors import translate
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 __all__ = [
     "HostEngine",
     "adopt_engine",
+    "check_process",
+    "check_schema_is_kept",
     "committing",
+    "held",
     "join",
     "open_by",
     "open_engine",
     "open_to_read",
+    "open_to_read_async",
     "reading",
     "snapshot",
     "streamed",
     "transaction",
-    "translated",
-    "worth_another_try",
 ]
 
 # --- engines -------------------------------------------------------------------------------------
@@ -60,8 +64,7 @@ def open_engine(url: str | sa.URL) -> sa.Engine:
     """
     engine: sa.Engine = open_by(sa.create_engine, url, lambda engine: engine)
     if engine.dialect.is_async:
-        wanted = "a driver that is not for asyncio; for that there is AsyncChatEngine"
-        raise InvalidArgument("url", wanted=wanted, got=engine.dialect.driver)
+        raise refused_url(engine.url, asynchronous=False)
     return engine
 
 
@@ -73,6 +76,20 @@ def open_to_read(url: str | sa.URL) -> sa.Engine:
     """
     engine = open_engine(url)
     backend_named(engine.dialect.name).configure_read_only(engine)
+    return engine
+
+
+def open_to_read_async(url: str | sa.URL) -> "AsyncEngine":
+    """The same for asyncio.
+
+    Raises:
+        InvalidArgument: *url* is not the URL of a supported database, or its driver is missing or
+            not for asyncio.
+    """
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    engine: AsyncEngine = open_by(create_async_engine, url, lambda engine: engine.sync_engine)
+    backend_named(engine.dialect.name).configure_read_only(engine.sync_engine)
     return engine
 
 
@@ -90,9 +107,10 @@ def open_by(
         InvalidArgument: *url* is not the URL of a supported database, or its driver is missing or
             not for asyncio.
     """
+    asynchronous = create is not sa.create_engine
+    parsed = checked_url(url, asynchronous=asynchronous)
     backend: Backend | None = None
     try:
-        parsed = sa.make_url(url)
         backend = backend_named(parsed.get_dialect()().name)
         backend.check_url(parsed)
         parsed, options = backend.engine_options(parsed)
@@ -100,47 +118,68 @@ def open_by(
         engine = create(parsed, hide_parameters=True, **options)
     except SermoError:
         raise
-    except exc.InvalidRequestError:
-        wanted = f"a driver for asyncio: {ASYNC_DRIVERS}"
-        raise InvalidArgument("url", wanted=wanted, got="one that is none") from None
-    except (exc.ArgumentError, TypeError, ValueError):  # such as a port that is not a number
-        wanted = f"a database URL such as {EXAMPLE_URL}"
-        raise InvalidArgument("url", wanted=wanted, got="something else") from None
+    except (exc.InvalidRequestError, exc.ArgumentError, TypeError, ValueError):
+        raise refused_url(parsed, asynchronous=asynchronous) from None
     except ModuleNotFoundError as error:
-        wanted = "a database URL whose driver is installed"
         remedy = None if backend is None else backend.drivers.get(error.name or "")
+        scheme = right_scheme(parsed.get_backend_name(), asynchronous=asynchronous)
+        if remedy is None and scheme is not None:
+            remedy = f"write {scheme}://"
+        wanted = "a database URL whose driver is installed"
         got = f"no module {error.name}" + (f"; {remedy}" if remedy else "")
         raise InvalidArgument("url", wanted=wanted, got=got) from None
     backend.prepare_engine(plain(engine))
     backend.configure_engine(plain(engine))
+    event.listen(plain(engine), "connect", _note_process)
     _OUR_ENGINES.add(plain(engine))
     return engine
 
 
-def adopt_engine(engine: sa.Engine) -> "HostEngine":
+def adopt_engine(engine: sa.Engine, schema: str | None) -> "HostEngine":
     """Make the transactions of the host's *engine* begin as SQLAlchemy says.
 
     Raises:
-        InvalidArgument: Its database is not supported.
+        InvalidArgument: Its database is not supported, or it renames the *schema* of our tables.
     """
     backend_named(engine.dialect.name).prepare_engine(engine)
-    return HostEngine(engine)
+    if not event.contains(engine, "connect", _note_process):
+        event.listen(engine, "connect", _note_process)
+    host = HostEngine(engine, schema)
+    host.check()
+    return host
+
+
+def check_schema_is_kept(
+    argument: str, host: sa.Engine | sa.Connection, schema: str | None
+) -> None:
+    """Refuse a ``schema_translate_map`` for our tables: it renames some of our statements only.
+
+    Raises:
+        InvalidArgument: The host has one.
+    """
+    names = host.get_execution_options().get("schema_translate_map") or {}
+    if schema in names:
+        wanted = "no schema_translate_map for our tables; name their schema by ChatEngine(schema=…)"
+        raise InvalidArgument(argument, wanted=wanted, got={schema: names[schema]})
 
 
 class HostEngine:
     """Knows in which process the connections of a host's engine were made."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, schema: str | None) -> None:
         self._engine = engine
+        self._schema = schema
         self._pool = engine.pool
         self._process = os.getpid()
 
-    def check_process(self) -> None:
+    def check(self) -> None:
         """Refuse connections of a parent process; ``dispose(close=False)`` makes a new pool.
 
         Raises:
             ForkedEngine: This process was forked after the engine was handed in.
+            InvalidArgument: The engine renames the schema of our tables.
         """
+        check_schema_is_kept("database", self._engine, self._schema)
         if os.getpid() == self._process:
             return
         if self._engine.pool is self._pool:
@@ -152,10 +191,59 @@ class HostEngine:
 
 
 _OUR_ENGINES: Final[WeakSet[sa.Engine]] = WeakSet()
+_HELD: Final[set[sa.Connection]] = set()
+_CUT_OFF: Final[WeakSet[sa.Connection]] = WeakSet()
+_PROCESS: Final = "sermo_process"
+"""Key in ``Connection.info``: the process that connected to the database."""
+
+
+def _note_process(_: object, record: ConnectionPoolEntry) -> None:
+    record.info[_PROCESS] = os.getpid()
+
+
+def check_process(connection: sa.Connection) -> None:
+    """Refuse a connection that came along from the parent process.
+
+    One that somebody else's engine has made is known from when it was handed in first.
+
+    Raises:
+        ForkedEngine: It is one.
+    """
+    if connection in _CUT_OFF or _process_of(connection) != os.getpid():
+        raise ForkedEngine(
+            "the connection was made before this process was forked, and belongs to its parent: "
+            "connect in the new process"
+        )
+
+
+def _process_of(connection: sa.Connection) -> int:
+    """Which process connected; one that has lost its connection will do so when it is used."""
+    here = os.getpid()
+    return here if connection.invalidated else connection.info.setdefault(_PROCESS, here)
+
+
+@contextmanager
+def held(connection: sa.Connection) -> Iterator[None]:
+    """Around other people's code that runs while we go on with *connection* afterwards.
+
+    If it forks, the child can't use the connection, not even to close it.
+    """
+    _HELD.add(connection)
+    try:
+        yield
+    finally:
+        _HELD.discard(connection)
 
 
 def _forget_connections() -> None:
-    """Leave the connections of our own engines to the parent process; they stay open there."""
+    """Leave the connections of our own engines to the parent process; they stay open there.
+
+    One that is in use is cut off from the server: to end that here would end it in the parent.
+    """
+    for connection in list(_HELD):
+        _CUT_OFF.add(connection)
+        _backend_of(connection).cut_off(connection)
+    _HELD.clear()
     for engine in list(_OUR_ENGINES):
         engine.dispose(close=False)
 
@@ -218,20 +306,23 @@ def committing(
     try:
         ours = begin()
     except exc.SQLAlchemyError as error:
-        raise _translate(error, connection.dialect) from error
+        raise translate(error, connection.dialect) from error
     try:
         yield ours
     except BaseException:
         _backend_of(connection).roll_back(connection, ours)
         raise
+    if _backend_of(connection).commit_will_fail(connection):
+        _backend_of(connection).roll_back(connection, ours)
+        raise StoreError("the transaction was rolled back by somebody else; nothing is written")
     try:
         ours.commit()
     except exc.SQLAlchemyError as error:
         if isinstance(ours, sa.NestedTransaction):
             # Without this, SQLAlchemy would still take the savepoint for the current one.
             _backend_of(connection).roll_back(connection, ours)
-            raise _translate(error, connection.dialect) from error
-        raise _unless_unknown(_translate(error, connection.dialect)) from error
+            raise translate(error, connection.dialect) from error
+        raise _unless_unknown(translate(error, connection.dialect)) from error
 
 
 def _unless_unknown(error: StoreError) -> StoreError:
@@ -268,81 +359,3 @@ def snapshot(connection: sa.Connection) -> None:
 
 def _backend_of(connection: sa.Connection) -> Backend:
     return backend_named(connection.dialect.name)
-
-
-# --- errors --------------------------------------------------------------------------------------
-
-_CREATE_TABLES: Final = "; create our tables by ChatEngine.migrate() or 'sermo-fsm db upgrade'"
-_LOST_RACE: Final = (LostRace, "another writer was faster")
-_REFUSED: Final = (StoreError, "the database refused")
-_TRANSLATIONS: Final[dict[ErrorKind, tuple[type[StoreError], str]]] = {
-    ErrorKind.UNIQUE_VIOLATION: _LOST_RACE,
-    ErrorKind.SERIALIZATION_FAILURE: _LOST_RACE,
-    ErrorKind.BUSY: (StoreBusy, "the database is busy"),
-    ErrorKind.CONNECTION_LOST: (StoreUnavailable, "the database went away"),
-    ErrorKind.MISSING_TABLE: _REFUSED,
-    ErrorKind.OTHER: _REFUSED,
-}
-_TRANSIENT: Final = (ErrorKind.SERIALIZATION_FAILURE, ErrorKind.BUSY, ErrorKind.CONNECTION_LOST)
-
-
-@contextmanager
-def translated(dialect: sa.Dialect, *, connecting: bool = False) -> Iterator[None]:
-    """Raise our own errors instead of those of SQLAlchemy and the driver, which become their cause.
-
-    Args:
-        dialect: Of the connection that is used.
-        connecting: Whether a connection is being opened.
-
-    Raises:
-        StoreBusy: A lock was held for too long, or a deadlock was broken at our cost.
-        LostRace: Another writer was faster.
-        StoreUnavailable: The connection was lost or can't be opened.
-        StoreError: The database refused for another reason.
-    """
-    try:
-        yield
-    except exc.SQLAlchemyError as error:
-        raise _translate(error, dialect, connecting=connecting) from error
-
-
-def _translate(
-    error: exc.SQLAlchemyError, dialect: sa.Dialect, *, connecting: bool = False
-) -> StoreError:
-    if isinstance(error, exc.TimeoutError):
-        return StoreBusy("no connection of the pool came free in time")
-    if not isinstance(error, exc.DBAPIError):
-        return StoreError(f"the database can't be used: {type(error).__name__}")
-    backend = backend_named(dialect.name)
-    backend.redact(error)
-    kind = _classify(error, backend)
-    if connecting and kind is ErrorKind.OTHER:
-        kind = ErrorKind.CONNECTION_LOST
-    translation, text = _TRANSLATIONS[kind]
-    if connecting and kind is ErrorKind.CONNECTION_LOST:
-        text = "the database can't be reached"
-    detail = type(error).__name__ if error.orig is None else backend.describe(error.orig)
-    remedy = _CREATE_TABLES if kind is ErrorKind.MISSING_TABLE else ""
-    return translation(f"{text}: {detail}{remedy}")
-
-
-def _classify(error: exc.DBAPIError, backend: Backend) -> ErrorKind:
-    if error.connection_invalidated or error.orig is None:
-        return ErrorKind.CONNECTION_LOST
-    return backend.classify(error.orig)
-
-
-def worth_another_try(error: Exception, dialect: sa.Dialect) -> bool:
-    """Whether the same transaction may succeed if all of it is done again.
-
-    It has been rolled back, by us or by the database. An error of the host's own statement, in a
-    hook, counts as one of ours. If the database can't be reached at all, or the outcome of the
-    commit is unknown, that is for the caller to decide.
-    """
-    if isinstance(error, LostRace | StoreBusy):
-        return True
-    if isinstance(error, StoreUnavailable):
-        return getattr(error.__cause__, "connection_invalidated", False)
-    if not isinstance(error, exc.DBAPIError):
-        return False
-    return _classify(error, backend_named(dialect.name)) in _TRANSIENT

@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 
 from attrs import frozen
 
+from sermo_fsm.core.history import HistoryRow
 from sermo_fsm.core.machine import State
-from sermo_fsm.core.session import ChatSession, HistoryRow
+from sermo_fsm.core.session import ChatSession
 from sermo_fsm.protocol.events import Direction, Trigger
 
 __all__ = ["ChatPath", "PathStep", "path_from_rows"]

@@ -5,8 +5,8 @@ from typing import Final
 
 from attrs import evolve, field, frozen
 
+from sermo_fsm.core.history import HistoryRow
 from sermo_fsm.core.machine import State
-from sermo_fsm.core.session import HistoryRow
 from sermo_fsm.protocol.events import Direction, Trigger
 
 __all__ = ["Assignment", "Participant", "Role"]
@@ -22,6 +22,8 @@ class Role(StrEnum):
     """The agents' application, with its queues."""
     CLOCK = "clock"
     """The library itself, when it closes a chat at its deadline."""
+    OPERATOR = "operator"
+    """A person who closes a chat by hand."""
 
 
 @frozen
@@ -47,11 +49,26 @@ _ROLES: Final = frozenset(role.value for role in Role)
 _CUSTOMER: Final = Participant(Role.CUSTOMER)
 _BOT: Final = Participant(Role.BOT)
 _PLATFORM: Final = Participant(Role.PLATFORM)
-_CLOCK: Final = Participant(Role.CLOCK)
-_ACTORS: Final = {Trigger.BOT_TEXT: _BOT, Trigger.HANDOVER_TO_AGENT: _BOT, Trigger.EXPIRE: _CLOCK}
+_ACTORS: Final = {
+    Trigger.BOT_TEXT: _BOT,
+    Trigger.HANDOVER_TO_AGENT: _BOT,
+    Trigger.HANDOVER_TO_QUEUE: _BOT,
+    Trigger.EXPIRE: Participant(Role.CLOCK),
+    Trigger.CLOSE: Participant(Role.OPERATOR),
+}
+_BY_THE_AGENT: Final = (
+    Trigger.AGENT_DONE,
+    Trigger.AGENT_RELEASED,
+    Trigger.HANDOVER_TO_BOT,
+    Trigger.HANDOVER_TO_QUEUE,
+)
+"""What the agent did, if the chat is with one."""
 _RECIPIENTS: Final = {
+    Trigger.CLAIM_SESSION: _PLATFORM,
+    Trigger.AGENT_RELEASED: _PLATFORM,
     Trigger.HANDOVER_TO_BOT: _BOT,
     Trigger.HANDOVER_TO_AGENT: _PLATFORM,
+    Trigger.HANDOVER_TO_QUEUE: _PLATFORM,
     Trigger.PLATFORM_CLOSED: _BOT,
 }
 
@@ -73,9 +90,9 @@ class Assignment:
         trigger = row.trigger
         if row.direction is Direction.INBOUND:
             return _CUSTOMER
-        if trigger is Trigger.AGENT_TEXT:
+        if trigger in (Trigger.AGENT_TEXT, Trigger.CLAIM_SESSION):
             return self._with_known_name(_agent_in(row))
-        if trigger in (Trigger.AGENT_DONE, Trigger.HANDOVER_TO_BOT) and self.agent:
+        if trigger in _BY_THE_AGENT and self.agent:
             return self.agent
         return _ACTORS.get(trigger or Trigger.UNKNOWN, _PLATFORM)
 
@@ -109,11 +126,12 @@ def _agent_in(row: HistoryRow) -> Participant:
 
     The agent's id is a column, but a late row has it only in the event, as it has the name.
     """
-    agent = (row.event or {}).get("agent") if row.trigger is Trigger.AGENT_TEXT else None
-    match agent:
-        case {"id": str(id), "name": str(name)}:
+    match row.trigger, row.event:
+        case Trigger.AGENT_TEXT, {"agent": {"id": str(id), "name": str(name)}}:
             return Participant(Role.AGENT, id, name)
-        case {"id": str(id)}:
+        case Trigger.AGENT_TEXT, {"agent": {"id": str(id)}}:
+            return Participant(Role.AGENT, id)
+        case Trigger.CLAIM_SESSION, {"agentId": str(id)}:
             return Participant(Role.AGENT, id)
         case _:
             return Participant(Role.AGENT, row.agent_id)

@@ -5,18 +5,20 @@ timeline ends up in tickets and mails. Quiet events write no history row, so the
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from attrs import evolve, frozen
 
+from sermo_fsm.core.history import HistoryRow, Outcome
+from sermo_fsm.core.json_form import time_view
 from sermo_fsm.core.machine import State
-from sermo_fsm.core.session import ChatSession, CloseReason, HistoryRow, Outcome
-from sermo_fsm.protocol.events import Direction, Trigger
-from sermo_fsm.views.json_views import time_view
+from sermo_fsm.core.session import ChatSession, CloseReason
+from sermo_fsm.protocol.events import QUEUES, Trigger
 from sermo_fsm.views.participants import Assignment, Participant
 
 __all__ = [
+    "CLOSE_REASONS",
     "NOTABLE_PAUSE",
     "TimelineEntry",
     "describe_transition",
@@ -73,9 +75,12 @@ class TimelineEntry:
 
     @property
     def received_note(self) -> str | None:
-        """The words ``received <UTC time>`` if that differs from ``at`` by seconds; else None."""
-        at = self.at.astimezone(UTC).replace(microsecond=0)
-        received = (self.received_at or at).astimezone(UTC).replace(microsecond=0)
+        """The words ``received <time>`` if that differs from ``at`` by seconds; else None.
+
+        The time is in the zone of ``at``.
+        """
+        at = self.at.replace(microsecond=0)
+        received = (self.received_at or at).astimezone(at.tzinfo).replace(microsecond=0)
         if received == at:
             return None
         day = "" if received.date() == at.date() else f"{received:%Y-%m-%d} "
@@ -99,6 +104,7 @@ _SUMMARIES: Final[Mapping[Trigger, str]] = {
     Trigger.CUSTOMER_TEXT: "writes",
     Trigger.HEARTBEAT: "is on the page",
     Trigger.TYPING: "begins to type",
+    Trigger.START: "opens the chat",
     Trigger.MESSAGES_READ: "has read what was written",
     Trigger.CLIENT_UNLOAD: "leaves the page",
     Trigger.CLIENT_LEFT: "leaves the chat",
@@ -109,26 +115,51 @@ _SUMMARIES: Final[Mapping[Trigger, str]] = {
     Trigger.TYPING_ON: "begins to type",
     Trigger.TYPING_OFF: "stops typing",
     Trigger.QUEUE_NUMBER: "tells the place in the queue",
+    Trigger.CLAIM_SESSION: "takes the chat",
     Trigger.AGENT_DONE: "is done with the chat",
+    Trigger.AGENT_RELEASED: "lets go of the chat",
+    Trigger.END_SESSION: "ends the chat for good",
     Trigger.PLATFORM_CLOSED: "closes the queue",
     Trigger.HANDOVER_TO_BOT: "hands over to the bot",
     Trigger.HANDOVER_TO_AGENT: "hands over to an agent",
+    Trigger.HANDOVER_TO_QUEUE: "puts the chat in line",
     Trigger.EXPIRE: "has waited long enough",
+    Trigger.CLOSE: "closes the chat by hand",
     Trigger.UNKNOWN: "sends what the protocol does not know",
 }
 
-_CLOSE_REASONS: Final[Mapping[str, str]] = {
+_TEXT_TRIGGERS: Final = frozenset(
+    {
+        Trigger.CUSTOMER_TEXT,
+        Trigger.BOT_TEXT,
+        Trigger.AGENT_TEXT,
+        Trigger.UNATTRIBUTED_TEXT,
+        Trigger.SYSTEM_TEXT,
+    }
+)
+_RICH_REPLIES: Final = {
+    "postback": "offers buttons",
+    "web_url": "sends a link",
+    "image": "sends a picture",
+    "carousel": "sends cards",
+}
+"""What is said instead of "writes" of a reply that is more than text, by its wire type."""
+
+CLOSE_REASONS: Final[Mapping[str, str]] = {
     CloseReason.CLIENT_LEFT: "the customer left the chat",
     CloseReason.AGENT_DONE: "the agent was done",
     CloseReason.CLIENT_UNLOAD: "the customer left the page and did not come back",
     CloseReason.IDLE: "the customer was silent for too long",
+    CloseReason.END_SESSION: "the agents' platform ended it for good",
+    CloseReason.OPERATOR: "an operator closed it by hand",
 }
+"""Why a chat closed, in words."""
 
 
 def describe_transition(entry: TimelineEntry) -> str:
     """Return the state before and after in words, and for ``closed`` the reason."""
     if entry.target is State.CLOSED:
-        reason = _CLOSE_REASONS.get(entry.reason or "", "nobody knows why")
+        reason = CLOSE_REASONS.get(entry.reason or "", "nobody knows why")
         return f"{entry.source} → closed: {reason}"
     return f"{entry.source or 'new chat'} → {entry.target}"
 
@@ -174,37 +205,37 @@ def _shown(participant: Participant, *, with_name: bool) -> Participant:
 
 def _summary(row: HistoryRow, trigger: Trigger) -> str:
     words = _SUMMARIES[trigger]
+    if trigger in _TEXT_TRIGGERS and row.type in _RICH_REPLIES:
+        by_customer = trigger is Trigger.CUSTOMER_TEXT
+        said = "presses a button" if by_customer else _RICH_REPLIES[row.type]
+        words = words.replace("writes", said)
     match row.event:
         case {"queueNumber": int(number)} if trigger is Trigger.QUEUE_NUMBER:
             words = f"tells place {number} in the queue"
+        case {"reason": str(code)} if trigger is Trigger.CLOSE:
+            words += f" ({code})"
         case {"image": {"bytes": int(size), "mediaType": kind}}:
             words += f" [picture, {kind or 'of no known kind'}, {_format_size(size)}]"
     if trigger is Trigger.UNKNOWN:
         words += f" ({row.type})"
-    if trigger is Trigger.AGENT_DONE and row.to_state is State.BOT is not row.from_state:
+    if trigger in _ENDED_BY_AGENTS and row.to_state is State.BOT is not row.from_state:
         words += ", but the customer has written since"
     return words
+
+
+_ENDED_BY_AGENTS: Final = (Trigger.AGENT_DONE, Trigger.END_SESSION)
 
 
 def _body(row: HistoryRow) -> str | None:
     match row.event:
         case None:
-            return None if row.direction is Direction.TIMER else "[erased]"
+            return "[erased]" if row.direction in QUEUES else None
         case {"text": str(text)} if text.strip() and row.trigger in _TEXT_TRIGGERS:
+            return text
+        case {"reasonText": str(text)} if text.strip() and row.trigger is Trigger.END_SESSION:
             return text
         case _:
             return None
-
-
-_TEXT_TRIGGERS: Final = frozenset(
-    {
-        Trigger.CUSTOMER_TEXT,
-        Trigger.BOT_TEXT,
-        Trigger.AGENT_TEXT,
-        Trigger.UNATTRIBUTED_TEXT,
-        Trigger.SYSTEM_TEXT,
-    }
-)
 
 
 _KILOBYTE: Final = 1000

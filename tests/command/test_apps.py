@@ -123,9 +123,9 @@ class TestASGI:
         again = web.post("/events/inbound", json=text(), headers={"message-id": "m"}).json()
         chat = web.get(f"/chats/{PLATFORM}/anna").json()
 
-        assert (answer["outcome"], answer["session"]["state"]) == ("moved", "bot")
+        assert (answer["outcome"], answer["after"]["state"]) == ("moved", "bot")
         assert again["outcome"] == "duplicate"
-        assert chat == answer["session"]
+        assert chat == answer["after"]
         assert web.get("/counts").json() == {PLATFORM: {"bot": 1}}
 
     def test_what_goes_wrong_has_its_status(self, web: httpx.Client) -> None:
@@ -208,3 +208,20 @@ class TestBusy:
 
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
         assert web.post("/events/inbound", json=text()).status_code == 200
+
+
+def test_the_example_of_sealing() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", EXAMPLES / "sealed.py"],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "comes again: duplicate",
+        "opened: ['Hemligt', 'Också hemligt']",
+        "without the old key: raised InvalidToken",
+        "stored: sealed:Z0FBQUFB …",
+        "in clear anywhere: False",
+    ]

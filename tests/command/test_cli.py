@@ -61,8 +61,19 @@ ROW_KEYS = [
     "lastSeenAt",
     "event",
 ]
-COMMANDS = ["check", "counts", "db", "diagram", "export", "history", "ingest", "sessions", "status"]
-COMMANDS += ["strays", "sweep", "timeline", "verify"]
+COMMANDS = [
+    "check",
+    "close",
+    "counts",
+    "db",
+    "diagram",
+    "erase",
+    "export",
+    "figures",
+    "history",
+]
+COMMANDS += ["hold", "ingest", "release", "retain"]
+COMMANDS += ["sessions", "status", "strays", "sweep", "timeline", "verify", "waiting"]
 ASKING = {
     "ingest": (["ingest"], 0),
     "status": (["status", "web", "anna"], 4),
@@ -75,7 +86,15 @@ ASKING = {
     "path": (["diagram", "web", "anna"], 4),
     "strays": (["strays"], 0),
     "sweep": (["sweep"], 0),
+    "close": (["close", "web", "anna"], 4),
     "verify": (["verify"], 0),
+    "verify chain": (["verify", "--chain"], 0),
+    "db chain": (["db", "chain"], 0),
+    "erase": (["erase", "web", "anna"], 4),
+    "retain": (["retain", "--bodies", "90d"], 0),
+    "hold": (["hold", "web", "anna", "--reason", "court"], 4),
+    "holds": (["hold"], 0),
+    "release": (["release", "web", "anna"], 4),
     "db current": (["db", "current"], 0),
     "db upgrade": (["db", "upgrade"], 0),
 }
@@ -161,7 +180,10 @@ def test_help_names_every_command_and_every_exit_status() -> None:
     assert statuses == ["0", "1", "2", "3", "4", "130"]
 
 
-GROUPS = {"db": ("upgrade", "current"), "export": ("machine", "history")}
+GROUPS = {
+    "db": ("upgrade", "current", "chain"),
+    "export": ("machine", "history", "person"),
+}
 INNER = [f"{group} {name}" for group, names in GROUPS.items() for name in names]
 
 
@@ -189,9 +211,9 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
         ["sessions", "--user", "\udcff"],
         ["status", "web", "\udcff"],
         ["sweep", "--up-to", "tomorrow"],
-        ["sweep", "--up-to", "2026-03-01T12:00:00"],
-        ["sweep", "--up-to", "2026-03-01"],
+        ["sweep", "--up-to", "now", "--zone", "Europe/Sthlm"],
         ["ingest", "--direction", "timer"],
+        ["ingest", "--direction", "operator"],
         ["ingest", "--platform", ""],
         ["ingest", "missing.jsonl"],
         ["ingest", "."],
@@ -209,6 +231,63 @@ def test_wrong_usage_is_2(at_home: Path, arguments: list[str]) -> None:
     assert result.stderr
     assert not result.stdout
     assert not [path for path in at_home.iterdir() if not path.name.startswith("sermo.db")]
+
+
+@pytest.mark.parametrize(
+    ("command", "formats"),
+    [
+        ("diagram", "mermaid (.mmd, .mermaid), dot (.dot, .gv), svg (.svg) or png (.png)"),
+        ("export machine", "scxml (.scxml, .xml) or xstate (.json)"),
+        ("export history", "xes (.xes, .xml) or ocel (.json, .jsonocel)"),
+        ("timeline web anna", "text (.txt) or mermaid (.mmd, .mermaid)"),
+    ],
+)
+def test_a_name_that_says_no_format_is_told_which_there_are(
+    at_home: Path, command: str, formats: str
+) -> None:
+    result = sermo(*command.split(), "-o", "a.pdf")
+    assert result.exit_code == 2
+    assert f"the name a.pdf does not say which format to write: {formats}; " in result.stderr
+    assert not [*at_home.iterdir()]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ingest", "{}"],
+        ["ingest", "--policy", "{}"],
+        ["ingest", "--direction", "{}"],
+        ["diagram", "-o", "{}"],
+        ["diagram", "-o", "{}.md"],
+        ["diagram", "-o", "{}/machine.svg"],
+        ["diagram", "-o", "{}.svg", "--format", "dot"],
+        ["timeline", "web", "anna", "-o", "{}.png"],
+        ["export", "history", "-o", "{}/chats.xes"],
+        ["sessions", "--limit", "{}"],
+        ["sessions", "--from", "{}"],
+        ["sessions", "--db", "{}"],
+        ["status", "web", "anna", "{}"],
+        ["status", "web", "{}"],
+        ["history", "--session", "{}"],
+        ["check", "--against", "{}"],
+        ["{}"],
+        ["--{}"],
+        ["--db", "{}", "sessions"],
+        ["--db", "sqlite:///{}/chats.db", "sessions"],
+    ],
+    ids=" ".join,
+)
+def test_what_an_error_quotes_can_not_reach_the_terminal(
+    at_home: Path, arguments: list[str]
+) -> None:
+    del at_home
+    evil = "a\x1b[31m\x9b2J\u202e\rb\nc"
+    result = sermo(*(one.replace("{}", evil) for one in arguments))
+    assert result.exit_code in (2, 3, 4)
+    assert re.sub(r"[^\S ]|\x1b|\x9b|\u202e", "", result.stderr) == result.stderr.replace("\n", "")
+    *usage, message = result.stderr.splitlines()
+    assert message.startswith("Error: ")
+    assert all(one.startswith(("Usage: ", "Try ")) for one in usage if one)
 
 
 # --- which database -----------------------------------------------------------------------------
@@ -272,7 +351,7 @@ def test_an_old_schema_is_3_with_the_line_to_run(chats: str, command: str) -> No
     result = sermo(*ASKING[command][0], SERMO_DB=chats)
     assert result.exit_code == 3
     assert one_line(result.stderr) == (
-        "Error: the database is at revision 0001, this release needs revision 0002: "
+        "Error: the database is at revision 0001, this release needs revision 0003: "
         "run: sermo-fsm db upgrade\n"
     )
 
@@ -462,7 +541,7 @@ def test_no_sessions_are_an_empty_array(db: str) -> None:
 
 
 def test_history_is_the_rows_of_the_last_session(chats: str) -> None:
-    rows = json_of("history", "web", "anna", "--db", chats)
+    rows = json_of("history", "web", "anna", "--bodies", "--db", chats)
     assert all(list(row) == ROW_KEYS for row in rows)
     assert [row["seq"] for row in rows] == [1, 2, 3, 4, 5]
     assert rows[0] == {
@@ -483,6 +562,8 @@ def test_history_is_the_rows_of_the_last_session(chats: str) -> None:
         "event": event("text", text="Hej på dig"),
     }
     assert rows[4]["agentId"] == "anan01"
+    facts = json_of("history", "web", "anna", "--db", chats)
+    assert facts == [{**row, "event": None} for row in rows]
     assert [row["ordinal"] for row in json_of("sessions", "--user", "cilla", "--db", chats)] == [
         2,
         1,
@@ -521,12 +602,16 @@ def test_history_of_nobody_is_4_and_null(chats: str, whose: list[str], words: st
 
 
 def test_strays_say_whose_they_are_and_why_they_are_strays(chats: str) -> None:
-    stray, invalid = json_of("strays", "--db", chats)
+    stray, invalid = json_of("strays", "--bodies", "--db", chats)
     assert list(stray) == ["id", "platformId", "userId", *ROW_KEYS, "raw"]
     assert (stray["type"], stray["userId"], stray["outcome"]) == ("agent_done", "nobody", "stray")
     assert invalid["outcome"] == "invalid"
     assert "userId" in invalid["reason"] or "platformId" in invalid["reason"]
     assert invalid["raw"]
+    assert stray["event"]
+    assert json_of("strays", "--db", chats) == [
+        {**row, "event": None, "raw": None} for row in (stray, invalid)
+    ]
     assert len(json_of("strays", "--limit", "1", "--db", chats)) == 1
 
 
@@ -543,6 +628,51 @@ def test_sweep_closes_what_is_past_its_deadline(chats: str) -> None:
     assert sermo("sweep", "--db", chats).stdout.startswith("0 sessions closed, up to ")
 
 
+def test_close_ends_the_live_chat_and_says_how_it_is_then(chats: str) -> None:
+    now = "2026-03-01T13:00:20+01:00"
+    answer = json_of("close", "web", "anna", "--reason", "stuck", "--at", now, "--db", chats)
+    assert answer == json_of("status", "web", "anna", "--db", chats)
+    assert (answer["state"], answer["closeReason"]) == ("closed", "operator")
+    assert answer["closedAt"] == "2026-03-01T12:00:20.000Z"
+    last = json_of("history", "web", "anna", "--bodies", "--db", chats)[-1]
+    assert (last["direction"], last["trigger"], last["reason"]) == ("operator", "close", "operator")
+    assert last["event"] == {"reason": "stuck"}
+
+    result = sermo("close", "web", "bo", "--db", chats)
+    assert result.exit_code == 0
+    card = dict(one.split("\t") for one in result.stdout.splitlines())
+    assert (card["state"], card["user"]) == ("closed", "bo")
+    assert card["closed"].endswith(" operator")
+
+
+def test_close_without_a_live_chat_is_4_and_null(chats: str) -> None:
+    assert sermo("close", "web", "anna", "--db", chats).exit_code == 0
+    for user in ("anna", "nobody"):
+        result = sermo("close", "web", user, "--json", "--db", chats)
+        assert (result.exit_code, result.stdout) == (4, "null\n")
+        assert result.stderr == f"Error: no live chat: {user} on web\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["web", "anna", "--at", "2026-03-01T12:00:01Z"], "'--at': wanted a time not before "),
+        (["web", "anna", "--at", "2999-01-01"], "'--at': wanted a time at most "),
+        (["web", "anna", "--at", "soon"], "'--at': wanted a date "),
+        (["web", "anna", "--reason", ""], "'--reason': wanted "),
+        (["web", "anna", "--reason", "r" * 256], "'--reason': wanted "),
+        (["", "anna"], "'PLATFORM': wanted "),
+        (["web", ""], "'USER': wanted "),
+    ],
+    ids=str,
+)
+def test_close_refuses_what_can_not_be(chats: str, arguments: list[str], named: str) -> None:
+    result = sermo("close", *arguments, "--db", chats)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert named in result.stderr
+    assert json_of("status", "web", "anna", "--db", chats)["state"] == "with_agent"
+
+
 def test_verify_is_0_where_the_history_holds(chats: str) -> None:
     assert json_of("verify", "--db", chats) == {
         "ok": True,
@@ -551,6 +681,36 @@ def test_verify_is_0_where_the_history_holds(chats: str) -> None:
         "problems": [],
     }
     assert sermo("verify", "--db", chats).stdout == "ok 4 sessions with 10 rows\n"
+
+
+def test_the_chain_of_digests_is_made_and_held_against_the_history(chats: str) -> None:
+    made = json_of("db", "chain", "--db", chats)
+    assert (made["segments"], made["rows"]) == (1, 12)  # two strays, too
+    digest = made["digest"]
+    assert sermo("db", "chain", "--db", chats).stdout == f"{digest} 12 rows\n"
+    found = json_of("verify", "--chain", "--db", chats)
+    assert found["chain"] == {
+        "ok": True,
+        "digest": digest,
+        "segments": 1,
+        "rows": 12,
+        "unchained": 0,
+        "problems": [],
+    }
+    assert json_of("verify", "--digest", digest, "--db", chats)["ok"]
+    execute(chats, "UPDATE sermo_history SET agent_id = 'someone' WHERE message_id = 'out-1'")
+    found = json_of("verify", "--digest", "0" * 64, "--db", chats, status=1)
+    assert (found["ok"], found["chain"]["ok"], len(found["chain"]["problems"])) == (False, False, 2)
+    plain = sermo("verify", "--chain", "--db", chats)
+    assert plain.exit_code == 1
+    assert "are not what they were" in plain.stdout
+    assert plain.stdout.endswith("chain of 12 rows, 0 not in it\n")
+
+
+def test_a_digest_is_64_digits(chats: str) -> None:
+    result = sermo("verify", "--digest", "9f86", "--db", chats)
+    assert result.exit_code == 2
+    assert "wanted 64 hexadecimal digits" in result.stderr
 
 
 def test_verify_is_1_where_somebody_wrote_into_the_history(chats: str) -> None:
@@ -576,12 +736,12 @@ def test_verify_is_1_where_somebody_wrote_into_the_history(chats: str) -> None:
 
 
 def test_db_prints_the_revision(db: str, foreign: str) -> None:
-    assert sermo("db", "upgrade", "--db", db).stdout == "0002\n"
-    assert json_of("db", "upgrade", "--db", db) == {"current": "0002", "wanted": "0002"}
-    assert json_of("db", "current", "--db", db) == {"current": "0002", "wanted": "0002"}
+    assert sermo("db", "upgrade", "--db", db).stdout == "0003\n"
+    assert json_of("db", "upgrade", "--db", db) == {"current": "0003", "wanted": "0003"}
+    assert json_of("db", "current", "--db", db) == {"current": "0003", "wanted": "0003"}
     assert json_of("db", "current", "--db", foreign, status=3) == {
         "current": None,
-        "wanted": "0002",
+        "wanted": "0003",
     }
     assert sermo("db", "current", "--db", foreign).stdout == "no tables\n"
 

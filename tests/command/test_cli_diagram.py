@@ -443,7 +443,7 @@ TRAFFIC = ("--since", "2026-03-03T00:00:00Z")
         (("--until", "2026-03-03T00:00:00Z"), "need --traffic"),
         (("--platform", ""), "need --traffic"),
         (("web", "anna", *TRAFFIC), "need --traffic"),
-        (("--traffic", "--since", "yesterday"), "'--since'"),
+        (("--traffic", "--since", "long ago"), "'--since'"),
         (("--scale", "2"), "--scale needs --format png"),
         (("--scale", "2", "-o", "a.svg"), "--scale needs --format png"),
         (("--scale", "0", "-o", "a.png"), "0<x<=8"),

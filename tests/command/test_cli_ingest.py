@@ -3,9 +3,10 @@
 import io
 import json
 import sqlite3
+import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -171,23 +172,21 @@ def test_blank_lines_are_nothing_and_line_ends_may_be_those_of_windows_or_missin
     assert texts_of(db) == ["a", "b", "c"]
 
 
-def test_a_byte_order_mark_may_stand_at_the_start_of_a_file_and_nowhere_else(
-    db: str, tmp_path: Path
-) -> None:
+def test_a_byte_order_mark_at_the_start_of_a_line_is_skipped(db: str, tmp_path: Path) -> None:
     mark = b"\xef\xbb\xbf"
     hello = [line("inbound", event("text", text=text)).encode() for text in "ab"]
-    (tmp_path / "a").write_bytes(mark + hello[0])
-    (tmp_path / "b").write_bytes(mark + hello[1])
-    (tmp_path / "c").write_bytes(mark)
+    (tmp_path / "a").write_bytes(mark + hello[0] + mark + hello[1])
+    (tmp_path / "b").write_bytes(mark)
+    (tmp_path / "c").write_bytes(mark + mark + hello[1] + mark + b"\n" + mark)
     files = [tmp_path / name for name in "abc"]
-    assert ingested(db, "", *files) == {"read": 2, "moved": 1, "stayed": 1}
-    assert ingested(db, hello[0] + mark + hello[0], status=1)["invalid"] == 1
+    assert ingested(db, "", *files) == {"read": 3, "moved": 1, "stayed": 2}
+    assert ingested(db, hello[0][:-1] + mark + b"\n", status=1) == {"read": 1, "invalid": 1}
 
 
 @pytest.mark.parametrize(
     "raw",
     [
-        b"\xff\xfe{\x00}\x00",
+        b"\xff",
         b"null",
         b"[]",
         b'"text"',
@@ -240,7 +239,7 @@ def test_a_file_that_goes_away_meanwhile_is_2_and_says_what_is_in(
     result = sermo("ingest", first, second, "--db", db)
     assert result.exit_code == 2
     assert str(second) in result.stderr
-    assert f"3 lines are in, up to {first}:3, " in result.stderr
+    assert f"3 lines are stored, up to {first}:3, " in result.stderr
 
 
 # --- bare events, platforms, policies -----------------------------------------------------------
@@ -263,13 +262,37 @@ def test_the_direction_of_an_envelope_is_its_own(db: str) -> None:
     assert (first["direction"], first["type"]) == ("outbound", "handover_to_agent")
 
 
-def test_a_platform_stands_in_where_there_is_none(db: str) -> None:
+def test_the_nearest_platform_counts(db: str) -> None:
+    """Of the event, of its envelope, of the option, of the variable."""
     text = {"type": "text", "text": "Hej", "userId": "anna"}
-    own = json.loads(line("inbound", text)) | {"platformId": "web"}
-    ingested(db, line("inbound", text), "--platform", "messenger")
-    ingested(db, json.dumps(own), "--platform", "messenger")
-    found = everything_in(db)["sessions"]
-    assert [one["platformId"] for one in found] == ["web", "messenger"]
+    bare = line("inbound", text)
+    enveloped = json.dumps({**json.loads(bare), "platformId": "envelope"})
+    own = line("inbound", {**text, "platformId": "event"})
+    for text_line, options, variable, platform in (
+        (bare, (), "variable", "variable"),
+        (bare, ("--platform", "option"), "variable", "option"),
+        (enveloped, ("--platform", "option"), "variable", "envelope"),
+        (own, ("--platform", "option"), "variable", "event"),
+        (json.dumps({**text, "direction": "inbound"}), (), "a bare event's", "a bare event's"),
+    ):
+        arguments = ("ingest", *options, "--db", db)
+        assert sermo(*arguments, stdin=text_line, SERMO_PLATFORM=variable).exit_code == 0
+        assert everything_in(db)["sessions"][0]["platformId"] == platform
+
+
+@pytest.mark.parametrize("variable", [None, ""])
+def test_without_any_platform_an_event_is_invalid(db: str, variable: str | None) -> None:
+    text = line("inbound", {"type": "text", "text": "Hej", "userId": "anna"})
+    result = sermo("ingest", "--db", db, stdin=text, SERMO_PLATFORM=variable)
+    assert result.exit_code == 1
+    assert "platformId" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["ingest", "worker"])
+def test_a_variable_that_can_be_no_platform_is_2_and_is_named(db: str, command: str) -> None:
+    result = sermo(command, "--db", db, SERMO_PLATFORM="p" * 256)
+    assert result.exit_code == 2
+    assert "SERMO_PLATFORM" in result.stderr
 
 
 def test_a_policy_decides_when_a_silent_customer_is_gone(db: str, tmp_path: Path) -> None:
@@ -331,7 +354,7 @@ def test_a_line_that_is_too_long_is_invalid_and_its_neighbours_are_in(db: str) -
 
 def test_an_event_as_large_as_allowed_goes_in_with_its_envelope(db: str) -> None:
     bare = event("text", text="Bifogad bild:", image="")
-    room = Limits().event_bytes - len(json.dumps(bare, separators=(",", ":")))
+    room = Limits().event_bytes - len(json.dumps(bare))
     bare["image"] = "x" * room
     assert ingested(db, line("inbound", bare, message="m" * 255)) == {"read": 1, "moved": 1}
     bare["image"] += "x"
@@ -354,8 +377,8 @@ def test_a_line_without_end_is_never_held_whole() -> None:
 
 
 def test_lines_are_the_same_however_they_are_read() -> None:
-    text = b"\xef\xbb\xbfa\n\n b \r\nccc\n\xef\xbb\xbfd\n  \ne"
-    wanted = [(1, b"a"), (3, b" b \r"), (4, b"ccc"), (5, b"\xef\xbb\xbfd"), (7, b"e")]
+    text = b"\xef\xbb\xbfa\n\n b \r\nccc\n\xef\xbb\xbfd\n\xef\xbb\xbf \ne"
+    wanted = [(1, b"a"), (3, b" b \r"), (4, b"ccc"), (5, b"d"), (7, b"e")]
     for size in range(1, len(text) + 1):
         splitter = json_lines._LineSplitter("chats")
         chunks = (text[start : start + size] for start in range(0, len(text), size))
@@ -406,7 +429,7 @@ def test_where_the_database_refuses_nothing_of_the_failing_batch_is_in(
     result = sermo("ingest", path, "--json", "--db", db)
     assert (result.exit_code, result.stdout) == (3, "")
     (message,) = result.stderr.splitlines()
-    assert f"500 lines are in, up to {path}:500, and nothing of what follows" in message
+    assert f"500 lines are stored, up to {path}:500, and nothing of what follows" in message
     assert sermo("ingest", "--db", clean, stdin="".join(lines[:500])).exit_code == 0
     assert everything_in(db) == everything_in(clean)
 
@@ -440,7 +463,7 @@ def test_where_the_database_refuses_at_once_nothing_is_in(
     assert result.exit_code == 3
     assert result.stderr == (
         "Error: the database is busy: database is locked; "
-        "try again when the other program is done. Nothing is in\n"
+        "try again when the other program is done. Nothing is stored\n"
     )
 
 
@@ -458,7 +481,7 @@ def test_one_line_is_not_lines(db: str, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(json_lines._Ingester, "ingest", ingest)
     result = sermo("ingest", "-", "-", "--db", db, stdin=EVERY_OUTCOME[1])
     assert result.exit_code == 2
-    assert "Input/output error. 1 line is in, up to <stdin>:1, " in result.stderr
+    assert "Input/output error. 1 line is stored, up to <stdin>:1, " in result.stderr
 
 
 # --- where it runs ------------------------------------------------------------------------------
@@ -472,13 +495,44 @@ def test_it_also_runs_in_a_thread_where_there_are_no_signals(db: str) -> None:
     assert counts == [{"read": 1, "moved": 1}]
 
 
-def test_a_read_that_does_not_wait_is_not_taken_for_the_end() -> None:
+def test_a_read_that_does_not_wait_is_not_taken_for_the_end(
+    db: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Impatient(io.RawIOBase):
-        answers: Iterator[bytes | None] = iter([b"{}\n", None])
+        answers: Iterator[bytes | None] = iter([EVERY_OUTCOME[1].encode(), None])
 
         def read(self, size: int = -1, /) -> bytes | None:
             del size
             return next(self.answers)
 
-    with Impatient() as stream, pytest.raises(BlockingIOError, match="cat"):
-        list(json_lines._chunks(stream))
+    with Impatient() as stream:
+        monkeypatch.setattr("sermo_fsm.cli.input_streams._opened", lambda _: nullcontext(stream))
+        result = sermo("ingest", "--db", db)
+    assert result.exit_code == 2
+    assert "pipe it through 'cat |'. 1 line is stored, up to <stdin>:1, " in result.stderr
+
+
+# --- redaction ----------------------------------------------------------------------------------
+
+
+def test_texts_are_redacted_where_asked(db: str) -> None:
+    card = "4111 1111 1111 1111"
+    lines = line("inbound", event("text", text=f"kort {card}"), at=0, message="m-1")
+    assert ingested(db, lines, "--redact") == {"read": 1, "moved": 1}
+    assert ingested(db, lines, "--redact") == {"read": 1, "duplicate": 1}
+    assert texts_of(db) == ["kort [kortnummer]"]
+    result = sermo("ingest", "--db", db, stdin=lines, SERMO_REDACT="1")
+    assert result.exit_code == 0
+    assert ingested(db, lines, status=1) == {"read": 1, "conflict": 1}
+    assert ingested(db, f"no JSON {card}", "--redact", status=1) == {"read": 1, "invalid": 1}
+    assert card not in str(everything_in(db))
+
+
+@pytest.mark.parametrize("command", [["ingest"], ["worker", "--queues", "inbound=a"]])
+def test_redaction_needs_its_extra(
+    command: list[str], db: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "stdnum", None)
+    result = sermo(*command, "--redact", "--db", db)
+    assert result.exit_code == 2
+    assert "it needs the extra: pip install 'sermo-fsm[redact]'" in result.stderr

@@ -45,6 +45,7 @@ ASKING = {
     "counts": ["counts"],
     "history": ["history", "web", "anna"],
     "strays": ["strays"],
+    "close": ["close", "web", "cilla"],
     "sweep": ["sweep"],
     "verify": ["verify"],
     "db current": ["db", "current"],
@@ -127,8 +128,8 @@ def test_history_and_strays_go_on_behind_a_number(chats: str) -> None:
     [
         ["sessions", "--after", "nobody"],
         ["sessions", "--after", "00000000-0000-0000-0000-000000000000"],
-        ["sessions", "--from", "yesterday"],
-        ["sessions", "--before", "2026-03-01T12:00:00"],
+        ["sessions", "--from", "long ago"],
+        ["sessions", "--before", "2026-03-01T12:00:00+25:00"],
         ["sessions", "--agent", ""],
         ["history", "web", "anna", "--after", "-1"],
         ["history", "web", "anna", "--after", "x"],
@@ -276,7 +277,7 @@ def test_no_password_is_printed_where_somebody_may_not_in(someone: sa.URL) -> No
     for url in wrong:
         for arguments in (["sessions"], ["db", "upgrade"]):
             stderr = secretive(*arguments, "--db", said(url), status=3)
-            assert "can't be reached: " in stderr
+            assert "can't be reached: " in stderr or "can't be used: " in stderr
             assert stderr.endswith("is it the right database? See --db and SERMO_DB\n")
             assert stderr.count("\n") == 1
 
@@ -342,7 +343,7 @@ def test_help_shows_no_password() -> None:
 
 
 @pytest.mark.service
-@pytest.mark.parametrize("option", ["nonsense=1", "charset=nonsense", "ssl_ca=nowhere.pem"])
+@pytest.mark.parametrize("option", ["nonsense=1", "ssl_ca=nowhere.pem"])
 def test_options_that_a_driver_can_not_use_are_2(option: str) -> None:
     url = f"{said(admin('mysql').url)}?{option}"
     assert "the driver can't use the URL's options" in secretive("sessions", "--db", url, status=2)

@@ -32,7 +32,7 @@ from tests.command.test_cli_support import (
 )
 from tests.support import also_proved
 
-INVALID = b"{\n"
+INVALID = b"{}\n"
 SWEDISH = "Åh, så bra! 😊 – naïve"
 
 # Does something to itself at the n-th statement that it sends to the database, commits included.
@@ -124,7 +124,7 @@ def test_an_output_that_is_full_is_2_in_one_line(many: str) -> None:
     with Path("/dev/full").open("wb") as full:
         done = sermo_process("ingest", "--db", many, stdout=full)
     assert done.returncode == 2
-    assert b"Every line is in" in done.stderr
+    assert b"Every line is stored" in done.stderr
     with Path("/dev/full").open("wb") as full:
         done = sermo_process("--help", stdout=full)
     assert (done.returncode, done.stderr) == (2, b"Error: No space left on device\n")
@@ -174,24 +174,14 @@ def test_it_speaks_utf_8_whatever_the_locale(db: str, locale: dict[str, str]) ->
     env = environment(**locale)
     text = line("inbound", event("text", "åke", text=SWEDISH)).encode()
     assert sermo_process("ingest", "--db", db, stdin=text, env=env).returncode == 0
-    plain = sermo_process("history", "web", "åke", "--db", db, env=env)
+    plain = sermo_process("history", "web", "åke", "--bodies", "--db", db, env=env)
     assert SWEDISH in plain.stdout.decode()
-    rows = sermo_process("history", "web", "åke", "--db", db, "--json", env=env)
+    rows = sermo_process("history", "web", "åke", "--bodies", "--db", db, "--json", env=env)
     assert SWEDISH in rows.stdout.decode()
     nobody = sermo_process("status", "web", "öyvind", "--db", db, env=env)
     assert "öyvind" in nobody.stderr.decode()
     assert sermo_process("--help", env=env).returncode == 0
     assert "►" in sermo_process("diagram", env=env).stdout.decode()
-
-
-def test_a_lone_surrogate_stays_the_escape_that_it_came_as(db: str) -> None:
-    body = {"type": "weather", "platformId": "web", "userId": "anna", "note": "\ud83d!"}
-    text = json.dumps({"direction": "inbound", "event": body}).encode()
-    sermo_process("ingest", "--db", db, stdin=line("inbound", event("heartbeat")).encode() + text)
-    done = sermo_process("history", "web", "anna", "--db", db, "--json")
-    assert done.returncode == 0
-    assert b'"\\ud83d!"' in done.stdout
-    assert json.loads(done.stdout.decode())[-1]["event"]["note"] == "\ud83d!"
 
 
 # --- pipes --------------------------------------------------------------------------------------
@@ -265,7 +255,7 @@ def test_two_may_read_the_same_at_once_even_where_there_is_no_table_yet(
         with running("ingest", str(path), "--db", db) as other:
             assert (other.communicate()[1], other.returncode) == (b"", 0)
         assert (one.communicate()[1], one.returncode) == (b"", 0)
-    assert everything_in(db) == wanted
+    assert without_presence(everything_in(db)) == without_presence(wanted)
 
 
 # --- a person at a terminal ---------------------------------------------------------------------
@@ -331,7 +321,9 @@ def test_a_listing_fits_the_terminal_of_the_person(db: str, command: str, column
     lines = seen.splitlines()
     assert max(map(len, lines)) <= columns
     rows = len(sermo(*command.split(), "--db", db).stdout.splitlines()) - 1
-    headings = 1 if command == "sessions" else 3  # legend, header, day
+    headings = 3  # legend, header, day
+    if command == "sessions":
+        rows, headings = 2 * rows, 2  # the id has a line of its own
     if columns == 80:
         assert len(lines) == rows + headings
     else:
@@ -363,7 +355,7 @@ def test_ctrl_c_between_batches_says_how_far_it_came(db: str) -> None:
         message = stderr.read().decode()
         assert process.wait() == 130
         assert pipe(process.stdout).read() == b""
-    assert "Error: interrupted. 701 lines are in, up to <stdin>:701, " in message
+    assert "Error: interrupted. 701 lines are stored, up to <stdin>:701, " in message
     assert message.count("\n") == 1
     clean = db.replace("chats.db", "clean.db")
     assert sermo("ingest", "--db", clean, stdin=b"".join(lines)).exit_code == 0
@@ -380,12 +372,58 @@ def test_ctrl_c_inside_of_a_batch_lets_it_go_in_whole(db: str, tmp_path: Path) -
     done = interfering(statements // 2, "SIGINT", "ingest", str(path), "--db", db)
     assert done.returncode == 130
     message = done.stderr.decode().splitlines()[0]
-    read = int(message.partition("interrupted. ")[2].partition(" lines are in")[0])
+    read = int(message.partition("interrupted. ")[2].partition(" lines are stored")[0])
     assert 0 < read < 1300
     clean = db.replace("chats.db", "clean.db")
     lines = path.read_text("utf-8").splitlines(keepends=True)
     assert sermo("ingest", "--db", clean, stdin="".join(lines[:read])).exit_code == 0
     assert everything_in(db) == everything_in(clean)
+
+
+# Python imports it at its start; it presses Ctrl-C when a certain module is about to load.
+AT_IMPORT = """
+import os, signal, sys
+
+class Finder:
+    def find_spec(self, name, *_):
+        if name == os.environ["SERMO_TEST_AT_IMPORT"]:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        *("importlib.metadata", "click", "sermo_fsm.cli.commands.status"),
+        *also_proved("sqlalchemy", "sermo_fsm.cli.shell", "sermo_fsm.storage.backends.sqlite"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command", [COMMAND, (str(Path(sys.executable).with_name("sermo-fsm")),)], ids=["-m", "script"]
+)
+def test_ctrl_c_while_it_loads_is_130_without_a_traceback(
+    db: str, tmp_path: Path, module: str, command: tuple[str, ...]
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(AT_IMPORT)
+    path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    done = subprocess.run(
+        [*command, "status", "web", "anna", "--db", db],
+        env=environment(SERMO_TEST_AT_IMPORT=module, PYTHONPATH=path),
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (130, b"")
+    assert done.stderr in (b"", b"Error: interrupted\n")
+
+
+def test_a_host_that_is_interrupted_while_it_loads_us_sees_what_it_always_sees() -> None:
+    code = "import signal, sermo_fsm; signal.raise_signal(signal.SIGINT)"
+    for arguments in (["-c", code], ["-c", code, "sermo_fsm"]):
+        done = subprocess.run([sys.executable, *arguments], capture_output=True, check=False)
+        assert b"KeyboardInterrupt" in done.stderr
 
 
 def test_who_ignores_ctrl_c_goes_on(db: str) -> None:
@@ -425,6 +463,16 @@ def statements_of(*arguments: str) -> int:
     return 10**6 - int(interfering(10**6, "SIGKILL", *arguments).stderr)
 
 
+def without_presence(found: dict[str, Any]) -> dict[str, Any]:
+    """Without what a quiet event that is read again may change in a chat that opened since."""
+    noted = {"customerTypedAt", "lastSeenAt", "lastReadAt", "agentTypingSince"}
+    sessions = [
+        {name: value for name, value in session.items() if name not in noted}
+        for session in found["sessions"]
+    ]
+    return {**found, "sessions": sessions}
+
+
 @pytest.fixture(scope="module")
 def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], int]:
     """Traffic, what it looks like where it went in once, and how many statements that took."""
@@ -448,7 +496,7 @@ def test_killed_and_started_again_from_the_top_it_ends_as_if_it_had_run_once(
     assert interfering(moment, "SIGKILL", "ingest", str(path), "--db", db).returncode == -9
     again = sermo("ingest", path, "--db", db)
     assert again.exit_code == 0, again.output
-    assert everything_in(db) == wanted
+    assert without_presence(everything_in(db)) == without_presence(wanted)
     assert sermo("verify", "--db", db).exit_code == 0
 
 
@@ -461,7 +509,7 @@ def test_killed_again_and_again_it_still_ends_as_if_it_had_run_once(
         moment = statements * part // 12
         assert interfering(moment, "SIGKILL", "ingest", str(path), "--db", db).returncode == -9
     assert sermo("ingest", path, "--db", db).exit_code == 0
-    assert everything_in(db) == wanted
+    assert without_presence(everything_in(db)) == without_presence(wanted)
 
 
 @pytest.mark.parametrize("lines", [700, *also_proved(1, 2000)])
@@ -476,7 +524,7 @@ def test_killed_wherever_it_happens_to_be(
         process.kill()
         assert process.wait() == -9
     assert sermo("ingest", path, "--db", db).exit_code == 0
-    assert everything_in(db) == wanted
+    assert without_presence(everything_in(db)) == without_presence(wanted)
 
 
 # --- memory -------------------------------------------------------------------------------------

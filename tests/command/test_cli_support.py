@@ -12,12 +12,17 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
-from sermo_fsm import ChatEngine, row_view, session_view
+from sermo_fsm import ChatEngine
 from sermo_fsm.cli import main
-from sermo_fsm.views.json_views import time_view
+from sermo_fsm.core.json_form import time_view
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 COMMAND = (sys.executable, "-m", "sermo_fsm")
+
+VARIABLES = (
+    *("SERMO_DB", "SERMO_SCHEMA", "SERMO_PLATFORM", "SERMO_POLICY"),
+    *("SERMO_REDACT", "SERMO_SEALING"),
+)
 
 OUTCOMES = (
     "moved",
@@ -35,7 +40,7 @@ OUTCOMES = (
 
 def sermo(*arguments: str | Path, stdin: str | bytes = "", **variables: str | None) -> Result:
     """Run the command in this process."""
-    env: dict[str, str | None] = {"SERMO_DB": None, "SERMO_POLICY": None, **variables}
+    env: dict[str, str | None] = dict.fromkeys(VARIABLES) | variables
     return CliRunner().invoke(main, [*map(str, arguments)], input=stdin, env=env)
 
 
@@ -132,11 +137,15 @@ def everything_in(database: str) -> dict[str, Any]:
     with ChatEngine(database) as engine:
         return {
             "sessions": [
-                {**session_view(session), "history": [*map(row_view, engine.history(session_id))]}
+                {
+                    **session.as_dict(),
+                    "history": [
+                        row.as_dict(bodies=True) for row in engine.history(session.session_id)
+                    ],
+                }
                 for session in engine.sessions()
-                for session_id in [session.session_id]
             ],
-            "strays": [row_view(row) for row in engine.strays()],
+            "strays": [row.as_dict(bodies=True) for row in engine.strays()],
         }
 
 

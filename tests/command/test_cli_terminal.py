@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import redirect_stdout
 from datetime import timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
-import attrs
 import pytest
+from msgspec.structs import replace
 from rich.cells import cell_len
 
 from sermo_fsm import ChatEngine, ChatSession, HistoryRow
@@ -105,7 +106,7 @@ def test_in_a_pipe_a_row_is_a_line_with_tabs_and_nothing_is_cut(db: ChatEngine) 
 
 def test_in_a_pipe_history_says_what_happened(db: ChatEngine) -> None:
     page = io.StringIO()
-    printer_for(page, NOW).print_history(first_chat_of_anna(db))
+    printer_for(page, NOW).print_history(first_chat_of_anna(db), bodies=True)
     header, *rows = [line.split("\t") for line in page.getvalue().splitlines()]
     assert header == ["seq", "time", "direction", "type", "from", "to", "outcome", "text", "reason"]
     assert rows[0][:7] == ["1", "2026-03-01T12:00:00.000Z", "inbound", "text", "", "bot", "moved"]
@@ -126,9 +127,29 @@ def test_in_a_pipe_history_says_what_happened(db: ChatEngine) -> None:
     assert [row[8] for row in rows] == [*[""] * (len(rows) - 1), "client_unload"]
 
 
+def test_what_people_wrote_and_are_called_is_shown_only_where_asked_for(
+    db: ChatEngine, terminal: Terminal
+) -> None:
+    for page in (io.StringIO(), terminal):
+        printer = printer_for(page, NOW)
+        printer.print_history(first_chat_of_anna(db))
+        printer.print_strays(db.strays())
+        shown = ESCAPES.sub("", page.getvalue())
+        assert not re.search("Hej|Anders|Bild|red", shown)
+        for fact in ("flow faktura", "number 12", "anan01:", "[image]", "$: wanted JSON"):
+            assert fact in shown
+
+
+def test_the_code_of_an_operator_is_shown(db: ChatEngine, terminal: Terminal) -> None:
+    code = "reported-7"
+    assert db.close_chat("web", "bo", reason=code, at=START + timedelta(seconds=20))
+    printer_for(terminal, NOW).print_history(db.history(chat(db, "bo").session_id))
+    assert re.search(r"■ close +queued → closed +moved +operator reported-7", terminal.plain)
+
+
 def test_in_a_pipe_strays_say_why(db: ChatEngine) -> None:
     page = io.StringIO()
-    printer_for(page, NOW).print_strays(db.strays())
+    printer_for(page, NOW).print_strays(db.strays(), bodies=True)
     header, *rows = [line.split("\t") for line in page.getvalue().splitlines()]
     assert header[-3:] == ["outcome", "reason", "text"]
     assert [row[-3] for row in rows] == ["stray", "invalid"]
@@ -145,7 +166,7 @@ def test_in_a_pipe_the_card_is_a_name_and_a_value_a_line(db: ChatEngine) -> None
     assert lines["chat before"] == "closed by client_unload"
     assert lines["last seen"] == "2026-03-01T12:21:40.000Z"
     assert lines["session"] == chat(db).session_id
-    assert "customer typed" not in lines
+    assert "queue number" not in lines
 
 
 def test_every_command_is_plain_where_nobody_watches(db: ChatEngine) -> None:
@@ -153,8 +174,8 @@ def test_every_command_is_plain_where_nobody_watches(db: ChatEngine) -> None:
     for command in (
         ["sessions"],
         ["status", "web", "anna"],
-        ["history", "web", LONG_ID],
-        ["strays"],
+        ["history", "web", LONG_ID, "--bodies"],
+        ["strays", "--bodies"],
         ["verify"],
         ["check"],
     ):
@@ -167,7 +188,7 @@ def test_every_command_is_plain_where_nobody_watches(db: ChatEngine) -> None:
 def test_json_is_whole_and_can_not_reach_the_terminal_either(db: ChatEngine) -> None:
     url = db._engine.url.render_as_string()
     texts = [
-        sermo(*command, "--json", SERMO_DB=url).stdout
+        sermo(*command, "--bodies", "--json", SERMO_DB=url).stdout
         for command in (["history", "web", LONG_ID], ["strays"])
     ]
     for text in texts:
@@ -196,10 +217,25 @@ def test_a_terminal_gets_a_table_with_colours(db: ChatEngine, terminal: Terminal
     assert "\x1b[33mqueued" in terminal.getvalue()
     assert "\x1b[2m2026-03-01 (UTC)\x1b[0m" in terminal.getvalue()
     legend, header, day, first, *_ = terminal.plain.splitlines()
-    assert legend == "► inbound  ◄ outbound  ○ timer  ◇ internal"
+    assert legend == "► inbound  ◄ outbound  ○ timer  ◇ internal  ■ operator"
     assert header.split() == ["time", "type", "state", "outcome", "text"]
     assert day == "2026-03-01 (UTC)"
     assert first.startswith("12:00:00  ► text ")
+
+
+def test_a_terminal_shows_times_in_the_zone_and_says_which(
+    db: ChatEngine, terminal: Terminal
+) -> None:
+    printer = printer_for(terminal, NOW, ZoneInfo("Europe/Stockholm"))
+    printer.print_history(first_chat_of_anna(db))
+    printer.print_strays(db.strays())
+    printer.print_session(chat(db))
+    assert terminal.plain.splitlines()[2:4] == [
+        "2026-03-01 (CET)",
+        "13:00:00  ► text             → bot                moved",
+    ]
+    assert "13:00:09  ◄ agent_done" in terminal.plain
+    assert "2026-03-01 13:21:40 CET (3 min ago)" in terminal.plain
 
 
 def test_a_terminal_gets_no_colours_where_none_are_wanted(
@@ -212,19 +248,18 @@ def test_a_terminal_gets_no_colours_where_none_are_wanted(
     assert "queued" in terminal.plain
 
 
-@pytest.mark.parametrize(("columns", "wide"), [("100", False), ("200", True)])
-def test_a_wide_terminal_gets_the_session_ids_too(
-    db: ChatEngine,
-    terminal: Terminal,
-    monkeypatch: pytest.MonkeyPatch,
-    columns: str,
-    *,
-    wide: bool,
+@pytest.mark.parametrize("columns", ["10", "40", "79", "80", "100", "149", "150", "250"])
+def test_the_id_of_a_session_is_whole_at_any_width(
+    db: ChatEngine, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, columns: str
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
-    printer_for(terminal, NOW).print_sessions(db.sessions(user="anna"))
-    assert (chat(db).session_id in terminal.plain) is wide
-    assert "3 min ago" in terminal.plain
+    sessions = [*db.sessions()]
+    printer_for(terminal, NOW).print_sessions(sessions)
+    assert re.findall(r"\S{36}$", terminal.plain, re.MULTILINE) == [
+        session.session_id for session in sessions
+    ]
+    assert ("last seen" in terminal.plain) is (int(columns) >= 150)
+    assert "inbound" not in terminal.plain
 
 
 def shown_at(
@@ -239,7 +274,7 @@ def test_at_80_columns_a_row_of_history_is_a_line_and_only_the_text_is_cropped(
 ) -> None:
     page, _ = shown_at(80, terminal, monkeypatch)
     rows = first_chat_of_anna(db)
-    page.print_history(rows)
+    page.print_history(rows, bodies=True)
     _, _, _, *lines = terminal.plain.splitlines()
     assert len(lines) == len(rows)
     assert max(map(len, lines)) <= 80
@@ -272,7 +307,7 @@ def test_at_40_columns_a_row_goes_on_in_the_next_line_and_nothing_vanishes(
     assert max(map(len, lines)) <= 40
     words = " ".join(terminal.plain.split())
     for whole in (
-        *("► inbound ◄ outbound ○ timer ◇ internal", "time type state outcome text"),
+        *("► inbound ◄ outbound ○ timer ◇ internal ■ operator", "time type state outcome text"),
         *("12:00:03 ◄ text queued → with_agent moved", "◄ handover_to_bot bot stayed flow faktura"),
         *("○ expire with_agent → closed moved client_unload", "◄ agent_done web nobody stray"),
         *("web anna 2 with_agent 3 min ago anan01", "web bo 1 queued 24 min ago 3"),
@@ -283,7 +318,7 @@ def test_at_40_columns_a_row_goes_on_in_the_next_line_and_nothing_vanishes(
 def test_the_day_stands_above_its_rows(db: ChatEngine, terminal: Terminal) -> None:
     row = first_chat_of_anna(db)[0]
     days = [0, 0, 1, 2, 2]
-    rows = [attrs.evolve(row, effective_at=START + timedelta(days=day)) for day in days]
+    rows = [replace(row, effective_at=START + timedelta(days=day)) for day in days]
     printer_for(terminal, NOW).print_history(rows)
     shown = [line.split()[0] for line in terminal.plain.splitlines()[2:]]
     one = "12:00:00"
@@ -301,7 +336,7 @@ def test_why_a_chat_closed_is_never_cropped(
 ) -> None:
     page, _ = shown_at(width, terminal, monkeypatch)
     rows = first_chat_of_anna(db)
-    page.print_history([attrs.evolve(rows[0], type="x" * 99, reason=reason), rows[3]])
+    page.print_history([replace(rows[0], type="x" * 99, reason=reason), rows[3]], bodies=True)
     assert reason in terminal.plain
     assert "…" in terminal.plain
 
@@ -310,14 +345,15 @@ def test_ids_that_are_too_long_are_cropped_in_the_middle(
     db: ChatEngine, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page, _ = shown_at(80, terminal, monkeypatch)
-    wide = [attrs.evolve(one, user_id="a" + "你" * 200 + "z") for one in db.sessions(user="bo")]
+    wide = [replace(one, user_id="a" + "你" * 200 + "z") for one in db.sessions(user="bo")]
     page.print_sessions([*db.sessions(), *wide])
-    header, *lines = terminal.plain.splitlines()
+    header, heading, *lines = terminal.plain.splitlines()
     assert header.split() == ["platform", "user", "chat", "state", "since", "agent", "queue"]
-    assert len(lines) == 5
+    assert heading == "  session"
+    assert len(lines) == 5 * 2
     assert all(cell_len(line) <= 80 for line in lines)
-    assert re.match(r"web +u+…u+ +1 +bot +24 min ago", lines[2])
-    assert re.match(r"web +a你+…你+z +1 +queued ", lines[4])
+    assert re.match(r"web +u+…u+ +1 +bot +24 min ago", lines[4])
+    assert re.match(r"web +a你+…你+z +1 +queued ", lines[8])
 
 
 def test_at_80_columns_a_stray_is_a_line(
@@ -325,7 +361,7 @@ def test_at_80_columns_a_stray_is_a_line(
 ) -> None:
     page, _ = shown_at(80, terminal, monkeypatch)
     stray, invalid = db.strays()
-    long = attrs.evolve(stray, type="handover_to_agent", platform_id="p" * 50, user_id="u" * 50)
+    long = replace(stray, type="handover_to_agent", platform_id="p" * 50, user_id="u" * 50)
     page.print_strays([stray, invalid, long])
     legend, header, *lines = terminal.plain.splitlines()
     assert legend.startswith("► inbound")
@@ -355,8 +391,8 @@ def test_what_customers_write_can_not_reach_the_terminal(
     db: ChatEngine, terminal: Terminal
 ) -> None:
     page = printer_for(terminal, NOW)
-    page.print_history(db.history(chat(db, LONG_ID).session_id))
-    page.print_strays(db.strays())
+    page.print_history(db.history(chat(db, LONG_ID).session_id), bodies=True)
+    page.print_strays(db.strays(), bodies=True)
     page.print_session(chat(db, LONG_ID))
     page.print_line(EVIL)
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", terminal.plain)

@@ -1,14 +1,17 @@
 """A command loads what it uses, and ``--help`` loads no command."""
 
 import json
+import pkgutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import click
 import pytest
 from stamina.instrumentation import RetryDetails, get_on_retry_hooks, set_on_retry_hooks
 
+import sermo_fsm
 from sermo_fsm import StoreError
 from sermo_fsm.cli import commands, shell
 from sermo_fsm.cli.app import COMMANDS, main
@@ -30,7 +33,7 @@ finally:
 WINGS = ("sermo_fsm.picture", "sermo_fsm.export", "sermo_fsm.proof", "sermo_fsm.diagram", "rich")
 DRIVERS = ("psycopg", "pymysql", "aiosqlite", "asyncmy", "resvg_py")
 # What the library itself may load at import is the library's to decide.
-LIBRARY = ("sermo_fsm.analysis", "alembic", "stamina", "cattrs", "transitions", "asyncio")
+LIBRARY = ("sermo_fsm.analysis", "alembic", "stamina", "transitions", "asyncio")
 
 
 def loaded_by(*arguments: str) -> tuple[set[str], set[str]]:
@@ -59,6 +62,14 @@ def db(tmp_path: Path) -> str:
     url = url_of(tmp_path / "chats.db")
     assert sermo("ingest", "--db", url, stdin=line("inbound", event("heartbeat"))).exit_code == 0
     return url
+
+
+def test_who_looks_through_the_modules_runs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    names = [found.name for found in pkgutil.walk_packages(sermo_fsm.__path__, "sermo_fsm.")]
+    assert "sermo_fsm.__main__" in names
+    for name in names:
+        import_module(name)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_help_loads_no_command() -> None:

@@ -6,9 +6,11 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from attrs import evolve, fields
+from attrs import evolve
+from msgspec.structs import replace
 
-from sermo_fsm.core.advance import Step, Visits, advance
+from sermo_fsm.core.advance import Step, Visits, advance, close
+from sermo_fsm.core.history import HistoryRow
 from sermo_fsm.core.machine import (
     NO_EFFECT,
     NO_GUARD,
@@ -61,8 +63,7 @@ def words_of(found: Check) -> str:
 
 
 def of_the_table() -> list[Check]:
-    proofs = (table.total, table.deterministic, table.reachable, table.quiet, table.effective)
-    return [prove() for prove in (*proofs, table.same_machine)]
+    return [table.total(), *(prove() for prove in check._TABLE_PROOFS)]
 
 
 def few_situations(simulator: Simulator) -> list[Situation]:
@@ -78,7 +79,8 @@ def of_the_step() -> list[Check]:
     """The proofs that take the real step, over few situations."""
     simulator = Simulator()
     among = few_situations(simulator)
-    return [steps.step(simulator, among), *orders.law_and_edges(simulator, among)]
+    by_step = [steps.step(simulator, among), steps.by_hand(simulator, among)]
+    return [*by_step, *orders.law_and_edges(simulator, among)]
 
 
 # --- it holds ------------------------------------------------------------------------------------
@@ -96,20 +98,22 @@ def test_the_counts_are_those_of_the_cases(report: Report) -> None:
     spans = {one.name: len(simulator.span_starts(one.situation_class)) for one in found}
     ended = [one for one in found if one.closed is not None]
     assert counts == {
-        "total": 5 * 19,
-        "deterministic": 5 * 19,
+        "total": 5 * 25,
+        "deterministic": 5 * 25,
         "reachable": 5 + 4,
+        "closing": 4 * 3,
         "quiet": 4 * (5 + 1),
-        "effective": 19,
-        "transitions": 5 * 19 * 2,
+        "effective": 25,
+        "transitions": 5 * 25 * 2,
         "step": counts["step"],
-        "final": sum(spans[one.name] for one in ended) * (7 + 12),
-        "facts": sum(spans.values()) * (7 + 12),
+        "close": counts["close"],
+        "final": sum(spans[one.name] for one in ended) * (8 + 16),
+        "facts": sum(spans.values()) * (8 + 16),
         "law": counts["law"],
         "edges": counts["edges"],
     }
     # Every pair of triggers, in every situation, at least in three orders.
-    assert counts["law"] + counts["edges"] > len(found) * 7 * 12 * 3
+    assert counts["law"] + counts["edges"] > len(found) * 8 * 16 * 3
 
 
 KINDS = [
@@ -121,13 +125,16 @@ KINDS = [
     ),
 ]
 ENDED = [
-    "soon after a chat closed by the customer",
-    "long after a chat closed by the customer",
+    "soon after a chat closed by client_left, end_session or close",
+    "long after a chat closed by client_left, end_session or close",
     "soon after a chat closed by agent_done",
     "long after a chat closed by agent_done",
     "long after a chat closed by the clock",  # soon after it is resumed
     "soon after a chat closed by the clock and then for good",
     "long after a chat closed by the clock and then for good",
+]
+WROTE_EARLIER = [
+    f"{state}, customer wrote before the opening" for state in ("bot", "queued", "with_agent")
 ]
 KEPT = [f"kept {kind}" for kind in KINDS] + [
     f"kept closed, customer {wrote}" for wrote in ("never wrote", "wrote")
@@ -138,12 +145,16 @@ def test_the_proofs_start_from_every_kind_of_situation() -> None:
     wanted = {
         "no chat yet",
         *KINDS,
-        *(f"{kind}, page unloaded" for kind in KINDS),
-        *(f"{kind}, resumed" for kind in KINDS),
+        *WROTE_EARLIER,
+        *(f"{kind}, page unloaded" for kind in KINDS + WROTE_EARLIER),
+        *(f"{kind}, resumed" for kind in KINDS + WROTE_EARLIER),
         *(f"{kind}, opened {ended}" for kind in KINDS for ended in ENDED),
-        "closed by the customer",
-        "closed by the customer, after agent_done",
-        "closed by agent_done",
+        "closed by client_left",
+        *(
+            f"closed by {why}{left}"
+            for why in ("agent_done", "end_session", "operator")
+            for left in ("", ", and customer left")
+        ),
         *(
             f"closed by the clock ({why}), {kept}"
             for why in ("idle", "client_unload")
@@ -160,8 +171,12 @@ def test_every_situation_was_brought_there_by_the_events_it_names() -> None:
     for one in find_situations(simulator):
         visits = Visits()
         for message, moment in one.path:
-            received = evolve(message, received_at=moment)
-            visits = advance(visits, received, simulator.durations).visits
+            if message is None:
+                assert visits.live is not None, "an operator closes what is live"
+                visits = Visits(closed=close(visits.live, moment, "stuck")[0])
+            else:
+                received = replace(message, received_at=moment)
+                visits = advance(visits, received, simulator.durations).visits
         assert simulator.class_of(visits) is one.situation_class
 
 
@@ -194,15 +209,17 @@ def test_the_view_is_json() -> None:
 def test_a_message_stands_for_each_trigger_of_each_queue() -> None:
     inbound = [message.trigger for message in INBOUND]
     outbound = [message.trigger for message in OUTBOUND]
-    assert set(inbound) | set(outbound) == set(Trigger) - {Trigger.EXPIRE}
+    assert set(inbound) | set(outbound) == set(Trigger) - {Trigger.EXPIRE, Trigger.CLOSE}
     assert set(inbound) & set(outbound) == {Trigger.UNKNOWN}
-    assert (len(inbound), len(outbound)) == (7, 12)
+    assert (len(inbound), len(outbound)) == (8, 16)
     assert {message.direction for message in INBOUND} == {Direction.INBOUND}
-    assert {message.direction for message in OUTBOUND} == {Direction.OUTBOUND}
+    assert {message.trigger for message in OUTBOUND if message.direction != Direction.OUTBOUND} == {
+        Trigger.AGENT_RELEASED
+    }
 
 
 def test_every_field_of_a_chat_is_one_that_the_rules_go_by_or_is_tried_with_another_value() -> None:
-    names = [attribute.name for attribute in fields(ChatSession)]
+    names = ChatSession.__struct_fields__
     assert sorted([*DECISIVE_FIELDS, *steps.IRRELEVANT_FIELDS, "platform_id", "user_id"]) == sorted(
         names
     )
@@ -267,12 +284,15 @@ Install = Callable[[Table], None]
 
 QUEUED_BY = [
     (trigger, state, "=")
-    for trigger in ("queue_number", "handover_to_agent")
+    for trigger in ("queue_number", "handover_to_agent", "handover_to_queue")
     for state in ("open", "bot", "with_agent")
 ]
 LEAVES_QUEUED = [
     (trigger, "queued", "=")
-    for trigger in ("client_left", "agent_text", "platform_closed", "handover_to_bot", "expire")
+    for trigger in (
+        *("client_left", "agent_text", "claim_session", "platform_closed", "handover_to_bot"),
+        *("end_session", "expire", "close"),
+    )
 ]
 
 
@@ -296,6 +316,31 @@ LEAVES_QUEUED = [
             "step",
             "the clock in queued, customer never wrote: closed, not bot",
             id="the clock",
+        ),
+        pytest.param(
+            [("close", "queued", "bot")],
+            "closing",
+            "close in queued does not always close the chat",
+            id="an operator may not",
+        ),
+        pytest.param(
+            [("client_left", "bot", "closed unless customer_wrote_later: queued")],
+            "closing",
+            "client_left in bot does not always close the chat",
+            id="a goodbye under a guard",
+        ),
+        pytest.param(
+            [("end_session", "queued", "closed")],
+            "law",
+            "customer_text and end_session, end_session received first, in: queued, customer "
+            "never wrote. customer_text read first ends in closed, end_session first in bot",
+            id="without the guard in the queue",
+        ),
+        pytest.param(
+            [("start", "queued", "bot")],
+            "law",
+            "start and handover_to_queue, start received first, in: bot",
+            id="a start leaves the queue",
         ),
         pytest.param(
             [("agent_done", "with_agent", "closed")],
@@ -475,7 +520,7 @@ def test_a_step_that_reopens_a_chat_fails(monkeypatch: pytest.MonkeyPatch) -> No
         closed = step.visits.closed
         if visits.closed is None or closed is None or message.trigger is not Trigger.AGENT_TEXT:
             return step
-        return evolve(step, visits=Visits(None, evolve(closed, state=State.WITH_AGENT)))
+        return replace(step, visits=Visits(None, replace(closed, state=State.WITH_AGENT)))
 
     simulator = Simulator()
     ended = [
@@ -493,6 +538,37 @@ def test_a_step_that_reopens_a_chat_fails(monkeypatch: pytest.MonkeyPatch) -> No
     assert any(
         problem.endswith(" changes a chat: closed by agent_done") for problem in found.problems
     )
+
+
+def test_a_close_by_hand_that_only_guesses_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def guessing(live: ChatSession, *how: Any) -> tuple[ChatSession, HistoryRow]:
+        closed, row = close(live, *how)
+        return replace(closed, kept_state=live.state), row
+
+    monkeypatch.setattr("sermo_fsm.proof.situation_classes.close", guessing)
+    simulator = Simulator()
+    among = few_situations(simulator)
+    assert steps.by_hand(simulator, among).problems == tuple(
+        f"a close by hand in {one.name} does not close the chat as an operator does"
+        for one in among
+    )
+
+
+def test_a_close_by_hand_that_does_not_last_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def reopening(visits: Visits, message: Message, durations: Durations) -> Step:
+        by_hand = visits.closed is not None and visits.closed.close_reason == "operator"
+        if visits.closed is None or not by_hand or message.trigger is not Trigger.START:
+            return advance(visits, message, durations)
+        step = advance(visits, message, durations)
+        return replace(step, visits=Visits(replace(visits.closed, state=State.BOT)))
+
+    monkeypatch.setattr("sermo_fsm.proof.situation_classes.advance", reopening)
+    simulator = Simulator()
+    problems = steps.by_hand(simulator, few_situations(simulator)).problems
+    assert set(problems) == {
+        f"start beside a close by hand in {one.name}: the chat goes on"
+        for one in few_situations(simulator)
+    }
 
 
 def test_a_step_that_breaks_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -529,7 +605,7 @@ def test_a_guard_that_never_holds_fails(monkeypatch: pytest.MonkeyPatch) -> None
     found = failing([*of_the_table(), *of_the_step()])
     assert set(found) == {"law", "transitions", "edges"}
     for failed in (found["law"], found["transitions"]):
-        assert all("agent_done" in problem for problem in failed.problems)
+        assert all("agent_done" in said or "end_session" in said for said in failed.problems)
 
 
 def test_a_law_that_leaves_out_what_it_speaks_of_fails(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -538,7 +614,7 @@ def test_a_law_that_leaves_out_what_it_speaks_of_fails(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(orders, "law_applies", narrow)
     problems = failing(of_the_step())["law"].problems
-    assert len(problems) == 4 * 12 * 2
+    assert len(problems) == 4 * 16 * 2
     assert (
         "client_left and agent_done, agent_done received first, in a chat that is with_agent: "
         "no case of it is inside of a chat"
@@ -552,7 +628,7 @@ def test_a_proof_of_no_case_proves_nothing() -> None:
 
 def test_a_step_that_goes_by_something_else_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     def forgetful(visits: Visits, message: Message, durations: Durations) -> Step:
-        if visits.live is not None and visits.live.queue_number is not None:
+        if visits.live is not None and visits.live.queue_place is not None:
             visits = Visits(None, visits.closed)
         return advance(visits, message, durations)
 
@@ -575,8 +651,8 @@ def test_what_else_the_rules_go_by_has_to_be_the_same_inside(
         live = step.visits.live
         if live is None or message.trigger is not Trigger.BOT_TEXT:
             return step
-        longer = evolve(live, expires_at=message.received_at + durations.linger)
-        return evolve(step, visits=Visits(longer, step.visits.closed))
+        longer = replace(live, expires_at=message.received_at + durations.linger)
+        return replace(step, visits=Visits(longer, step.visits.closed))
 
     monkeypatch.setattr("sermo_fsm.proof.situation_classes.advance", lengthening)
     law = failing(of_the_step())["law"]

@@ -88,6 +88,18 @@ def test_the_same_as_json(file: Path) -> None:
     }
 
 
+def test_a_platform_stands_in_where_none_is_named(file: Path) -> None:
+    lines = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    bare = [{**line, "event": {**line["event"], "platformId": None}} for line in lines]
+    file.write_text("".join(json.dumps(line) + "\n" for line in bare), "utf-8")
+    refused = explore(str(file))
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "$.event.platformId" in refused.stderr
+    taken = explore("--platform", "web", str(file))
+    assert taken.exit_code == 0
+    assert "always ends in queued" in taken.stdout
+
+
 @pytest.mark.usefixtures("few_streams")
 def test_without_a_file_it_is_the_examples_and_all_short_streams(
     tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch

@@ -32,16 +32,20 @@ EVERY = mutants.all_mutants()
 
 def test_every_cell_gets_every_other_meaning() -> None:
     # A cell can stay, mean nothing or move to four other states: five besides what it is. The
-    # guarded one has all six, another target by two, another way out by two, and the guard turned.
+    # three guarded ones have all six, another target by two, another way out by two, and the guard
+    # turned.
     count = Counter(mutant["module"] for mutant in EVERY)
     assert count == {
-        "sermo_fsm.core.machine": 19 * 4 * 5 + 1 + 2 + 2 + 1,
-        "sermo_fsm.core.ownership": 18 * 4 * 5,
+        "sermo_fsm.core.machine": 25 * 4 * 5 + 3 * (1 + 2 + 2 + 1),
+        "sermo_fsm.core.ownership": 23 * 4 * 5,
     }
 
 
-def test_the_guard_is_dropped_and_turned_round() -> None:
-    becomes = [it["becomes"] for it in EVERY if it["cell"] == "agent_done in with_agent"]
+@pytest.mark.parametrize(
+    "cell", ["agent_done in with_agent", "end_session in queued", "end_session in with_agent"]
+)
+def test_the_guard_is_dropped_and_turned_round(cell: str) -> None:
+    becomes = [it["becomes"] for it in EVERY if it["cell"] == cell]
     assert "closed" in becomes
     assert "bot unless customer_wrote_later: closed" in becomes
     assert len(set(becomes)) == len(becomes) == 11

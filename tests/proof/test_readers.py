@@ -10,6 +10,7 @@ from typing import Any
 import pygraphviz
 import pytest
 from attrs import evolve
+from msgspec.structs import replace
 
 from sermo_fsm.diagram import THEMES, render
 from sermo_fsm.picture.drawing import Arrow, Drawing, machine_drawing
@@ -28,7 +29,7 @@ def drawings() -> Mapping[str, Drawing]:
     traffic = counted([chat for seed in range(20) for chat in random_chats(seed)])
     ids = {
         f"nasty {number}": path_drawing(
-            evolve(walk, session=evolve(walk.session, platform_id=name, user_id=name[::-1])),
+            evolve(walk, session=replace(walk.session, platform_id=name, user_id=name[::-1])),
             walk.session.effective_at,
         )
         for number, name in enumerate(NASTY)

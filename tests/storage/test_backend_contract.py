@@ -5,18 +5,22 @@ goes through all of them as soon as it is named in ``KINDS`` and ``HASTY``.
 """
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import pytest
 import sqlalchemy as sa
 
 from sermo_fsm import ChatEngine, LostRace, StoreBusy, StoreError, StoreUnavailable
+from sermo_fsm.protocol.events import Direction
 from sermo_fsm.storage.backends import Backend, ErrorKind, Statements, backend_named
+from sermo_fsm.storage.backends.statements import Change, Row
+from sermo_fsm.storage.driver_errors import translated
 from sermo_fsm.storage.schema import tables
-from sermo_fsm.storage.transactions import open_engine, translated
+from sermo_fsm.storage.transactions import open_engine
 from tests.databases import KINDS, SERVERS
 from tests.faults import kill_all
 from tests.support import START, at
@@ -28,10 +32,24 @@ HASTY: Final = {
 }
 """What makes a connection give up waiting for a lock at once."""
 
+ELSEWHERE: Final = {
+    "postgresql": "SET TIME ZONE 'Africa/Monrovia'",  # whose offset had seconds until 1972
+    "mysql": "SET time_zone = '+05:30'",
+}
+"""What puts a connection into another time zone."""
+
+NO_TIME: Final = {
+    "postgresql": ["UPDATE sermo_session SET since = 'infinity'"],
+    "mysql": ["SET sql_mode = ''", "UPDATE sermo_session SET since = '0000-00-00'"],
+}
+"""What makes a time of every session one that Python has not."""
+
 PATIENCE: Final = 60  # seconds, for those who wait for each other; never reached
 A_WHILE: Final = 0.3  # seconds, in which whoever does not have to wait is done
 
 ANNA, BERT, CLEO = ("web", "anna"), ("web", "bert"), ("web", "cleo")
+LIVE: Final = {"live": 1, "state": "open"}
+MESSAGE: Final = {"direction": "inbound", "message_id": "m-1"}
 TABLES: Final = tables()
 
 on_servers = pytest.mark.parametrize(
@@ -77,13 +95,18 @@ def session_row(user: tuple[str, str], ordinal: int = 1, **values: Any) -> dict[
     return {**row, "session_id": key, **words, **counts, **dict.fromkeys(moments, START), **values}
 
 
-def history_row(**values: Any) -> dict[str, Any]:
+def history_row(**values: Any) -> Row:
     row = dict.fromkeys(column.name for column in TABLES.history.c if column.name != "id")
-    return {**row, "outcome": "stray", "effective_at": START, **values}
+    return tuple({**row, "outcome": "stray", "effective_at": START, **values}.values())
 
 
-def image_row(name: str, content: bytes | None) -> dict[str, Any]:
-    return {"sha256": name * 64, "media_type": None, "bytes": 1, "content": content}
+def image_row(name: str, content: bytes | None) -> Row:
+    return name * 64, None, 1, content
+
+
+def counted(key: int, rows: int) -> Change:
+    """A session that has one row more than before."""
+    return key, (rows - 1,), (rows,)
 
 
 @contextmanager
@@ -98,9 +121,23 @@ def insert(
     backend: Backend, engine: sa.Engine, sql: Statements, *rows: dict[str, Any]
 ) -> list[int]:
     with writing(backend, engine) as connection:
-        ids = list(sql.insert_new(connection, TABLES.session, rows))
+        ids = list(
+            sql.insert_new(connection, TABLES.session, [tuple(row.values()) for row in rows])
+        )
         connection.commit()
     return ids
+
+
+def last_two(
+    sql: Statements, connection: sa.Connection, users: list[tuple[str, str]]
+) -> list[dict[str, Any]]:
+    """What is read of these users."""
+    return [*map(named, sql.last_two(connection, users))]
+
+
+def named(row: Iterable[Any]) -> dict[str, Any]:
+    """A row of the session table by column."""
+    return dict(zip(TABLES.session.c.keys(), row, strict=True))
 
 
 def row_counts(engine: sa.Engine) -> dict[str, int]:
@@ -142,9 +179,9 @@ class TestBeginning:
         backend.prepare_engine(engine)
         with engine.connect() as connection:
             transaction = backend.begin_write(connection)
-            sql.insert_new(connection, TABLES.session, [session_row(ANNA)])
+            sql.insert_new(connection, TABLES.session, [tuple(session_row(ANNA).values())])
             savepoint = connection.begin_nested()
-            sql.insert_new(connection, TABLES.session, [session_row(BERT)])
+            sql.insert_new(connection, TABLES.session, [tuple(session_row(BERT).values())])
             savepoint.commit()
             backend.roll_back(connection, transaction)
         assert row_counts(engine) == {}
@@ -157,7 +194,7 @@ class TestBeginning:
             transaction = connection.begin()
             assert backend.ensure_transaction(connection)
             with connection.begin_nested():
-                sql.insert_new(connection, TABLES.session, [session_row(ANNA)])
+                sql.insert_new(connection, TABLES.session, [tuple(session_row(ANNA).values())])
             transaction.rollback()
         assert row_counts(host) == {}
 
@@ -181,7 +218,7 @@ class TestBeginning:
         with host.connect() as connection:
             transaction = connection.begin()
             backend.ensure_transaction(connection)
-            sql.insert_new(connection, TABLES.session, [session_row(ANNA)])
+            sql.insert_new(connection, TABLES.session, [tuple(session_row(ANNA).values())])
             backend.abandon(connection)
             with pytest.raises(sa.exc.PendingRollbackError):
                 count(connection)
@@ -212,6 +249,18 @@ class TestReading:
             connection.rollback()
             assert count(connection) == 2
 
+    def test_on_a_server_a_snapshot_is_only_for_reading(
+        self, backend: Backend, engine: sa.Engine
+    ) -> None:
+        delete = sa.delete(tables().session)
+        if engine.dialect.name != "sqlite":  # a snapshot there is whatever reads
+            with engine.connect() as connection:
+                backend.prepare_snapshot(connection)
+                with pytest.raises(sa.exc.DBAPIError, match=r"(?i)read.only"):
+                    connection.execute(delete)
+        with engine.begin() as connection:  # and its connection is as it was before
+            connection.execute(delete)
+
 
 # --- one writer for each user --------------------------------------------------------------------
 
@@ -225,8 +274,8 @@ class TestLock:
         def add_one() -> None:
             with writing(backend, engine) as connection:
                 sql.lock(connection, [ANNA])
-                (row,) = sql.last_two(connection, [ANNA])
-                new = {"key": row.id, "row_count": row.row_count + 1}
+                (row,) = last_two(sql, connection, [ANNA])
+                new = counted(row["id"], row["row_count"] + 1)
                 sql.update_sessions(connection, ("row_count",), [new])
                 connection.commit()
 
@@ -235,10 +284,49 @@ class TestLock:
                 sql.lock(connection, [ANNA])
                 second = do(add_one)
                 assert waits(second)
-                sql.update_sessions(connection, ("row_count",), [{"key": key, "row_count": 10}])
+                sql.update_sessions(connection, ("row_count",), [counted(key, 10)])
                 connection.commit()
             second.result(PATIENCE)
         assert row_counts(engine) == {"anna": 11}
+
+    @pytest.mark.parametrize("theirs", [[], [BERT]], ids=["behind one", "behind a batch"])
+    @pytest.mark.parametrize("others", [[], [BERT]], ids=["one user", "a batch"])
+    def test_who_has_waited_sees_the_session_and_the_message_that_the_first_has_written(
+        self, backend: Backend, engine: sa.Engine, sql: Statements, others: Any, theirs: Any
+    ) -> None:
+        keys = insert(backend, engine, sql, session_row(ANNA), session_row(ANNA, 2, **LIVE))
+        message = Direction(MESSAGE["direction"]), MESSAGE["message_id"]
+
+        def load() -> tuple[list[Any], bool]:
+            with writing(backend, engine) as connection:
+                rows, perhaps = sql.load(connection, [ANNA, *others], [message])
+                found = [named(row) for row in rows]
+            return [(one["ordinal"], one["live"]) for one in found][-2:], message in perhaps
+
+        assert load()[0] == [(1, None), (2, 1)]
+        with another() as do:
+            with writing(backend, engine) as connection:
+                sql.load(connection, [ANNA, *theirs], [])
+                second = do(load)
+                assert waits(second)
+                close = keys[1], (1, "open"), (None, "closed")
+                sql.update_sessions(connection, ("live", "state"), [close])
+                new = tuple(session_row(ANNA, 3, **LIVE).values())
+                sql.insert_new(connection, TABLES.session, [new])
+                sql.insert_history(connection, [history_row(**MESSAGE)], [])
+                connection.commit()
+            assert second.result(PATIENCE) == ([(2, None), (3, 1)], True)
+
+    def test_nobody_is_loaded_where_there_is_none(
+        self, backend: Backend, engine: sa.Engine, sql: Statements
+    ) -> None:
+        message = Direction(MESSAGE["direction"]), MESSAGE["message_id"]
+        with writing(backend, engine) as connection:
+            sql.insert_history(connection, [history_row(**MESSAGE)], [])
+            for users in ([], [ANNA], [ANNA, BERT]):
+                rows, perhaps = sql.load(connection, users, [message])
+                assert ([*rows], [*perhaps]) == ([], [message])
+                assert [*sql.load(connection, users, [])[0]] == []
 
     def test_a_lock_is_given_back_by_a_rollback(
         self, backend: Backend, engine: sa.Engine, sql: Statements
@@ -256,13 +344,14 @@ class TestLock:
         def open_one() -> None:
             with translated(engine.dialect), writing(backend, engine) as connection:
                 sql.lock(connection, [ANNA])
-                sql.insert_new(connection, TABLES.session, [session_row(ANNA)])
+                sql.insert_new(connection, TABLES.session, [tuple(session_row(ANNA).values())])
                 connection.commit()
 
         with another() as do:
             with writing(backend, engine) as connection:
                 sql.lock(connection, [ANNA])
-                sql.insert_new(connection, TABLES.session, [session_row(ANNA, row_count=1)])
+                mine = session_row(ANNA, row_count=1)
+                sql.insert_new(connection, TABLES.session, [tuple(mine.values())])
                 second = do(open_one)
                 assert waits(second)
                 connection.commit()
@@ -283,12 +372,12 @@ class TestLock:
             backend.ensure_transaction(connection)
             assert count(connection) == 1
             with writing(backend, engine) as other:
-                sql.update_sessions(other, ("row_count",), [{"key": key, "row_count": 10}])
+                sql.update_sessions(other, ("row_count",), [counted(key, 10)])
                 other.commit()
             try:
                 sql.lock(connection, [ANNA])
-                (row,) = sql.last_two(connection, [ANNA])
-                new = {"key": row.id, "row_count": row.row_count + 1}
+                (row,) = last_two(sql, connection, [ANNA])
+                new = counted(row["id"], row["row_count"] + 1)
                 sql.update_sessions(connection, ("row_count",), [new])
                 transaction.commit()
             except sa.exc.DBAPIError as error:
@@ -350,7 +439,7 @@ class TestStatements:
     def test_each_body_belongs_to_its_row(
         self, backend: Backend, engine: sa.Engine, sql: Statements
     ) -> None:
-        bodies = [(at, {"event": f"{at}", "raw": None, "image_sha256": None}) for at in (0, 2)]
+        bodies = [(at, (f"{at}", None, None)) for at in (0, 2)]
         with writing(backend, engine) as connection:
             rows = [history_row(seq=number) for number in range(4)]
             ids = sql.insert_history(connection, rows, bodies)
@@ -391,13 +480,47 @@ class TestStatements:
         with writing(backend, engine) as connection:
             users = [ANNA, BERT, ("web", "nobody")]
             sql.lock(connection, users)
-            found = list(sql.last_two(connection, users))
-        of_anna = [row for row in found if row.user_id == "anna"]
-        assert [row.ordinal for row in of_anna][-2:] == [3, 4]
-        assert [row.user_id for row in found if row.user_id != "anna"] == ["bert"]
-        assert [row.ordinal for row in found] == sorted(row.ordinal for row in found)
-        shown = dict(zip(TABLES.session.c.keys(), of_anna[-1], strict=True))
-        assert {**rows[3], "id": shown["id"]} == shown
+            found = last_two(sql, connection, users)
+        of_anna = [row for row in found if row["user_id"] == "anna"]
+        assert [row["ordinal"] for row in of_anna][-2:] == [3, 4]
+        assert [row["user_id"] for row in found if row["user_id"] != "anna"] == ["bert"]
+        assert [row["ordinal"] for row in found] == sorted(row["ordinal"] for row in found)
+        assert {**rows[3], "id": of_anna[-1]["id"]} == of_anna[-1]
+
+    @pytest.mark.parametrize("others", [[], [BERT]], ids=["one user", "a batch"])
+    def test_so_they_do_where_the_first_is_gone(
+        self, backend: Backend, engine: sa.Engine, sql: Statements, others: list[tuple[str, str]]
+    ) -> None:
+        insert(backend, engine, sql, *(session_row(ANNA, number) for number in (2, 3)))
+        with writing(backend, engine) as connection:
+            found = list(sql.load(connection, [ANNA, *others], [])[0])
+        ordinal = TABLES.session.c.keys().index("ordinal")
+        assert [row[ordinal] for row in found] == [2, 3]
+
+    @on_servers
+    def test_times_are_in_utc_wherever_the_connection_is(
+        self, kind: str, backend: Backend, engine: sa.Engine, sql: Statements
+    ) -> None:
+        since = datetime(1970, 2, 1, 12, 30, tzinfo=UTC)
+        insert(backend, engine, sql, session_row(ANNA, since=since))
+        with writing(backend, engine) as connection:
+            connection.exec_driver_sql(ELSEWHERE[kind])
+            (row,) = last_two(sql, connection, [ANNA])
+            connection.invalidate()  # its settings are nobody else's
+        assert (row["since"], row["since"].tzinfo) == (since, UTC)
+
+    @on_servers
+    @pytest.mark.parametrize("others", [[], [BERT]], ids=["one user", "a batch"])
+    def test_a_time_that_is_none_is_an_error_of_ours(
+        self, kind: str, backend: Backend, engine: sa.Engine, sql: Statements, others: Any
+    ) -> None:
+        insert(backend, engine, sql, session_row(ANNA))
+        with writing(backend, engine) as connection:
+            for statement in NO_TIME[kind]:
+                connection.exec_driver_sql(statement)
+            with pytest.raises(StoreError, match=r"^a time in the database can't be read$"):
+                list(sql.load(connection, [ANNA, *others], [])[0])
+            connection.invalidate()  # its settings are nobody else's
 
     def test_messages_are_found_however_many_are_asked_for(
         self, backend: Backend, engine: sa.Engine, sql: Statements
@@ -411,29 +534,44 @@ class TestStatements:
             query = sa.select(history.message_id).where(history.direction == "inbound")
             for asked in (range(1100), range(1199, 1201), range(0)):
                 found = sql.messages(connection, query, [f"{number}" for number in asked])
-                assert sorted(int(row["message_id"]) for row in found) == [
-                    number for number in asked if number % 2 == 0 and number < 1200
-                ]
+                known = sql.known_messages(connection, "inbound", [f"{number}" for number in asked])
+                there = [number for number in asked if number % 2 == 0 and number < 1200]
+                assert sorted(int(row["message_id"]) for row in found) == there
+                assert sorted(map(int, known)) == there
 
     @pytest.mark.parametrize("size", [1, 250])
-    def test_only_what_is_named_of_a_session_changes(
+    def test_only_what_is_different_in_a_session_changes(
         self, backend: Backend, engine: sa.Engine, sql: Statements, size: int
     ) -> None:
         rows = [session_row(("web", f"{number}"), agent_name="Ö") for number in range(size)]
         keys = insert(backend, engine, sql, *rows, session_row(ANNA))
-        changes = [
-            {"key": key, "row_count": number, "last_seen_at": None if number % 2 else at(number)}
-            for number, key in enumerate(keys[:size])
+        columns = ("kept_state", "row_count", "last_seen_at")
+        news = [
+            (None, number % 3, None if number % 2 else at(number)) for number in range(len(keys))
         ]
+        changes = [(key, (None, 0, None), new) for key, new in zip(keys, news, strict=True)]
         with writing(backend, engine) as connection:
-            sql.update_sessions(connection, ("row_count", "last_seen_at"), changes)
+            connection.execute(sa.update(TABLES.session).values(kept_state="bot"))
+            sql.update_sessions(connection, columns, changes[:size])
             connection.commit()
             session = TABLES.session
             found = connection.execute(sa.select(session).order_by(session.c.id)).mappings().all()
-        for row, change, read in zip(rows, changes, found[:size], strict=True):
-            values = {name: value for name, value in change.items() if name != "key"}
-            assert dict(read) == {**row, **values, "id": change["key"]}
+        for row, (_, count, seen_at), read in zip(rows, news[:size], found[:size], strict=True):
+            values = {"row_count": count, "last_seen_at": seen_at, "kept_state": "bot"}
+            assert dict(read) == {**row, **values, "id": read["id"]}
+        assert [row["id"] for row in found] == keys
         assert found[-1]["row_count"] == 0
+
+    def test_a_session_without_a_difference_stays_as_it_is(
+        self, backend: Backend, engine: sa.Engine, sql: Statements
+    ) -> None:
+        rows = [session_row(ANNA, row_count=1), session_row(BERT, row_count=2)]
+        keys = insert(backend, engine, sql, *rows)
+        for some in (keys[:1], keys):
+            with writing(backend, engine) as connection:
+                sql.update_sessions(connection, ("row_count",), [(key, (0,), (0,)) for key in some])
+                connection.commit()
+            assert row_counts(engine) == {"anna": 1, "bert": 2}
 
 
 # --- errors --------------------------------------------------------------------------------------
@@ -516,10 +654,10 @@ class TestErrors:
         with host.connect() as connection:
             transaction = connection.begin()
             backend.ensure_transaction(connection)
-            sql.insert_new(connection, TABLES.session, [session_row(ANNA)])
+            sql.insert_new(connection, TABLES.session, [tuple(session_row(ANNA).values())])
             assert not backend.commit_will_fail(connection)
             with pytest.raises(sa.exc.DBAPIError) as caught:
-                sql.insert_new(connection, TABLES.session, [session_row(ANNA)])
+                sql.insert_new(connection, TABLES.session, [tuple(session_row(ANNA).values())])
             assert caught.value.orig is not None
             lost = backend.has_rolled_back(connection, caught.value.orig)
             lost = lost or backend.commit_will_fail(connection)

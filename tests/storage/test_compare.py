@@ -77,6 +77,8 @@ TRAFFIC = [
 LATE = [
     *script("slept", (0, "inbound", CUSTOMER)),
     *script("for ever", (0, "inbound", CUSTOMER), (1, "outbound", AGENT)),
+    *script("back", (0, "inbound", CUSTOMER), (1, "outbound", AGENT), (5, "inbound", CUSTOMER)),
+    *script("by hand", (0, "inbound", CUSTOMER), (1, "outbound", QUEUE)),
 ]
 
 
@@ -86,6 +88,11 @@ def write(chats: ChatEngine) -> None:
     chats.sweep(at(LATER))
     hand_in(chats, script("slept", (100, "outbound", QUEUE)))
     hand_in(chats, script("slept", (LATER, "inbound", HEARTBEAT)))
+    # What this customer wrote before the resume is later than what the agent did.
+    hand_in(chats, script("back", (LATER, "inbound", HEARTBEAT), (4, "outbound", DONE)))
+    hand_in(chats, script("by hand", (LATER, "inbound", HEARTBEAT)))
+    assert chats.close_chat(PLATFORM, "by hand", reason="stuck", at=at(LATER + 1))
+    hand_in(chats, script("by hand", (LATER + 2, "outbound", QUEUE)))
     # Of the chat before, but the next one is open: this moves nothing.
     hand_in(chats, script("for ever", (LATER + 2000, "inbound", HEARTBEAT)))
     hand_in(chats, script("for ever", (2, "outbound", QUEUE)))
@@ -103,7 +110,8 @@ def by_hand(chats: ChatEngine, change: Change) -> Counter[Cell]:
     """What a change of one cell is about, row by row."""
     found: Counter[Cell] = Counter()
     for chat in chats.sessions():
-        wrote_at: Any = None
+        before = chats.session(chat.previous_session_id or "") if chat.resumed else None
+        wrote_at: Any = before and before.last_customer_text_at
         for row in chats.history(chat.session_id):
             state = row.from_state or begun(chats, chat)
             cell = change[2]
@@ -195,9 +203,9 @@ def test_what_was_written_today_is_possible_today(written: ChatEngine) -> None:
     found = written.compare()
 
     assert found.ok, found
-    assert found.sessions == len(list(written.sessions())) == 13
+    assert found.sessions == len(list(written.sessions())) == 17
     assert found.rows == sum(chat.rows for chat in written.sessions())
-    assert found.live_sessions == sum(chat.live for chat in written.sessions()) == 8
+    assert found.live_sessions == sum(chat.live for chat in written.sessions()) == 9
 
 
 def test_erased_bodies_do_not_matter(written: ChatEngine, database: sa.Engine) -> None:
@@ -423,7 +431,7 @@ def test_how_the_chat_before_ended_decides_what_opens(written: ChatEngine) -> No
     # What was resumed is not any more.
     with another_rule(Trigger.HEARTBEAT, Rule.OPENS, Rule.ECHO, Rule.ECHO, Rule.LATE):
         cells = {(cell.difference.state, cell.rows) for cell in written.compare().cells}
-    assert cells == {("bot", 1), ("queued", 1), ("open", 1)}
+    assert cells == {("bot", 1), ("queued", 2), ("open", 1), ("with_agent", 1)}
 
 
 @pytest.mark.parametrize("ending", ["client_left", "agent_done"])
@@ -533,7 +541,7 @@ def test_where_the_chat_before_is_gone_it_is_taken_as_it_was(
     found = written.compare()
 
     assert found.ok, found
-    assert found.sessions == found.live_sessions == 8
+    assert found.sessions == found.live_sessions == 9
 
 
 def test_a_time_that_is_gone_is_no_crash(chats: ChatEngine, database: sa.Engine) -> None:

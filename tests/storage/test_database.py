@@ -32,13 +32,28 @@ def test_a_user_has_one_live_session_whoever_writes(chats: ChatEngine, database:
         connection.execute(sa.insert(tables().session).values(closed))
 
 
-def test_a_closed_session_cannot_be_called_live(chats: ChatEngine, database: sa.Engine) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"state": "closed"},
+        {"live": None},
+        {"live": 2},
+        {"live": 0},
+        {"live": None, "ordinal": 2},
+        {"live": 2, "state": "closed"},
+    ],
+    ids=str,
+)
+def test_live_says_the_same_as_the_state(
+    chats: ChatEngine, database: sa.Engine, change: dict[str, Any]
+) -> None:
+    """Or else one user could have two live sessions."""
     chats.handle("inbound", text(), received_at=at(0))
     with (
         database.connect() as connection,
         pytest.raises(sa.exc.DBAPIError, match="ck_sermo_session_live"),
     ):
-        connection.execute(sa.update(tables().session).values(state="closed"))
+        connection.execute(sa.update(tables().session).values(change))
 
 
 def test_a_lost_race_is_a_typed_error(door: str, door_url: sa.URL, database: sa.Engine) -> None:
@@ -93,8 +108,8 @@ def test_a_url_that_is_none_of_ours_is_refused_without_its_password(
     [
         ("postgresql+psycopg://host/db", "psycopg", r"pip install 'sermo-fsm\[postgresql\]'"),
         ("mysql+pymysql://host/db", "pymysql", r"pip install 'sermo-fsm\[mysql\]'"),
-        ("postgresql+psycopg2://host/db", "psycopg2", r"say postgresql\+psycopg://"),
-        ("mysql://host/db", "MySQLdb", r"say mysql\+pymysql://"),
+        ("postgresql+psycopg2://host/db", "psycopg2", r"write postgresql\+psycopg://"),
+        ("mysql://host/db", "MySQLdb", r"write mysql\+pymysql://"),
     ],
 )
 def test_a_driver_that_is_not_installed_comes_with_what_to_do(
@@ -171,7 +186,7 @@ def test_who_migrates_for_too_long_is_not_waited_for(
         assert chats.migrate()
 
 
-def test_who_came_back_meanwhile_is_not_swept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_came_back_or_left_meanwhile_is_not_swept(monkeypatch: pytest.MonkeyPatch) -> None:
     with ChatEngine("sqlite://") as chats:
         chats.migrate()
         chats.handle("inbound", text(), received_at=at(0))
@@ -180,3 +195,4 @@ def test_who_came_back_meanwhile_is_not_swept(monkeypatch: pytest.MonkeyPatch) -
 
         assert chats.sweep(at(1799)) == []
         assert len(chats.sweep(at(1800))) == 1
+        assert chats.sweep(at(1800)) == []  # somebody else has closed it

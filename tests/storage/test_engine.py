@@ -4,7 +4,7 @@ Long, because the topics belong together: what becomes of an event that is hande
 """
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -204,12 +204,13 @@ class TestMessageIds:
         [
             (text(a=1, b=2), {"b": 2, "a": 1, **text()}, True),
             (text(n=1), text(n=1.0), False),
+            (text(n=1), text(n=True), False),
             (text(n=None), text(), False),
             (text(image=PNG), text(image=PNG), True),
             (text(image=PNG), text(image=PNG + "AAAA"), False),
             (text(image=PNG), text(image=PNG.replace("image/png", "image/gif")), False),
         ],
-        ids=["order", "1 and 1.0", "null", "image", "other image", "media type"],
+        ids=["order", "1 and 1.0", "1 and true", "null", "image", "other image", "media type"],
     )
     def test_two_events_are_the_same_if_the_same_would_be_stored(
         self, chats: ChatEngine, one: dict[str, Any], other: dict[str, Any], *, same: bool
@@ -219,8 +220,10 @@ class TestMessageIds:
         )
 
         assert first.outcome is Outcome.MOVED
-        assert second.outcome is (Outcome.DUPLICATE if same else Outcome.CONFLICT)
-        assert second.first == first.rows[0]
+        (later,) = chats.handle_many([envelope("inbound", other, 5, "m-1")])
+        for again in (second, later):
+            assert again.outcome is (Outcome.DUPLICATE if same else Outcome.CONFLICT)
+            assert again.first == first.rows[0]
 
     def test_a_conflict_in_a_batch_spoils_no_other(self, chats: ChatEngine) -> None:
         receipts = chats.handle_many(
@@ -298,7 +301,7 @@ class TestNobody:
     def test_the_clock_closes_nothing_that_has_no_deadline(
         self, door: str, door_url: sa.URL
     ) -> None:
-        with open_door(door, door_url, policy=Policy(idle_timeout=None)) as chats:
+        with open_door(door, door_url, policy=Policy(idle_timeout=None, max_ahead=None)) as chats:
             live = chats.handle("inbound", text(), received_at=at(0)).after
             assert live is not None
             assert chats.sweep(at(10**9)) == []
@@ -384,6 +387,14 @@ class TestSweep:
         with pytest.raises(InvalidArgument, match="up_to"):
             chats.sweep(datetime(2026, 1, 1))  # noqa: DTZ001 - naive on purpose
 
+    def test_judges_by_no_time_that_nobody_can_have_read_to(self, chats: ChatEngine) -> None:
+        chats.handle("inbound", text())
+        with pytest.raises(InvalidArgument, match="up_to: wanted a time at most max_ahead later"):
+            chats.sweep(datetime.now(UTC) + timedelta(hours=2))
+        session = chats.status(PLATFORM, USER)
+        assert session is not None
+        assert session.live
+
 
 class TestQuestions:
     def test_nobody_has_no_status(self, chats: ChatEngine) -> None:
@@ -465,7 +476,7 @@ class TestQuestions:
 
 def test_policy_durations_reach_as_far_as_the_calendar(door: str, door_url: sa.URL) -> None:
     longest = timedelta(days=36500)
-    policy = Policy(unload_grace=longest, idle_timeout=longest, linger=longest)
+    policy = Policy(unload_grace=longest, idle_timeout=longest, linger=longest, max_ahead=None)
     latest = datetime.fromisoformat("9699-12-31T23:59:59+00:00")
     with open_door(door, door_url, policy=policy) as chats:
         chats.handle("inbound", text(), received_at=latest)

@@ -3,13 +3,14 @@
 from itertools import groupby, islice
 from typing import Any
 
-import attrs
 import pytest
+from msgspec.structs import replace
 
 from sermo_fsm import ChatEngine, InvalidArgument
 from sermo_fsm.analysis import full_scan as scan
 from sermo_fsm.analysis.histories import SessionRow
-from sermo_fsm.core.session import ChatSession, HistoryRow
+from sermo_fsm.core.history import HistoryRow
+from sermo_fsm.core.session import ChatSession
 from sermo_fsm.engine import unit_of_work
 from tests.support import ANDERS, at, envelope, event, text
 
@@ -29,7 +30,7 @@ def play(chats: ChatEngine, users: int = 7) -> None:
 
 
 def bare(row: HistoryRow) -> HistoryRow:
-    return attrs.evolve(row, event=None, raw=None)
+    return replace(row, event=None, raw=None)
 
 
 def told(chats: ChatEngine, sessions: list[ChatSession]) -> list[SessionRow]:

@@ -76,27 +76,27 @@ def test_a_connection_that_was_killed_in_the_pool_is_no_error(
         assert chats.verify().ok
 
 
-@pytest.mark.parametrize("door", SERVED[::2], indirect=True)  # a Blocking is for one thread
-def test_when_a_whole_pool_was_killed_everybody_goes_on(
-    chats: ChatEngine, door_url: sa.URL
-) -> None:
+# A database that nobody has used: MySQL locks the gaps beside rows that a test before has deleted.
+@pytest.mark.parametrize("kind", SERVED[::2], indirect=True)  # a Blocking is for one thread
+def test_when_a_whole_pool_was_killed_everybody_goes_on(bare_url: sa.URL) -> None:
     users = [f"user-{number}" for number in range(5)]
     together = threading.Barrier(len(users))
 
-    @chats.within_transaction
     def meet(row: HistoryRow, _: sa.Connection) -> None:
         if row.message_id is not None and row.message_id.endswith("-1"):
             together.wait(30)  # so that each has a connection of its own
 
-    with ThreadPoolExecutor(len(users)) as pool:
+    with ChatEngine(bare_url) as chats, ThreadPoolExecutor(len(users)) as pool:
+        chats.migrate()
+        chats.within_transaction(meet)
         list(pool.map(lambda user: hand_in(chats, "handle_many", story(user)[:1]), users))
         assert plain_engine(chats).pool.checkedin() == len(users)  # type: ignore[attr-defined]  # of a QueuePool
-        kill_all(door_url)
+        kill_all(bare_url)
         parts = pool.map(lambda user: hand_in(chats, "handle_many", story(user)[1:]), users)
         assert list(parts) == [WRITTEN[1:]] * len(users)
-    for user in users:
-        check(chats, user)
-    assert chats.verify().ok
+        for user in users:
+            check(chats, user)
+        assert chats.verify().ok
 
 
 # --- between statements -------------------------------------------------------------------------

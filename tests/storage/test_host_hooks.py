@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from sermo_fsm import ChatEngine, HistoryRow
+from sermo_fsm import ChatEngine, CommitUnknown, HistoryRow
 from tests.hosting import Boom, Order, host_engine, in_the_database, order
 from tests.support import ANDERS, PLATFORM, USER, at, event, text
 
@@ -367,6 +367,124 @@ class TestAfterCommit:
 
         assert told == ["a", "b"]
         assert in_the_database(host) == (1, 2)
+
+
+class TestSavepointsOfSqlText:
+    @pytest.mark.parametrize("before", [None, "a"])
+    @pytest.mark.parametrize(
+        "rollback", ["ROLLBACK TO {}", "/* why */ rollback\ntransaction to savepoint {} -- because"]
+    )
+    def test_forgets_what_one_took_back(
+        self,
+        rollback: str,
+        before: str | None,
+        kind: str,
+        chats: ChatEngine,
+        host: sa.Engine,
+        told: list[str | None],
+    ) -> None:
+        name = "`Mine`" if kind == "mysql" else '"Mine"'
+        if kind == "mysql":
+            rollback = rollback.replace("transaction", "work")
+        with host.begin() as connection:
+            if before is not None:  # we have not seen this connection otherwise
+                chats.handle("inbound", text(user=before), connection=connection)
+            connection.execute(sa.text(f"SAVEPOINT {name}"))
+            chats.handle("inbound", text(user="lost"), connection=connection)
+            with connection.begin_nested():
+                chats.handle("inbound", text(user="lost too"), connection=connection)
+            connection.execute(sa.text(rollback.format(name)))
+            chats.handle("inbound", text(user="b"), connection=connection)
+
+        assert told == [*filter(None, [before]), "b"]
+        assert in_the_database(host) == (0, len(told))
+
+    def test_forgets_nothing_that_one_released(
+        self, chats: ChatEngine, host: sa.Engine, told: list[str | None]
+    ) -> None:
+        with host.begin() as connection:
+            chats.handle("inbound", text(user="a"), connection=connection)
+            connection.execute(sa.text("SAVEPOINT one"))
+            chats.handle("inbound", text(user="b"), connection=connection)
+            connection.execute(sa.text("SAVEPOINT two"))
+            connection.execute(sa.text("RELEASE SAVEPOINT two"))
+            connection.execute(sa.text("SAVEPOINT one"))
+            chats.handle("inbound", text(user="lost"), connection=connection)
+            connection.execute(sa.text("ROLLBACK TO SAVEPOINT one"))
+            connection.execute(sa.text("RELEASE SAVEPOINT one"))
+
+        assert told == ["a", "b"]
+        assert in_the_database(host) == (0, 2)
+
+    def test_forgets_all_when_sql_text_rolls_back(
+        self, chats: ChatEngine, host: sa.Engine, told: list[str | None]
+    ) -> None:
+        with host.connect() as connection:
+            chats.handle("inbound", text(user="lost"), connection=connection)
+            connection.execute(sa.text("ROLLBACK"))
+            connection.commit()
+
+        assert told == []
+        assert in_the_database(host) == (0, 0)
+
+
+def by_sql_text(connection: sa.Connection) -> None:
+    connection.execute(sa.text("COMMIT"))
+
+
+def by_the_driver(connection: sa.Connection) -> None:
+    connection.connection.dbapi_connection.commit()  # type: ignore[union-attr]  # it is connected
+
+
+def by_more_than_that(connection: sa.Connection) -> None:
+    connection.commit()
+    connection.execute(order(1))
+
+
+class TestAHookThatEndsTheTransaction:
+    @pytest.mark.parametrize(
+        ("end", "written"),
+        [
+            *((sa.Connection.commit, True), (by_sql_text, True), (by_the_driver, True)),
+            *((by_more_than_that, True), (sa.Connection.rollback, False)),
+        ],
+    )
+    def test_is_not_told_that_nothing_is_written(
+        self,
+        end: Callable[[sa.Connection], None],
+        written: bool,  # noqa: FBT001 - a parameter of the test
+        chats: ChatEngine,
+        host: sa.Engine,
+        told: list[str | None],
+    ) -> None:
+        chats.within_transaction(lambda _, connection: end(connection))
+
+        with pytest.raises(CommitUnknown, match="hook has ended"):
+            chats.handle("inbound", text())
+        assert in_the_database(host) == (0, written)
+        with host.connect() as connection:
+            with pytest.raises(CommitUnknown, match="hook has ended"):
+                chats.handle("inbound", text(user="b"), connection=connection)
+            connection.rollback()
+            connection.commit()
+
+        assert told == []
+        assert in_the_database(host) == (0, 2 * written)
+
+    @pytest.mark.service
+    @pytest.mark.parametrize("kind", ["mysql"], indirect=True)
+    def test_nor_by_a_statement_that_commits(
+        self, kind: str, chats: ChatEngine, host: sa.Engine
+    ) -> None:
+        assert kind == "mysql"
+
+        @chats.within_transaction
+        def hook(_: HistoryRow, connection: sa.Connection) -> None:
+            connection.exec_driver_sql("CREATE TABLE mine (id INTEGER)")
+
+        with pytest.raises(CommitUnknown, match="hook has ended"):
+            chats.handle("inbound", text())
+        assert in_the_database(host) == (0, 1)
 
 
 DEFERRED = {

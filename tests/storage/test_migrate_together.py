@@ -83,8 +83,8 @@ def schema_of(engine: sa.Engine) -> dict[str, Any]:
 def wipe(engine: sa.Engine) -> None:
     """Nothing of ours is left."""
     with engine.begin() as connection:
-        for name in ("body", "history", "session", "image", "alembic_version"):
-            connection.exec_driver_sql(f"DROP TABLE IF EXISTS sermo_{name}")
+        migrate.tables().metadata.drop_all(connection)
+        connection.exec_driver_sql(f"DROP TABLE IF EXISTS {migrate.VERSION_TABLE}")
 
 
 def go_back(engine: sa.Engine, revision: str) -> None:
@@ -210,11 +210,14 @@ def test_whoever_is_killed_in_the_middle_leaves_what_can_be_completed(
 def test_a_downgrade_that_was_interrupted_goes_on(engine: sa.Engine) -> None:
     chats = ChatEngine(engine)
     chats.migrate()
-    with engine.begin() as connection:
-        connection.exec_driver_sql("DROP TABLE sermo_body")
-        connection.exec_driver_sql("DROP INDEX ix_sermo_session_opened_at_id ON sermo_session")
-
-    go_back(engine, "base")
+    for revision, done in (
+        ("0002", "ALTER TABLE sermo_history ADD COLUMN fingerprint VARBINARY(32)"),
+        ("0001", "DROP INDEX ix_sermo_session_opened_at_id ON sermo_session"),
+        ("base", "DROP TABLE sermo_body"),
+    ):
+        with engine.begin() as connection:
+            connection.exec_driver_sql(done)
+        go_back(engine, revision)
 
     assert schema_of(engine) == {}
 

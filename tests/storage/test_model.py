@@ -22,7 +22,6 @@ from hypothesis.stateful import (
 )
 
 from sermo_fsm import ChatEngine, ChatSession, HistoryRow, Policy
-from sermo_fsm.views.json_views import row_view, session_view
 from tests.databases import empty
 from tests.doors import fewer, open_door
 from tests.naive_model import NaiveChats
@@ -42,6 +41,8 @@ INBOUND: tuple[dict[str, Any], ...] = (
     {"type": "client_left"},
     {"type": "client_closed"},
     {"type": "client_unload"},
+    {"type": "start", "params": {"page": "/faktura"}},
+    {"type": "postback", "text": "Ja", "payload": "yes"},
     {"type": "weather"},
 )
 OUTBOUND: tuple[dict[str, Any], ...] = (
@@ -61,6 +62,15 @@ OUTBOUND: tuple[dict[str, Any], ...] = (
     {"type": "handover_to_agent"},
     {"type": "handover_to", "agent": {"id": "bot"}},
     {"type": "handover_to"},
+    {"type": "info", "text": "kö"},
+    {"type": "web_url", "url": "https://example.com", "agent": {"id": "bot"}},
+    {"type": "carousel", "cards": [], "agent": {"id": "cece03", "name": "Cecilia"}},
+    {"type": "image", "imageUrl": "https://example.com/a.png"},
+    {"type": "handover_to_queue", "queueId": "faktura"},
+    {"type": "transfer_to_agent_application", "toAgentApplication": "avaya"},
+    {"type": "claim_session", "agentId": "dada04"},
+    {"type": "end_session", "reasonText": "klart"},
+    {"type": "application_heartbeat", "available": True},
     {"type": "heartbeat"},
 )
 EVENTS = st.one_of(
@@ -185,6 +195,18 @@ class Chats(RuleBasedStateMachine):
         up_to = self.now + timedelta(seconds=ahead)
         assert self.model.sweep(up_to) == len(self.engine.sweep(up_to))
 
+    @rule(user=st.sampled_from(USERS))
+    def close(self, user: str) -> None:
+        status = self.model.status(PLATFORM, user)
+        at = self.now
+        if status is not None:
+            rows = self.model.history(PLATFORM, user, status["ordinal"])
+            at = max(at, rows[-1]["effectiveAt"])
+        expected = self.model.close(PLATFORM, user, at)
+        receipt = self.engine.close_chat(PLATFORM, user, reason="stuck", at=at)
+        closed = receipt and receipt.after
+        assert expected == (closed and closed.ordinal)
+
     @invariant()
     def same(self) -> None:
         if not hasattr(self, "engine"):
@@ -215,14 +237,14 @@ def _times(view: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _status(session: ChatSession) -> dict[str, Any]:
-    view = _times(session_view(session), _STATUS_TIMES)
+    view = _times(session.as_dict(), _STATUS_TIMES)
     del view["sessionId"], view["previousSessionId"]
     view["previousOrdinal"] = session.ordinal - 1 if session.previous_session_id else None
     return view
 
 
 def _row(row: HistoryRow) -> dict[str, Any]:
-    view = _times(row_view(row), ("receivedAt", "effectiveAt", "at", "lastSeenAt"))
+    view = _times(row.as_dict(), ("receivedAt", "effectiveAt", "at", "lastSeenAt"))
     del view["event"]
     return view
 

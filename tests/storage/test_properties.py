@@ -75,11 +75,12 @@ def test_a_redelivered_batch_changes_nothing(
         clear()
         lines = traffic(items)
         first = chats.handle_many(lines)
-        once = stored(chats)
+        once = without_presence(stored(chats))
 
         again = chats.handle_many(lines)
 
-        assert stored(chats) == once
+        # Presence may change: a quiet event that had no chat then is of one that opened since.
+        assert without_presence(stored(chats)) == once
         assert not any(receipt.rows for receipt in again)
         for one, other in zip(first, again, strict=True):
             if any(row.message_id for row in one.rows):
@@ -194,4 +195,4 @@ def test_the_streams_of_this_file_say_everything_there_is_to_say() -> None:
         for direction, kinds in (("inbound", INBOUND), ("outbound", OUTBOUND))
         for wire in kinds
     }
-    assert said == set(Trigger) - {Trigger.EXPIRE}
+    assert said == set(Trigger) - {Trigger.EXPIRE, Trigger.CLOSE, Trigger.AGENT_RELEASED}

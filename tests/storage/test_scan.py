@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from benchmarks.queries import START as FIRST
-from benchmarks.queries import fill
 from sermo_fsm import ChatEngine
 from sermo_fsm.analysis import full_scan as scan
 from tests.another_table import another_table, hand_in, random_traffic
 from tests.databases import KINDS, a_database
+from tests.filled import START as FIRST
+from tests.filled import fill
 from tests.storage.test_queries import FULL, SORT, plans, sent_by
 from tests.support import PLATFORM, at
 
@@ -105,6 +105,9 @@ def test_it_is_of_one_moment_whoever_writes_meanwhile(
     rows = chats.traffic().rows
     assert rows > before[1].rows
     assert chats.traffic(progress=write).rows == rows
+    figures = chats.figures()
+    assert chats.figures(progress=write) == figures
+    assert chats.figures() != figures
 
 
 # --- plans ----------------------------------------------------------------------------------------
@@ -149,6 +152,15 @@ ASKED: dict[str, tuple[Callable[[ChatEngine], object], str]] = {
     ),
     "traffic of a time": (
         lambda chats: chats.traffic(since=HALF, until=HALF + timedelta(hours=1)),
+        "opened_at_id",
+    ),
+    "figures": (ChatEngine.figures, "opened_at_id"),
+    "figures of a platform": (
+        lambda chats: chats.figures(platform="app"),
+        "platform_id_opened_at_id",
+    ),
+    "figures of a time": (
+        lambda chats: chats.figures(since=HALF, until=HALF + timedelta(hours=1)),
         "opened_at_id",
     ),
     "stories": (stories(), ""),

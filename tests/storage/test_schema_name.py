@@ -4,10 +4,13 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from alembic import command
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.orm import Session
 
 from sermo_fsm import (
     AsyncChatEngine,
@@ -19,13 +22,13 @@ from sermo_fsm import (
 )
 from sermo_fsm.storage.schema import tables
 from tests.databases import a_database, admin
-from tests.doors import open_door
+from tests.doors import host_transaction, open_door
 from tests.inspected import as_declared, inspected
 from tests.support import ANDERS, PLATFORM, USER, at, envelope, event, text
 
 pytestmark = pytest.mark.service
 
-NAMES = ["chat", "Chat-1", 'with "quotes" and spaces', "it's 50%", "a :b\\c"]
+NAMES = ["chat", "Chat-1", 'with "quotes" and spaces', "it's 50% and %(x)s", "a :b\\c"]
 
 
 @pytest.fixture
@@ -112,7 +115,7 @@ def test_two_engines_in_one_database_do_not_see_each_other(door: str, url: sa.UR
             two.check_schema()
         with pytest.raises(SchemaNotReady, match="no sermo_fsm tables"):
             neither.check_schema()
-        with pytest.raises(StoreError, match="create our tables by"):
+        with pytest.raises(SchemaNotReady, match="run 'sermo-fsm db upgrade'"):
             two.handle("inbound", text())
         two.migrate()
         neither.migrate()
@@ -233,3 +236,69 @@ def test_elsewhere_it_is_refused_in_words(schema: str) -> None:
             with pytest.raises(InvalidArgument, match="on PostgreSQL; elsewhere None"):
                 ask(connection, schema)
     engine.dispose()
+
+
+class TestTranslated:
+    """A host whose connections say another schema than its statements."""
+
+    MAPS = ({None: "tenant"}, {None: "tenant", "chat": "other"})
+
+    @pytest.mark.parametrize("names", MAPS)
+    def test_an_engine_is_refused(self, url: sa.URL, names: Any) -> None:
+        host = sa.create_engine(url)
+        tenants = host.execution_options(schema_translate_map=names)
+        with pytest.raises(InvalidArgument, match="schema=") as caught:
+            ChatEngine(tenants)
+        assert caught.value.argument == "database"
+        with pytest.raises(InvalidArgument, match="schema="):
+            AsyncChatEngine(create_async_engine(url).execution_options(schema_translate_map=names))
+
+        chats = ChatEngine(host)
+        host.update_execution_options(schema_translate_map=names)
+        with pytest.raises(InvalidArgument, match="schema="):
+            chats.migrate()
+
+    @pytest.mark.parametrize("names", MAPS)
+    def test_a_connection_is_refused(
+        self, door: str, url: sa.URL, database: sa.Engine, names: Any
+    ) -> None:
+        options = {"schema_translate_map": names}
+        with open_door(door, url) as chats:
+            chats.migrate()
+            for ask in (
+                lambda ours: chats.handle("inbound", text(), connection=ours),
+                lambda ours: chats.status(PLATFORM, USER, connection=ours),
+                lambda ours: next(chats.sessions(connection=ours), None),
+            ):
+                with host_transaction(chats) as host:
+                    if isinstance(host, sa.Connection):
+                        host.execution_options(**options)
+                    else:
+                        host.sync_connection.execution_options(**options)
+                    with pytest.raises(InvalidArgument, match="schema=") as caught:
+                        ask(host)
+                    assert caught.value.argument == "connection"
+            with Session(database) as session:
+                session.connection(execution_options=options)
+                with pytest.raises(InvalidArgument, match="schema="):
+                    ChatEngine(database).handle("inbound", text(), connection=session)
+            assert chats.verify().rows == 0
+
+    def test_a_migration_is_refused(self, database: sa.Engine) -> None:
+        tenants = database.execution_options(schema_translate_map={None: "tenant"})
+        with tenants.begin() as connection:
+            for work in (migrate.upgrade, migrate.check_schema, migrate.current):
+                with pytest.raises(InvalidArgument, match="schema="):
+                    work(connection)
+        assert names(database, "public") == set()
+
+    def test_a_map_of_other_schemas_changes_nothing(self, database: sa.Engine) -> None:
+        ChatEngine(database, schema="chat").migrate()
+        others = database.execution_options(schema_translate_map={None: "tenant", "per_user": "u"})
+        chats = ChatEngine(others, schema="chat")
+        with others.begin() as connection:
+            chats.handle("inbound", text(), connection=connection)
+        assert chats.verify().rows == 1
+        with pytest.raises(InvalidArgument, match="schema="):
+            chats.migrate()
+        assert names(database, "public") == set()

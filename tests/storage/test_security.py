@@ -7,7 +7,6 @@ import asyncio
 import json
 import logging
 import socket
-import traceback
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,12 +23,13 @@ from sermo_fsm import (
     CommitUnknown,
     Envelope,
     MessageConflict,
-    SermoError,
+    QueueName,
     StoreError,
     StoreUnavailable,
+    UnusableDatabase,
 )
 from tests.databases import admin, async_url
-from tests.support import PLATFORM, USER, at, event
+from tests.support import PLATFORM, USER, at, event, everything
 
 PASSWORD: Final = "s3kret:p@ss/w%rd'\"\\x"  # with all that has to be quoted somewhere  # noqa: S105
 PASSWORDS: Final = (
@@ -77,18 +77,6 @@ def listening() -> Iterator[Heard]:
 def heard() -> Iterator[Heard]:
     with listening() as heard:
         yield heard
-
-
-def everything(error: BaseException) -> str:
-    """What an error says to whoever prints it, and to whoever looks inside."""
-    told = "".join(traceback.format_exception(error))
-    seen: BaseException | None = error
-    while seen is not None:
-        told += f"\n{seen}\n{seen!r}\n{seen.args!r}\n"
-        if isinstance(seen, SermoError):
-            told += repr(vars(seen))
-        seen = seen.__cause__ or seen.__context__
-    return told
 
 
 # --- passwords -----------------------------------------------------------------------------------
@@ -143,7 +131,8 @@ def test_a_password_is_in_no_error_and_in_no_log(
     told = everything(raised.value) + heard.text
     assert [secret for secret in PASSWORDS if secret in told] == []
     if wrong != "option":
-        assert isinstance(raised.value, StoreUnavailable)
+        unusable = wrong in ("user", "database")
+        assert isinstance(raised.value, UnusableDatabase if unusable else StoreUnavailable)
 
 
 URLS: Final = (
@@ -254,7 +243,7 @@ def test_every_value_is_bound(chats: ChatEngine, database: sa.Engine, nasty: str
         "platformId": nasty,
         nasty: [nasty, {nasty: nasty}],
     }
-    sent: list[tuple[str, dict[str, Any]]] = [
+    sent: list[tuple[QueueName, dict[str, Any]]] = [
         ("inbound", customer),
         ("outbound", {**customer, "agent": agent}),
         ("outbound", {**customer, "type": "handover_to_bot"}),
@@ -341,6 +330,7 @@ RAW: Final = (
 def live_a_little(chats: ChatEngine, connection: Any = None) -> None:
     """Everything that can be done with them, one by one and all at once."""
     host: dict[str, Any] = {} if connection is None else {"connection": connection}
+    direction: QueueName
     for number, one in enumerate(private()):
         direction = "outbound" if "agent" in one or one["type"] == "system_text" else "inbound"
         for _ in range(2):

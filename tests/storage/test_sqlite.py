@@ -251,3 +251,19 @@ def test_a_database_in_memory_that_is_full_is_not_thrown_away() -> None:
             transaction.rollback()
     assert chats.status(PLATFORM, USER) is None  # its tables are there
     engine.dispose()
+
+
+@pytest.mark.parametrize("value", ["20260301", "5.5", "x'32'", "'yesterday'"])
+@pytest.mark.parametrize("column", ["since", "expires_at"])
+def test_what_is_no_time_in_a_column_of_times_is_a_typed_error(
+    tmp_path: Path, column: str, value: str
+) -> None:
+    """SQLite stores in a column whatever it is told to."""
+    with ChatEngine(f"sqlite:///{tmp_path / 'chat.db'}") as chats:
+        chats.migrate()
+        chats.handle("inbound", text(), received_at=at(0))
+        with chats._engine.begin() as connection:
+            connection.exec_driver_sql(f"UPDATE sermo_session SET {column} = {value}")  # noqa: S608
+        for ask in (lambda: chats.status(PLATFORM, USER), chats.verify):
+            with pytest.raises(StoreError, match="a time in the database can't be read: "):
+                ask()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from attrs import asdict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -39,6 +40,8 @@ def one_by_one(
     ways: Counter[Any] = Counter()
     stays: dict[State, list[timedelta]] = {}
     sessions = 0
+    still_there: Counter[State | None] = Counter()
+    moments = []
     for chat in chats.sessions(platform=platform):
         rows = list(chats.history(chat.session_id))
         counted = [
@@ -48,6 +51,9 @@ def one_by_one(
             and (until is None or row.effective_at < until)
         ]
         sessions += bool(counted)
+        moments += [row.effective_at for row in counted]
+        if counted and counted[-1].to_state is not State.CLOSED:
+            still_there[counted[-1].to_state] += 1
         ways.update((row.from_state, row.to_state, row.trigger) for row in counted)
         moves = [row for row in rows if row.from_state is not row.to_state]
         for entered, left in pairwise(moves):
@@ -60,11 +66,18 @@ def one_by_one(
         "ways": dict(ways),
         "stays": {state: len(lengths) for state, lengths in stays.items()},
         "medians": {state: statistics.median_low(lengths) for state, lengths in stays.items()},
+        "p90s": {
+            state: sorted(lengths)[-(len(lengths) // 10) - 1] for state, lengths in stays.items()
+        },
+        "still_there": dict(still_there),
+        "first_at": min(moments, default=None),
+        "last_at": max(moments, default=None),
     }
 
 
 def told(found: Traffic) -> dict[str, Any]:
-    return {name: getattr(found, name) for name in ("rows", "sessions", "ways", "stays", "medians")}
+    values = asdict(found)
+    return {name: values[name] for name in values if name not in ("since", "until", "platform")}
 
 
 def test_it_says_what_went_where_and_for_how_long(chats: ChatEngine) -> None:
@@ -90,7 +103,16 @@ def test_it_says_what_went_where_and_for_how_long(chats: ChatEngine) -> None:
             State.QUEUED: timedelta(seconds=30),
             State.WITH_AGENT: timedelta(seconds=60),
         },
+        p90s={
+            State.BOT: timedelta(seconds=30),
+            State.QUEUED: timedelta(seconds=30),
+            State.WITH_AGENT: timedelta(seconds=60),
+        },
+        still_there={State.QUEUED: 1},
+        first_at=at(0),
+        last_at=at(101),
     )
+    assert found.closings == 1
     assert list(found.ways)[:2] == [
         (None, State.BOT, Trigger.CUSTOMER_TEXT),
         (State.BOT, State.QUEUED, Trigger.QUEUE_NUMBER),
@@ -110,6 +132,15 @@ def test_a_stay_counts_where_it_ended(chats: ChatEngine) -> None:
     }  # and hers with the agent ended at the very end, which is not in it
 
 
+def test_who_had_no_row_in_the_time_is_not_counted(chats: ChatEngine) -> None:
+    hand_in(chats, CHATS)
+
+    found = chats.traffic(since=at(36), until=at(39))  # anna's rows are before and behind it
+
+    assert (found.rows, found.sessions, found.still_there) == (0, 0, {})
+    assert found.first_at is found.last_at is None
+
+
 def test_of_one_platform(chats: ChatEngine) -> None:
     hand_in(chats, CHATS)
     hand_in(chats, CHATS[-2:], platform=APP)
@@ -124,7 +155,8 @@ def test_nothing_is_no_traffic(chats: ChatEngine) -> None:
     told_of: list[Any] = []
     found = chats.traffic(progress=lambda *so_far: told_of.append(so_far))
 
-    assert found == Traffic(rows=0, sessions=0, ways={}, stays={}, medians={})
+    assert told(found) == one_by_one(chats)
+    assert found.rows == found.sessions == found.closings == 0
     assert chats.compare().ok
     assert told_of == []
 

@@ -17,9 +17,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import sqlalchemy as sa
-from attrs import asdict
+from msgspec.structs import asdict
 
-from sermo_fsm import ChatEngine, ChatSession, HistoryRow, LostRace, Outcome, StoreBusy, StoreError
+from sermo_fsm import (
+    ChatEngine,
+    ChatSession,
+    HistoryRow,
+    LostRace,
+    Outcome,
+    QueueName,
+    StoreBusy,
+    StoreError,
+)
 from sermo_fsm.storage.schema import tables
 from tests.databases import a_database
 from tests.support import ANDERS, PLATFORM, at, event, text
@@ -135,12 +144,14 @@ def check_presence(told: Sequence[Told], sessions: Sequence[ChatSession]) -> Non
     seen: dict[str, list[datetime]] = defaultdict(list)
     for one in told:
         moment = at(one.line.seconds)
-        if one.session_id is None or one.opened_at is None or one.line.direction != "inbound":
-            continue
-        if moment >= one.opened_at:
+        if one.session_id is not None and one.line.direction == "inbound":
             seen[one.session_id].append(moment)
-    latest = {session.session_id: session.last_seen_at for session in sessions}
-    assert latest == {key: max(seen[key], default=None) for key in latest}
+    for session in sessions:
+        latest, own = session.last_seen_at, max(seen[session.session_id], default=None)
+        if latest != own:  # then it is that of the chat that was resumed
+            assert session.resumed
+            assert latest in seen[str(session.previous_session_id)]
+            assert own is None or own < latest
 
 
 def check_sessions(sessions: Sequence[ChatSession]) -> None:
@@ -257,7 +268,7 @@ class TestProcesses:
 def settled(session: ChatSession | None) -> dict[str, Any]:
     """All that does not depend on the order of reading."""
     assert session is not None
-    values = asdict(session, recurse=False)
+    values = asdict(session)
     del values["since"], values["effective_at"]
     return values
 
@@ -304,7 +315,7 @@ class TestTheSameInstant:
     ) -> None:
         rounds, together = 25, threading.Barrier(2)
 
-        def work(engine: ChatEngine, queue: str, words: dict[str, Any]) -> None:
+        def work(engine: ChatEngine, queue: QueueName, words: dict[str, Any]) -> None:
             for number in range(rounds):
                 together.wait(PATIENCE)
                 message = text(user=f"user-{number}", **words)
@@ -382,7 +393,7 @@ def hand(chats: ChatEngine, line: Line, connection: sa.Connection | None = None)
 Said = tuple[str, float]
 """Which event, and when."""
 
-EVENTS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+EVENTS: Final[dict[str, tuple[QueueName, dict[str, Any]]]] = {
     "customer_text": ("inbound", {"type": "text", "text": "Hej!"}),
     "heartbeat": ("inbound", {"type": "heartbeat"}),
     "client_left": ("inbound", {"type": "client_left"}),
@@ -439,19 +450,24 @@ def play(
         hand(chats, Line(direction, what, seconds, f"{user}-{name}-{seconds}"), connection)
 
 
+def without(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
+
+
+_IDS: Final = ("session_id", "previous_session_id")
+
+
 def told(chats: ChatEngine, user: str) -> list[object]:
     """Everything about a user, without what differs from database to database."""
 
     def row(one: HistoryRow) -> dict[str, Any]:
-        return asdict(
-            one, filter=lambda a, _: a.name not in ("id", "user_id", "message_id", "event")
-        )
+        return without(asdict(one), "id", "user_id", "message_id", "event", "session_id")
 
     sessions = list(chats.sessions(user=user))
     strays = [row(one) for one in chats.strays() if one.user_id == user]
     return [
         *strays,
-        *(asdict(session, filter=lambda a, _: a.name != "user_id") for session in sessions),
+        *(without(asdict(session), "user_id", *_IDS) for session in sessions),
         *(row(one) for session in sessions for one in chats.history(session.session_id)),
     ]
 

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -13,11 +14,44 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from sermo_fsm.storage.backends import KNOWN, ErrorKind, backend_named
+from sermo_fsm.storage.backends import KNOWN, ErrorKind, backend_named, statements
+from sermo_fsm.storage.database_url import for_asyncio
+from sermo_fsm.storage.schema import tables
 from tests.databases import KINDS
 from tests.support import CHECKOUT
 
 PACKAGE: Final = CHECKOUT / "sermo_fsm"
+
+# --- statements ----------------------------------------------------------------------------------
+
+
+URLS: Final = {
+    "sqlite": "sqlite://",
+    "postgresql": "postgresql+psycopg://",
+    "mysql": "mysql+pymysql://",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_statements_are_built_once_and_of_too_many_the_oldest_is_forgotten(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statements, "_MOST", 3)
+    dialect = sa.make_url(URLS[kind]).get_dialect()()
+    ours = backend_named(kind).statements(tables(), dialect)
+    built: list[int] = []
+
+    def build(number: int) -> int:
+        built.append(number)
+        return number
+
+    for number in (1, 2, 3, 1, 2, 3, 4, 2, 3, 4, 1, 3, 4, 1, 2):
+        assert ours.cached("some", number, partial(build, number)) == number
+    assert built == [1, 2, 3, 4, 1, 2]
+    update = partial(ours.update_one, ("state", "since"))
+    once = ours.compiled("update", ("state", "since"), update)
+    assert ours.compiled("update", ("state", "since"), update) is once
+
 
 # --- nobody else speaks of a database ------------------------------------------------------------
 
@@ -161,6 +195,7 @@ def test_the_file_and_the_name_of_a_database(url: str, file: Path | None, name: 
         ("53300", ErrorKind.BUSY),
         ("57P03", ErrorKind.CONNECTION_LOST),
         ("08006", ErrorKind.CONNECTION_LOST),
+        ("28P01", ErrorKind.UNUSABLE),
         ("53100", ErrorKind.OTHER),
     ],
 )
@@ -175,6 +210,7 @@ def test_states_of_postgresql(state: str, kind: ErrorKind) -> None:
         (1040, ErrorKind.BUSY),
         (1053, ErrorKind.CONNECTION_LOST),
         (2006, ErrorKind.CONNECTION_LOST),
+        (1045, ErrorKind.UNUSABLE),
         (1114, ErrorKind.OTHER),
     ],
 )
@@ -193,3 +229,21 @@ def test_numbers_of_mysql(number: int, kind: ErrorKind) -> None:
 )
 def test_an_error_without_a_code_is_any_other(dialect: str, error: Exception) -> None:
     assert backend_named(dialect).classify(error) is ErrorKind.OTHER
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted"),
+    [
+        ("sqlite:///chat.db", "sqlite+aiosqlite:///chat.db"),
+        ("sqlite+aiosqlite:///chat.db", "sqlite+aiosqlite:///chat.db"),
+        ("postgresql+psycopg://h/d", "postgresql+psycopg://h/d"),
+        ("mariadb+pymysql://u:p%40@h/d", "mariadb+asyncmy://u:p%40@h/d"),
+        ("mssql://h/d", "mssql://h/d"),
+        ("nonsense", "nonsense"),
+    ],
+)
+def test_a_url_is_turned_to_a_driver_for_asyncio(url: str, wanted: str) -> None:
+    found = for_asyncio(url)
+    assert wanted == (
+        found if isinstance(found, str) else found.render_as_string(hide_password=False)
+    )

@@ -27,7 +27,7 @@ def drawn(name: str, theme: str = "light", *, loops: bool = False) -> str:
 Arrows = dict[tuple[str, str], list[str]]
 """From where to where, and the lines on the arrow."""
 
-INBOUND, OUTBOUND, TIMER = "►", "◄", "○"
+INBOUND, OUTBOUND, TIMER, OPERATOR = "►", "◄", "○", "■"
 
 
 def read_mermaid(text: str) -> Arrows:
@@ -63,12 +63,15 @@ READERS: Mapping[str, tuple[Callable[[str], Arrows], str, str]] = {
 """For each format how to read it, and how it calls the start and the end."""
 
 
+OF_NO_QUEUE = {"expire": TIMER, "close": OPERATOR}
+
+
 def wanted_arrows() -> dict[tuple[str, str], set[str]]:
     """From where to where, and what pulls; straight from the rules, sorted by nobody."""
-    inbound = {kind.trigger for kind in KINDS.values() if kind.inbound}
+    inbound = {kind.trigger for kind in KINDS.values() if Direction.INBOUND in kind.queues}
     wanted: dict[tuple[str, str], set[str]] = {}
     for trigger, *cells in RULES:
-        mark = TIMER if trigger == "expire" else INBOUND if trigger in inbound else OUTBOUND
+        mark = OF_NO_QUEUE.get(trigger) or (INBOUND if trigger in inbound else OUTBOUND)
         for state, cell in zip(LIVE, cells, strict=True):
             if cell in ("=", "×"):
                 continue
@@ -87,7 +90,15 @@ def test_what_is_wanted_here_is_what_a_person_expects() -> None:
     assert wanted["with_agent", "closed"] == {
         "► client_left",
         "◄ agent_done [unless the customer wrote later]",
+        "◄ end_session [unless the customer wrote later]",
         "○ expire",
+        "■ close",
+    }
+    assert wanted["with_agent", "bot"] == {
+        "◄ agent_done [if the customer wrote later]",
+        "◄ agent_released",
+        "◄ end_session [if the customer wrote later]",
+        "◄ handover_to_bot",
     }
     assert len(wanted) == 13
 
@@ -126,15 +137,21 @@ def test_the_states_are_the_five(name: str) -> None:
 @pytest.mark.parametrize("name", READERS)
 def test_a_legend_says_what_the_marks_mean(name: str) -> None:
     text = re.sub(r"<[^>]*>", "", drawn(name))
-    for mark, word in ((INBOUND, "inbound"), (OUTBOUND, "outbound"), (TIMER, "timer")):
-        assert f"{mark} {word}" in text
+    for words in (
+        f"{INBOUND} inbound: customer",
+        f"{OUTBOUND} outbound, internal: bot, agents",
+        f"{TIMER} timer: the clock",
+        f"{OPERATOR} operator: by hand",
+    ):
+        assert words in text
 
 
 @pytest.mark.parametrize("name", READERS)
 def test_a_picture_follows_the_table(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     table = dict(TABLE)
     table[State.OPEN, Trigger.TYPING] = TABLE[State.OPEN, Trigger.CUSTOMER_TEXT]
-    table[State.BOT, Trigger.AGENT_TEXT] = TABLE[State.BOT, Trigger.BOT_TEXT]
+    for trigger in (Trigger.AGENT_TEXT, Trigger.CLAIM_SESSION):
+        table[State.BOT, trigger] = TABLE[State.BOT, Trigger.BOT_TEXT]
     monkeypatch.setattr(drawing, "TABLE", table)
     arrows = READERS[name][0](drawn(name))
     assert "► typing" in arrows["open", "bot"]
@@ -166,8 +183,8 @@ def test_dot_names_no_font_that_not_everyone_has() -> None:
 
 
 def test_marks_are_in_the_oldest_code_pages() -> None:
-    # WGL4, which every common font covers: these three are among its geometric shapes.
-    assert set(palette.DIRECTION_SYMBOLS.values()) == {"\u25ba", "\u25c4", "\u25cb"}
+    # WGL4, which every common font covers: these four are among its geometric shapes.
+    assert set(palette.DIRECTION_SYMBOLS.values()) == {"\u25ba", "\u25c4", "\u25cb", "\u25a0"}
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -253,10 +270,12 @@ def test_a_state_in_which_everything_moves_has_no_loop(monkeypatch: pytest.Monke
 
 def test_where_nothing_is_ignored_no_word_is_said_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     stays = TABLE[State.BOT, Trigger.BOT_TEXT]
-    monkeypatch.setattr(drawing, "TABLE", {**TABLE, (State.BOT, Trigger.AGENT_DONE): stays})
+    ignored = (Trigger.AGENT_DONE, Trigger.AGENT_RELEASED, Trigger.END_SESSION)
+    table = {**TABLE, **{(State.BOT, trigger): stays for trigger in ignored}}
+    monkeypatch.setattr(drawing, "TABLE", table)
     words = machine_drawing(loops=True).description
     assert "In bot it ignores" not in words
-    assert "In open it ignores agent_done." in words
+    assert "In open it ignores agent_done, agent_released and end_session." in words
 
 
 # --- words, themes, files -----------------------------------------------------------------------

@@ -5,15 +5,14 @@ import re
 import tarfile
 from datetime import UTC, datetime
 from enum import EnumMeta
+from inspect import get_annotations
 from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import fields
 from hatchling.builders.sdist import SdistBuilder
 
 from sermo_fsm import ChatSession, Direction, HistoryRow, Outcome, State
-from sermo_fsm.views.json_views import row_view, session_view
 from tests.support import CHECKOUT
 from tools import docs, field_docs
 
@@ -86,10 +85,17 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_what_is_generated_is_in_step() -> None:
-    assert len(docs.PAGES) == 2
+    names = ["README.md", *sorted(path.name for path in (CHECKOUT / "docs").iterdir())]
+    assert [page.name for page in docs.PAGES] == names
     for page in docs.PAGES:
         text = page.read_text(encoding="utf-8")
-        assert docs.render_page(text) == text, "run 'make docs'"
+        assert docs.render_parts(text) == text, "run 'make docs'"
+
+
+def test_every_part_that_can_be_generated_is_on_a_page() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in docs.PAGES)
+    for name in docs.PARTS:
+        assert text.count(f"<!-- {name} -->") == text.count(f"<!-- /{name} -->") > 0, name
 
 
 def test_every_class_of_the_page_has_its_table() -> None:
@@ -104,7 +110,7 @@ def test_no_field_and_no_member_lacks_a_sentence(kind: type[Any]) -> None:
     wanted = (
         list(kind.__members__)
         if isinstance(kind, EnumMeta)
-        else [attribute.name for attribute in fields(kind)]
+        else [name for base in reversed(kind.__mro__) for name in get_annotations(base)]
     )
     assert list(said)[: len(wanted)] == wanted
     for sentence in said.values():
@@ -117,8 +123,8 @@ def test_help_shows_the_sentences() -> None:
 
 
 def test_every_name_in_the_json_is_explained() -> None:
-    assert set(field_docs.json_names(ChatSession).values()) == set(session_view(CHAT))
-    assert set(field_docs.json_names(HistoryRow).values()) >= set(row_view(ROW))
+    assert set(field_docs.json_names(ChatSession).values()) == set(CHAT.as_dict())
+    assert set(field_docs.json_names(HistoryRow).values()) >= set(ROW.as_dict())
 
 
 def test_a_source_archive_holds_the_docs(tmp_path: Path) -> None:

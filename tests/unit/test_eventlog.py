@@ -9,24 +9,29 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 import r4pm
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from r4pm import bindings
 
-from sermo_fsm import ChatEngine, row_view
+from sermo_fsm import ChatEngine, ChatSession, State
 from sermo_fsm.analysis.histories import SessionRow
 from sermo_fsm.cli import main
 from sermo_fsm.cli.commands.export import history as export_history
+from sermo_fsm.core.session import session_id_of
+from sermo_fsm.export.event_log import customer_id
 from sermo_fsm.export.ocel import write_ocel
+from sermo_fsm.export.pseudonyms import Pseudonyms
 from sermo_fsm.export.xes import write_xes
+from sermo_fsm.storage.schema import tables
 from tests.command.test_cli_support import sermo, traffic, url_of
 from tests.command.test_cli_terminal import Terminal
 from tests.support import ANDERS, START, USER, at, envelope, event, text
-from tests.unit.test_timeline import WHOLE
+from tests.unit.test_timeline import LATER, WHOLE
 
+PSEUDONYMS = Pseudonyms(bytes(range(32)))
 SECRETS = ("hemligt", "Anders Andersson", "Beata Berg", "kön", "sol", "faktura")
 
 
@@ -43,6 +48,20 @@ def stories() -> tuple[SessionRow, ...]:
         engine.migrate()
         assert not [one for one in engine.handle_many([*WHOLE, *other]) if one.error]
         return tuple(engine.stories())
+
+
+def sessions_told() -> list[ChatSession]:
+    """The chats, as the log calls them."""
+    return [PSEUDONYMS.of(one) for one in dict.fromkeys(session for session, _ in stories())]
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    """The file of a key."""
+    path = tmp_path / "pseudonyms.key"
+    path.write_text("k" * 32 + "\n", encoding="utf-8")
+    path.chmod(0o600)
+    return path
 
 
 @pytest.fixture
@@ -91,7 +110,7 @@ def spaced(found: object) -> str:
     return re.sub(r"(?:\\[trn]| )+", " ", repr(found))
 
 
-def xes_of(path: Path, told: Any, **options: bool) -> list[tuple[Element, list[Element]]]:
+def xes_of(path: Path, told: Any, **options: Any) -> list[tuple[Element, list[Element]]]:
     with path.open("w", encoding="utf-8") as file:
         write_xes(told, file.write, **options)
     found = traces(path)
@@ -110,17 +129,20 @@ def test_a_process_miner_reads_every_row_of_every_chat(tmp_path: Path) -> None:
     assert [one["seq"] for one in events] == [("int", str(row.seq)) for row in rows]
     for key, name in (("from", "from"), ("to", "to"), ("outcome", "outcome"), ("type", "type")):
         given = [one.get(key, (None, None))[1] for one in events]
-        assert given == [row_view(row)[name] for row in rows]
+        assert given == [row.as_dict()[name] for row in rows]
     assert [one.get("receivedAt") for one in events] == [row.received_at for row in rows]
 
 
 def test_a_trace_says_which_chat_it_is_and_not_whose(tmp_path: Path) -> None:
-    (first, _), (second, _), (resumed, _), _ = xes_of(tmp_path / "chats.xes", stories())
-    sessions = list(dict.fromkeys(session for session, _ in stories()))
-    assert first["concept:name"] == ("string", sessions[0].session_id) == first["customer"]
+    told = xes_of(tmp_path / "chats.xes", stories(), pseudonyms=PSEUDONYMS)
+    (first, _), (second, _), (resumed, _), _ = told
+    sessions = sessions_told()
+    assert first["concept:name"] == ("string", sessions[0].session_id)
+    assert first["customer"] == ("string", customer_id(sessions[0]))
     assert first["closedAt"] == sessions[0].closed_at
     assert first["closeReason"] == ("string", "agent_done")
-    assert resumed["previous"] == second["concept:name"] == resumed["customer"]
+    assert resumed["previous"] == second["concept:name"]
+    assert resumed["customer"] == second["customer"] != first["customer"]
     assert (second["resumed"], resumed["resumed"]) == (("boolean", "false"), ("boolean", "true"))
     assert "user" not in first
 
@@ -135,7 +157,7 @@ def test_who_did_it_is_an_id_of_an_agent_or_a_role(tmp_path: Path) -> None:
 
 def test_a_late_text_of_an_agent_has_no_resource(tmp_path: Path) -> None:
     session, row = stories()[6]
-    late = attrs.evolve(row, agent_id=None)
+    late = replace(row, agent_id=None)
     ((_, (found,)),) = xes_of(tmp_path / "chats.xes", [(session, late)])
     assert found["org:role"] == ("string", "agent")
     assert "org:resource" not in found
@@ -179,7 +201,7 @@ def test_it_discovers_a_model(tmp_path: Path) -> None:
 # --- OCEL -----------------------------------------------------------------------------------------
 
 
-def ocel_of(path: Path, told: Any, **options: bool) -> dict[str, Any]:
+def ocel_of(path: Path, told: Any, **options: Any) -> dict[str, Any]:
     with path.open("w", encoding="utf-8") as file:
         write_ocel(told, file.write, **options)
     written = json.loads(path.read_text("utf-8"))
@@ -245,9 +267,9 @@ def related(one: dict[str, Any]) -> dict[str, str]:
 
 
 def test_events_are_about_their_chat_and_by_somebody(tmp_path: Path) -> None:
-    log = ocel_of(tmp_path / "chats.json", stories())
-    first, *_ = [session for session, _ in stories()]
-    chat, customer = f"chat:{first.session_id}", f"customer:{first.session_id}"
+    log = ocel_of(tmp_path / "chats.json", stories(), pseudonyms=PSEUDONYMS)
+    first, *_ = sessions_told()
+    chat, customer = f"chat:{first.session_id}", f"customer:{customer_id(first)}"
     assert related(log["events"][0]) == {"of": chat, "by": customer, "on": "platform:web"}
     assert related(log["events"][2]) == {"of": chat}  # the bot is a role, and no object
     assert related(log["events"][6]) == {"of": chat, "by": "agent:anan01"}
@@ -256,40 +278,46 @@ def test_events_are_about_their_chat_and_by_somebody(tmp_path: Path) -> None:
 
 
 def test_a_chat_tells_its_states_and_comes_after_another(tmp_path: Path) -> None:
-    objects = whole(ocel_of(tmp_path / "chats.json", stories()))
-    sessions = list(dict.fromkeys(session for session, _ in stories()))
+    objects = whole(ocel_of(tmp_path / "chats.json", stories(), pseudonyms=PSEUDONYMS))
+    sessions = sessions_told()
     chats = [objects[f"chat:{one.session_id}"] for one in sessions]
     states = [one["value"] for one in chats[0]["attributes"] if one["name"] == "state"]
     assert states == [
         *("open", "bot", "queued", "with_agent", "queued"),
         *("bot", "with_agent", "bot", "with_agent", "closed"),
     ]
-    bo = f"customer:{sessions[1].session_id}"
+    bo = f"customer:{customer_id(sessions[1])}"
     assert related(chats[1]) == {"of": bo, "on": "platform:web"}
     assert related(chats[2]) == {"of": bo, "on": "platform:web", "resumes": chats[1]["id"]}
     assert related(chats[3]) == {"of": bo, "on": "platform:web", "after": chats[2]["id"]}
 
 
 def test_of_a_part_nothing_points_to_what_is_not_there(tmp_path: Path) -> None:
-    sessions = list(dict.fromkeys(session for session, _ in stories()))
-    later = [one for one in stories() if one[0] not in sessions[:2]]
-    objects = whole(ocel_of(tmp_path / "chats.json", later, partial=True))
+    earlier = list(dict.fromkeys(session for session, _ in stories()))[:2]
+    later = [one for one in stories() if one[0] not in earlier]
+    sessions = sessions_told()
+    path = tmp_path / "chats.json"
+    objects = whole(ocel_of(path, later, partial=True, pseudonyms=PSEUDONYMS))
     first, second = (objects[f"chat:{one.session_id}"] for one in sessions[2:])
     assert "resumes" not in related(first)
     assert related(second)["after"] == first["id"]
-    assert related(first)["of"] == related(second)["of"] == f"customer:{sessions[1].session_id}"
+    assert related(first)["of"] == related(second)["of"] == f"customer:{customer_id(sessions[1])}"
     everything = [*stories()]
     assert whole(ocel_of(tmp_path / "all.json", everything, partial=True))
 
 
 def test_a_chat_that_opened_before_the_one_it_comes_after_is_in_a_whole_log(tmp_path: Path) -> None:
-    """Opened by what was received late: the one before was left before it opened."""
+    """Earlier releases let a chat close before it opened, and the next one open in between."""
     url = url_of(tmp_path / "chats.db")
     with ChatEngine(url) as engine:
         engine.migrate()
         engine.handle("outbound", text(agent=ANDERS), received_at=at(10))
-        engine.handle("inbound", event("client_left"), received_at=at(5))
-        engine.handle("inbound", text(), received_at=at(7))
+        engine.handle("inbound", event("client_left"), received_at=at(11))
+        engine.handle("inbound", text(), received_at=at(12))
+        session = tables().session
+        earlier = session.update().where(session.c.ordinal == 2).values(opened_at=at(7))
+        with engine._engine.begin() as connection:
+            connection.execute(earlier)
         told = [*engine.stories()]
     assert [session.opened_at for session in dict.fromkeys(one for one, _ in told)] == [
         at(10),
@@ -315,6 +343,56 @@ def test_nothing_of_what_people_wrote_or_are_called_is_in_it(write: Any) -> None
     write(stories(), parts.append, users=True)
     assert f'"{USER}"' in "".join(parts)
     assert "hemligt" not in "".join(parts)
+
+
+def ids_of(told: Any) -> set[str]:
+    """The ids of users, sessions and messages, and what can be computed from a user's."""
+    users = {(session.platform_id, session.user_id) for session, _ in told}
+    computed = {session_id_of(*user, ordinal) for user in users for ordinal in range(1, 9)}
+    messages = {row.message_id for _, row in told if row.message_id}
+    return {*computed, *(f'"{user}"' for _, user in users), *messages}
+
+
+def written_by(write: Any, told: Any, **options: Any) -> str:
+    parts: list[str] = []
+    write(told, parts.append, **options)
+    return "".join(parts)
+
+
+@pytest.mark.parametrize("write", [write_xes, write_ocel])
+def test_no_id_leads_from_it_to_a_person(write: Any) -> None:
+    told = [(session, replace(row, message_id=f"m-{row.id}")) for session, row in stories()]
+    ids = ids_of(told)
+    assert len(ids) > 20
+    for options in ({}, {"pseudonyms": PSEUDONYMS}):
+        whole_text = written_by(write, told, **options)
+        assert not [one for one in ids if one in whole_text]
+    known = written_by(write, told, users=True)
+    assert {one for _, row in told if (one := row.message_id) and one not in known} == set()
+
+
+@pytest.mark.parametrize("write", [write_xes, write_ocel])
+def test_a_key_gives_the_same_person_the_same_pseudonym_and_none_another(write: Any) -> None:
+    under_key = written_by(write, stories(), pseudonyms=PSEUDONYMS)
+    again = Pseudonyms(PSEUDONYMS.key)
+    assert under_key == written_by(write, stories(), pseudonyms=again)
+    assert under_key != written_by(write, stories(), pseudonyms=Pseudonyms(b"x" * 32))
+    assert written_by(write, stories()) != written_by(write, stories())
+    assert PSEUDONYMS.key.hex() not in under_key
+    assert repr(PSEUDONYMS) == "Pseudonyms()"
+
+
+@given(st.lists(st.tuples(st.text(max_size=3), st.text(max_size=3)), unique=True))
+def test_two_persons_have_two_pseudonyms(users: list[tuple[str, str]]) -> None:
+    """Also where the ids of platform and user, put together, are the same text."""
+    sessions = [
+        ChatSession(platform_id=platform, user_id=user, state=State.OPEN, opened_at=START)
+        for platform, user in users
+        if "\0" not in platform + user
+    ]
+    found = [PSEUDONYMS.of(session) for session in sessions]
+    assert len({one.user_id for one in found}) == len(sessions)
+    assert len({one.session_id for one in found}) == len(sessions)
 
 
 @pytest.mark.parametrize("write", [write_xes, write_ocel])
@@ -348,8 +426,8 @@ ids = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"),
 @given(ids, ids, ids)
 def test_any_id_can_be_written_and_read(tmp_path: Path, one: str, two: str, three: str) -> None:
     session, row = stories()[6]
-    session = attrs.evolve(session, platform_id=one, user_id=two)
-    row = attrs.evolve(row, agent_id=two, message_id=three, type=one, reason=two)
+    session = replace(session, platform_id=one, user_id=two)
+    row = replace(row, agent_id=two, message_id=three, type=one, reason=two)
     ((trace, (found,)),) = xes_of(tmp_path / "chats.xes", [(session, row)], users=True)
 
     def as_xml_can(text: str) -> tuple[str, str]:
@@ -380,12 +458,13 @@ def test_any_id_can_be_written_and_read(tmp_path: Path, one: str, two: str, thre
     ],
 )
 def test_the_name_of_the_file_says_what_it_is_to_be(
-    db: str, tmp_path: Path, name: str, options: list[str], kind: str
+    db: str, key: Path, tmp_path: Path, name: str, options: list[str], kind: str
 ) -> None:
     path = tmp_path / name
-    result = sermo("export", "history", "-o", path, *options, "--db", db)
+    under = ("--pseudonym-key", key, "--db", db)
+    result = sermo("export", "history", "-o", path, *options, *under)
     assert (result.exit_code, result.output) == (0, "2 chats with 21 rows\n")
-    printed = sermo("export", "history", "--format", kind, "--db", db).stdout
+    printed = sermo("export", "history", "--format", kind, *under).stdout
     content = path.read_bytes()
     if name.lower().endswith(".gz"):
         content = gzip.decompress(content)
@@ -399,10 +478,44 @@ def test_a_process_miner_opens_what_was_compressed(db: str, tmp_path: Path) -> N
     assert len(read_xes(path)) == 2
 
 
-def test_the_same_chats_give_the_same_bytes(db: str, tmp_path: Path) -> None:
-    for name in ("a.xes.gz", "b.xes.gz"):
-        sermo("export", "history", "-o", tmp_path / name, "--db", db)
+def test_the_same_chats_give_the_same_bytes(db: str, key: Path, tmp_path: Path) -> None:
+    for name in ("a.xes.gz", "b.xes.gz", "c.xes.gz"):
+        under = ("--pseudonym-key", key) if name != "c.xes.gz" else ()
+        sermo("export", "history", "-o", tmp_path / name, *under, "--db", db)
     assert (tmp_path / "a.xes.gz").read_bytes() == (tmp_path / "b.xes.gz").read_bytes()
+    assert (tmp_path / "a.xes.gz").read_bytes() != (tmp_path / "c.xes.gz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "words"),
+    [
+        (b"k" * 31, 0o600, "wanted a key of 32 to 4096 bytes, got 31"),
+        (b"k" * 31 + b"\r\n\n", 0o600, "got 31; make one by: openssl rand -hex 32"),
+        (b"", 0o600, "got 0"),
+        (b"k" * 5000, 0o600, "got 4097"),
+        (b"k" * 32, 0o640, "others than its owner may use it; run: chmod 600 "),
+        (b"k" * 32, 0o604, "others than its owner may use it"),
+        (None, 0o600, "No such file or directory"),
+    ],
+)
+def test_a_key_has_to_be_one(
+    content: bytes | None, mode: int, words: str, db: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "my key"
+    if content is not None:
+        path.write_bytes(content)
+        path.chmod(mode)
+    done = sermo("export", "history", "--pseudonym-key", path, "--db", db)
+    assert done.exit_code == 2
+    assert "--pseudonym-key" in done.stderr
+    assert words in done.stderr
+    assert str(path) in done.stderr
+
+
+def test_ids_and_pseudonyms_exclude_each_other(db: str, key: Path) -> None:
+    done = sermo("export", "history", "--users", "--pseudonym-key", key, "--db", db)
+    assert done.exit_code == 2
+    assert "--users and --pseudonym-key exclude each other" in done.stderr
 
 
 def test_json_says_what_was_written(db: str, tmp_path: Path) -> None:
@@ -436,7 +549,7 @@ def test_only_the_chats_asked_for_are_in_it(
         ["-o", "chats.csv"],
         ["-o", "chats.json.gz", "--format", "xes"],
         ["--json"],
-        ["--since", "yesterday"],
+        ["--since", "someday"],
         ["--format", "csv"],
     ],
 )
@@ -497,3 +610,25 @@ def test_mixed_traffic_is_a_whole_log(tmp_path: Path) -> None:
     assert len(whole(ocel_of(tmp_path / "chats.json", told))) > 100
     assert sum(len(events) for _, events in xes_of(tmp_path / "chats.xes", told)) == len(told)
     assert ANDERS["id"] in (tmp_path / "chats.xes").read_text("utf-8")
+
+
+# --- what later programs and operators do ---------------------------------------------------------
+
+
+def test_later_events_and_a_close_by_hand_are_in_both_logs(tmp_path: Path) -> None:
+    with ChatEngine("sqlite://") as engine:
+        engine.migrate()
+        engine.handle_many(LATER[:14])
+        assert engine.close_chat("web", USER, reason="stuck", at=at(75))
+        told = [*engine.stories()]
+    ((trace, events),) = xes_of(tmp_path / "chats.xes", told)
+    assert trace["closeReason"] == ("string", "operator")
+    last = {"concept:name": "close", "org:role": "operator", "direction": "operator"}
+    assert {key: events[-1][key][1] for key in last} == last
+    assert events[9]["org:resource"] == ("string", "anan01")
+    log = ocel_of(tmp_path / "chats.json", told)
+    (claim, other) = (one for one in log["events"] if one["type"] == "claim_session")
+    assert [one["objectId"] for one in claim["relationships"]][1:] == ["agent:anan01"]
+    assert [one["objectId"] for one in other["relationships"]][1:] == ["agent:bebe02"]
+    assert log["events"][-1]["type"] == "close"
+    whole(log)

@@ -41,10 +41,17 @@ GRID = """
 | platform_closed | = | = | → bot | = |
 | handover_to_bot | → bot | = | → bot | → bot |
 | handover_to_agent | → queued | → queued | = | × |
+| start | = | = | = | = |
+| handover_to_queue | → queued | → queued | = | → queued |
+| claim_session | → with_agent | → with_agent | → with_agent | = |
+| end_session | × | × | → closed ¹ | → closed ¹ |
+| agent_released | × | × | × | → bot |
 | expire | → closed | → closed | → closed | → closed |
+| close | → closed | → closed | → closed | → closed |
 | unknown | = | = | = | = |
 """
-# ¹ → bot, if a customer_text of this session was received later than it
+# ¹ → bot, if a customer_text of this session was received later than it (a late one counts for the
+# kept state; in a resumed session those of the one before count too)
 WROTE_LATER = frozenset({Guard.CUSTOMER_WROTE_LATER})
 FOOTNOTE = "bot"
 
@@ -70,7 +77,7 @@ CELLS = [pytest.param(*key, id=f"{key[0]}-{key[1]}") for key in WANTED]
 
 
 def test_the_grid_above_has_every_cell_once() -> None:
-    assert len(list(read_grid(GRID))) == len(WANTED) == 4 * 19
+    assert len(list(read_grid(GRID))) == len(WANTED) == 4 * 25
     assert {state for state, _ in WANTED} == {"open", "bot", "queued", "with_agent"}
     assert {trigger for _, trigger in WANTED} == set(Trigger)
 

@@ -27,6 +27,22 @@ def test_of_few_it_is_one_of_them_and_exact(lengths: list[int]) -> None:
     assert median_of(lengths) == statistics.median_low(lengths)
 
 
+@given(LENGTHS, st.integers(1, 100))
+def test_a_percentile_is_of_the_nearest_rank_and_the_mean_is_exact(
+    lengths: list[int], percent: int
+) -> None:
+    found = Median()
+    for length in lengths:
+        found.add(timedelta(microseconds=length))
+
+    value = found.value(percent) // timedelta(microseconds=1)
+    assert value in lengths
+    assert sum(length < value for length in lengths) * 100 < percent * len(lengths)
+    assert sum(length <= value for length in lengths) * 100 >= percent * len(lengths)
+    whole = timedelta(microseconds=sum(lengths))
+    assert found.mean() == whole / len(lengths)
+
+
 @given(LENGTHS, st.integers(0, 50))
 def test_of_many_it_is_right_to_a_hundredth(lengths: list[int], exact: int) -> None:
     with pytest.MonkeyPatch.context() as patch:

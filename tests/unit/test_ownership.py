@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from attrs import evolve
 
-from sermo_fsm.core.advance import NO_VISITS, Visits, advance, expire
+from sermo_fsm.core.advance import NO_VISITS, Visits, advance, close, expire
 from sermo_fsm.core.ownership import Owner, owner_of
 from sermo_fsm.core.policy import Durations
 from sermo_fsm.core.session import ChatSession
@@ -16,15 +16,16 @@ from tests.support import ANDERS, at, event, text
 
 # Copied from section 4 of the design, by hand; "anything else" is spelled out.
 GRID = """
-| trigger | no session yet | client_left | agent_done | expire |
+| trigger | no session yet | client_left, end_session, close | agent_done | expire |
 |---|---|---|---|---|
 | customer_text | opens | opens | opens | resumes |
-| heartbeat, typing | opens | echo | echo | resumes |
-| agent_text, queue_number, handover_to_bot, handover_to_agent | opens | linger | opens | linger |
+| heartbeat, typing, start | opens | echo | echo | resumes |
+| agent_text, claim_session, queue_number | opens | linger | opens | linger |
+| handover_to_bot, handover_to_agent, handover_to_queue | opens | linger | opens | linger |
 | bot_text | opens | linger | linger | linger |
 | messages_read, client_unload, client_left, unknown | stray | P's | P's | P's |
 | unattributed_text, system_text, typing_on, typing_off | stray | P's | P's | P's |
-| agent_done, platform_closed | stray | P's | P's | P's |
+| agent_done, platform_closed, end_session, agent_released | stray | P's | P's | P's |
 """
 DURATIONS = Durations(
     unload_grace=timedelta(seconds=60),
@@ -42,7 +43,8 @@ def read_grid() -> Iterator[tuple[Trigger, str, str]]:
         for trigger in triggers.split(", "):
             yield from (
                 (Trigger(trigger), ending, words)
-                for ending, words in zip(endings, cells, strict=True)
+                for column, words in zip(endings, cells, strict=True)
+                for ending in column.split(", ")
             )
 
 
@@ -63,6 +65,8 @@ def closed_by(ending: str, durations: Durations = DURATIONS) -> ChatSession | No
     assert visits.live is not None
     if ending == "expire":
         return expire(visits.live)[0]
+    if ending == "close":
+        return close(visits.live, at(1), None)[0]
     direction = Direction.INBOUND if ending == "client_left" else Direction.OUTBOUND
     message = decode(direction, event(ending), received_at=at(1))
     return advance(visits, message, durations).visits.closed
@@ -88,8 +92,8 @@ def wanted(words: str, closed: ChatSession | None, seconds: int) -> Owner:
 
 
 def test_the_grid_has_every_cell() -> None:
-    assert {trigger for trigger, *_ in CELLS} == set(Trigger) - {Trigger.EXPIRE}
-    assert len(CELLS) == (len(Trigger) - 1) * 4
+    assert {trigger for trigger, *_ in CELLS} == set(Trigger) - {Trigger.EXPIRE, Trigger.CLOSE}
+    assert len(CELLS) == (len(Trigger) - 2) * 6
 
 
 @pytest.mark.parametrize(("trigger", "ending", "words"), CELLS)

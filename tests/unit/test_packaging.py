@@ -1,13 +1,20 @@
 import importlib.metadata
 import inspect
+import re
+import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
+from itertools import chain
 from pathlib import Path
 
 import pytest
+from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
+from hatchling.metadata.core import ProjectMetadata
+from hatchling.plugin.manager import PluginManager
 
 import sermo_fsm
 from tests.support import CHECKOUT
@@ -20,6 +27,44 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     (wheel,) = WheelBuilder(str(CHECKOUT)).build(directory=str(folder), versions=["standard"])
     with zipfile.ZipFile(wheel) as archive:
         return set(archive.namelist())
+
+
+@pytest.fixture(scope="module")
+def published() -> str:
+    """The README as a package index shows it."""
+    metadata = ProjectMetadata(str(CHECKOUT), PluginManager())
+    return metadata.core.readme
+
+
+def test_a_package_index_shows_the_readme_without_links_that_break(published: str) -> None:
+    assert published.startswith("# sermo_fsm\n")
+    for heading in ("## Embed it", "## The events", "## More"):
+        assert f"\n{heading}\n" in published
+    prose = re.sub(r"^```.*?^```$", "", published, flags=re.MULTILINE | re.DOTALL)
+    links = re.findall(r"\]\(([^)]*)\)|(?:href|src|srcset)=\"(.*?)\"", prose)
+    assert not [link for link in chain(*links) if link and not link.startswith("https://")]
+    assert "The design gives the reason for each doubtful cell." in published
+
+
+def test_a_source_archive_holds_what_is_listed_and_no_file_that_lies_around(
+    tmp_path: Path,
+) -> None:
+    copy = tmp_path / "copy"
+    # Other tests write some of these meanwhile, and measurements of coverage come and go.
+    passing = (".git", ".venv*", "__pycache__", ".*_cache", ".hypothesis", ".coverage*")
+    ignored = shutil.ignore_patterns(*passing)
+    shutil.copytree(CHECKOUT, copy, ignore=ignored)
+    (copy / ".env").write_text("PASSWORD=secret", encoding="utf-8")
+    (copy / "node_modules").mkdir()
+    (copy / "node_modules" / "left.py").write_text("", encoding="utf-8")
+    (copy / "notes.txt").write_text("mine", encoding="utf-8")
+    (archive,) = SdistBuilder(str(copy)).build(directory=str(tmp_path), versions=["standard"])
+    with tarfile.open(archive) as opened:
+        inside = {name.split("/")[1] for name in opened.getnames()}
+    files = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"}
+    built = {"pyproject.toml", "constraints.txt", "Makefile", "PKG-INFO", ".gitignore"}
+    folders = {"benchmarks", "diagrams", "docs", "examples", "migrations", "tests", "tools"}
+    assert inside == files | built | folders | {"sermo_fsm", ".ci", ".editorconfig"}
 
 
 def test_the_type_marker_ships(shipped: set[str]) -> None:

@@ -1,12 +1,12 @@
-"""The three durations: for everybody, for a platform, and as a person writes them."""
+"""The durations, and how far ahead a time may be: for everybody, for a platform, and as TOML."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from attrs.exceptions import FrozenInstanceError
 
-from sermo_fsm.core.policy import Durations, Policy
+from sermo_fsm.core.policy import Durations, Policy, Retention, length_of
 from sermo_fsm.errors import InvalidArgument
 
 NAMES = ("unload_grace", "idle_timeout", "linger")
@@ -25,6 +25,37 @@ def test_the_defaults_are_those_of_the_design() -> None:
         assert durations.unload_grace == timedelta(seconds=60)
         assert durations.idle_timeout == timedelta(minutes=30)
         assert durations.linger == timedelta(minutes=30)
+
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("policy", "latest"),
+    [
+        (Policy(), NOON + timedelta(hours=1)),
+        (Policy(max_ahead=5 * SECOND), NOON + 5 * SECOND),
+        (Policy.from_toml("max_ahead = 5"), NOON + 5 * SECOND),
+        (Policy(max_ahead=None), None),
+        (Policy.from_toml("max_ahead = false"), None),
+    ],
+)
+def test_a_time_is_believed_that_is_not_too_far_ahead(
+    policy: Policy, latest: datetime | None
+) -> None:
+    assert policy.latest(NOON) == latest
+
+
+@pytest.mark.parametrize("value", [timedelta(), -SECOND, LONGEST + SECOND, 3600, False, "1 h"])
+def test_how_far_ahead_is_a_duration(value: Any) -> None:
+    with pytest.raises(InvalidArgument, match=r"^max_ahead: wanted a timedelta, longer than"):
+        Policy(max_ahead=value)
+
+
+@pytest.mark.parametrize("text", ["max_ahead = 0", "max_ahead = true", "max_ahead = '1 h'"])
+def test_how_far_ahead_is_written_in_seconds(text: str) -> None:
+    error = complaint_of(text)
+    assert (error.argument, error.wanted) == ("max_ahead", SECONDS)
 
 
 def test_a_customer_may_be_believed_to_be_there_for_ever() -> None:
@@ -107,7 +138,7 @@ def test_a_policy_reads_as_a_person_writes_it() -> None:
         [platforms.sms]
         """
     )
-    everywhere = {"idle_timeout": timedelta(minutes=30), "linger": timedelta(seconds=0.5)}
+    everywhere: Any = {"idle_timeout": timedelta(minutes=30), "linger": timedelta(seconds=0.5)}
     assert policy == Policy(
         **everywhere,
         platforms={
@@ -168,13 +199,18 @@ def test_only_the_idle_timeout_may_be_false(name: str) -> None:
     assert (error.argument, error.wanted) == (f"platforms.web.{name}", SECONDS)
 
 
+EVERYWHERE = " or ".join((*NAMES, "max_ahead", "retain", "platforms"))
+ON_A_PLATFORM = " or ".join((*NAMES, "retain"))
+
+
 @pytest.mark.parametrize(
     ("text", "argument", "wanted"),
     [
-        ("idle-timeout = 5", "idle-timeout", " or ".join(NAMES)),
-        ("[web]\nlinger = 5", "web", " or ".join(NAMES)),
-        ("[platforms.web]\nlinger = 5\nidle = 5", "platforms.web.idle", " or ".join(NAMES)),
-        ("[platforms.web.platforms]", "platforms.web.platforms", " or ".join(NAMES)),
+        ("idle-timeout = 5", "idle-timeout", EVERYWHERE),
+        ("[web]\nlinger = 5", "web", EVERYWHERE),
+        ("[platforms.web]\nmax_ahead = 5", "platforms.web.max_ahead", ON_A_PLATFORM),
+        ("[platforms.web]\nlinger = 5\nidle = 5", "platforms.web.idle", ON_A_PLATFORM),
+        ("[platforms.web.platforms]", "platforms.web.platforms", ON_A_PLATFORM),
         ("platforms = 5", "platforms", "a table for each platform"),
         ("[[platforms]]\nlinger = 5", "platforms", "a table for each platform"),
         ("[platforms]\nlinger = 5", "platforms.linger", "a table"),
@@ -193,3 +229,74 @@ def test_only_the_idle_timeout_may_be_false(name: str) -> None:
 def test_what_is_no_policy_gets_an_answer(text: str, argument: str, wanted: str) -> None:
     error = complaint_of(text)
     assert (error.argument, error.wanted) == (argument, wanted)
+
+
+# --- how long what is kept -----------------------------------------------------------------------
+
+
+def test_how_long_what_is_kept_may_differ_by_platform() -> None:
+    policy = Policy.from_toml(
+        """
+        [retain]
+        bodies = "90d"
+        people = "2y"
+        pictures = 3600
+
+        [platforms.messenger]
+        idle_timeout = false
+
+        [platforms.messenger.retain]
+        bodies = "12h"
+        people = false
+
+        [platforms.sms.retain]
+        """
+    )
+    days = timedelta(days=1)
+    everywhere = Retention(bodies=90 * days, people=730 * days, pictures=days / 24)
+    assert policy.retention == everywhere
+    messenger = Retention(bodies=days / 2, pictures=days / 24)
+    assert policy.retention_on == {"messenger": messenger, "sms": everywhere}
+    assert policy.of("messenger").idle_timeout is None
+    assert policy.forgets
+    assert Policy.from_toml("").retention == Retention()
+    assert not Policy.from_toml("[platforms.web.retain]\nbodies = false").forgets
+
+
+@pytest.mark.parametrize(
+    ("text", "argument"),
+    [
+        ("retain = 5", "retain"),
+        ("[retain]\nnames = 5", "retain.names"),
+        ("[retain]\nbodies = true", "retain.bodies"),
+        ('[retain]\nbodies = "90"', "retain.bodies"),
+        ('idle_timeout = "90d"', "idle_timeout"),
+        ("[platforms]\nweb = 5", "platforms.web"),
+        ("[platforms.web.retain]\nbodies = 0", "platforms.web.retain.bodies"),
+        ("[platforms.web]\nretain = 5", "platforms.web.retain"),
+        ("[platforms.web.retain]\nmax_ahead = 5", "platforms.web.retain.max_ahead"),
+    ],
+)
+def test_what_says_no_length_is_refused(text: str, argument: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        Policy.from_toml(text)
+    assert caught.value.argument == argument
+
+
+@pytest.mark.parametrize(
+    ("text", "days"), [("24h", 1), ("90d", 90), ("8w", 56), ("2y", 730), ("100y", 36500)]
+)
+def test_a_length_is_read_as_people_type_it(text: str, days: int) -> None:
+    assert length_of(text) == timedelta(days=days)
+
+
+@pytest.mark.parametrize("text", ["", "90", "0d", "d", "1.5d", "90 d", "-1d", "101y", "9999999d"])
+def test_what_is_no_length_is_refused(text: str) -> None:
+    with pytest.raises(InvalidArgument, match="length: wanted a length such as 12h"):
+        length_of(text)
+
+
+@pytest.mark.parametrize("name", ["bodies", "pictures", "people", "strays"])
+def test_nothing_is_kept_for_no_time(name: str) -> None:
+    with pytest.raises(InvalidArgument, match=name):
+        Retention(**{name: timedelta()})

@@ -6,10 +6,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sermo_fsm import ChatSession, HistoryRow
 from sermo_fsm.picture.sequence import MAX_CHARACTERS, sequence_diagram
@@ -67,12 +67,10 @@ def nasty_chat(words: str) -> tuple[ChatSession, list[HistoryRow]]:
     name = words.strip("\x00\ud800").replace("\x00", "").replace("\ud800", "") or "x"
     agent = {"id": name[:255].strip() or "x", "name": words.replace("\0", ""), "type": "human"}
     session, rows = plain_chat()
-    changed = [attrs.evolve(row, event={**(row.event or {}), "text": words}) for row in rows]
-    changed[2] = attrs.evolve(
-        changed[2], agent_id=agent["id"], event={"text": words, "agent": agent}
-    )
-    changed[3] = attrs.evolve(changed[3], agent_id=agent["id"], type=words)
-    return attrs.evolve(session, platform_id=words), changed
+    changed = [replace(row, event={**(row.event or {}), "text": words}) for row in rows]
+    changed[2] = replace(changed[2], agent_id=agent["id"], event={"text": words, "agent": agent})
+    changed[3] = replace(changed[3], agent_id=agent["id"], type=words)
+    return replace(session, platform_id=words), changed
 
 
 # --- Mermaid's own parser -------------------------------------------------------------------------
@@ -201,13 +199,13 @@ def test_names_and_what_was_said_are_told_only_where_asked_for() -> None:
 
 def test_a_long_chat_is_cut_before_mermaid_refuses_it_and_says_so() -> None:
     session, (row, *_) = chat(inbound(0, text("<" * 500)))
-    session = attrs.evolve(session, rows=5000)
+    session = replace(session, rows=5000)
     read: list[int] = []
 
     def rows() -> Any:
         for seq in range(1, 5001):
             read.append(seq)
-            yield attrs.evolve(row, seq=seq)
+            yield replace(row, seq=seq)
 
     for bodies in (False, True):
         read.clear()
@@ -271,5 +269,5 @@ def test_a_chat_that_goes_on_from_another_says_so() -> None:
 def test_many_agents_with_long_names_do_not_make_it_too_long() -> None:
     session, (row, *_) = chat(outbound(0, text("Hej", agent=ANDERS)))
     agents = ({"id": f"{n}{'<' * 200}", "name": ">" * 200, "type": "human"} for n in range(500))
-    rows = [attrs.evolve(row, event={"text": ";" * 900, "agent": agent}) for agent in agents]
+    rows = [replace(row, event={"text": ";" * 900, "agent": agent}) for agent in agents]
     assert len(sequence_diagram(session, rows, bodies=True)) < 50_000

@@ -49,6 +49,7 @@ FOLDER = Path(png_module.__file__).parent.with_name("fonts")
 THEMES = pytest.mark.parametrize("theme", PALETTES)
 
 IN, OUT, CLOCK = Direction.INBOUND, Direction.OUTBOUND, Direction.TIMER
+BY_HAND = Direction.OPERATOR
 LINES = (
     TriggerLine(IN, "customer_text"),
     TriggerLine(OUT, "agent_done [unless the customer wrote later]", "12,345"),
@@ -258,16 +259,22 @@ def test_who_pulls_is_told_apart_without_colour() -> None:
     for theme in PALETTES:
         groups = [
             named(read(svg(drawing(Arrow(State.OPEN, State.BOT, (line,))), theme)))["chat-open-bot"]
-            for line in (TriggerLine(IN, "x"), TriggerLine(OUT, "x"), TriggerLine(CLOCK, "x"))
+            for line in (TriggerLine(side, "x") for side in (IN, OUT, CLOCK, BY_HAND))
         ]
         faces = [
             (text.attrib.get("font-weight"), text.attrib.get("font-style"))
             for group in groups
             for text in group.iter(tag("text"))
         ]
-        assert faces == [("bold", None), (None, None), (None, "italic")]
-        kinds = [[e.tag for e in group if e.tag != tag("text")] for group in groups]
-        assert kinds[0] == kinds[1] != kinds[2]
+        assert faces == [("bold", None), (None, None), (None, "italic"), (None, "italic")]
+        shapes = [[e.tag for e in group if e.tag != tag("text")] for group in groups]
+        marks_of = [set(one) - {tag("title")} for one in shapes]
+        assert marks_of == [
+            {tag("path")},
+            {tag("path")},
+            {tag("path"), tag("circle")},
+            {tag("path"), tag("rect")},
+        ]
         marks = [group.findall(tag("path"))[-1].attrib["d"] for group in groups[:2]]
         assert marks[0] != marks[1]
 
@@ -475,6 +482,7 @@ def test_an_arrow_to_its_own_state_may_say_nothing() -> None:
 
 
 def test_where_no_room_is_enough_the_best_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrange, "_arranged", arrange._arranged.__wrapped__)  # remembers nothing
     monkeypatch.setattr(arrange, "_GAP_FACTORS", ((1.0, 1.1),))
     monkeypatch.setattr(label_search, "_MAX_ROUNDS", 1)
     worst = arrange_drawing(everything())

@@ -6,14 +6,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
+from msgspec.structs import replace
 from rich.cells import cell_len
 
 from sermo_fsm import ChatEngine, ChatSession, HistoryRow, Policy
 from sermo_fsm.cli import main
+from sermo_fsm.cli.commands import timeline as timeline_command
+from sermo_fsm.core.history import Outcome
 from sermo_fsm.core.machine import State
-from sermo_fsm.core.session import Outcome
+from sermo_fsm.picture.sequence import sequence_diagram
 from sermo_fsm.protocol.events import Trigger
 from sermo_fsm.views.participants import Participant, Role
 from sermo_fsm.views.timeline import TimelineEntry, describe_transition, timeline_entries
@@ -104,6 +106,111 @@ def test_a_chat_reads_as_what_happened_in_it() -> None:
     ]
 
 
+def internal(seconds: float, what: Line) -> Line:
+    return envelope("internal", what, seconds)
+
+
+LATER = (
+    inbound(0, event("start", params={"page": "/hemligt"})),
+    inbound(5, text("Hej!")),
+    outbound(6, event("postback", agent=BOT, text="Vad gäller det?")),
+    inbound(9, event("postback", text="Faktura", payload="F")),
+    outbound(10, event("web_url", agent=BOT, url="https://example.org")),
+    outbound(11, event("carousel", agent=BOT, cards=[])),
+    outbound(12, event("image", imageUrl="https://example.org/a.png")),
+    internal(13, event("handover_to_queue", queueId="q-1")),
+    outbound(14, event("info", text="Du är i kön")),
+    internal(30, event("claim_session", agentId="anan01")),
+    outbound(40, text("Anders här", agent=ANDERS)),
+    internal(50, event("handover_to_queue", queueId="q-2")),
+    internal(60, event("claim_session", agentId="bebe02")),
+    internal(70, event("agent_done")),
+    internal(71, event("agent_done")),
+    internal(80, event("claim_session", agentId="bebe02")),
+    outbound(90, event("end_session", reasonText="Löst")),
+    internal(91, event("claim_session", agentId="cece03")),
+)
+
+
+def test_a_chat_as_programs_send_it_today_reads_as_what_happened_in_it() -> None:
+    assert [words(entry) for entry in told(*LATER)] == [
+        "customer → bot: opens the chat",
+        "customer → bot: writes",
+        "bot → customer: offers buttons",
+        "customer → bot: presses a button",
+        "bot → customer: sends a link",
+        "bot → customer: sends cards",
+        "platform → customer: sends a picture, nobody knows who",
+        "bot → platform: puts the chat in line",
+        "platform → customer: announces",
+        "anan01 → platform: takes the chat",
+        "anan01 → customer: writes",
+        "anan01 → platform: puts the chat in line",
+        "bebe02 → platform: takes the chat",
+        "bebe02 → platform: lets go of the chat",
+        "platform → platform ignored: lets go of the chat",
+        "bebe02 → platform: takes the chat",
+        "platform → customer: ends the chat for good",
+        "cece03 → platform late: takes the chat",
+    ]
+    assert [describe_transition(entry) for entry in told(*LATER) if entry.moved] == [
+        "new chat → open",
+        "open → bot",
+        "bot → queued",
+        "queued → with_agent",
+        "with_agent → queued",
+        "queued → with_agent",
+        "with_agent → bot",
+        "bot → with_agent",
+        "with_agent → closed: the agents' platform ended it for good",
+    ]
+
+
+def test_who_claims_a_chat_has_it_before_the_first_text() -> None:
+    serving = [entry.serving and str(entry.serving) for entry in told(*LATER)]
+    assert serving[7:10] == ["platform", "platform", "anan01"]
+    assert serving[10:14] == ["anan01", "platform", "bebe02", "bot"]
+
+
+def test_what_people_wrote_in_later_events_is_told_on_request() -> None:
+    said = [entry.body for entry in told(*LATER, bodies=True)]
+    assert [one for one in said if one] == [
+        *("Hej!", "Vad gäller det?", "Faktura", "Du är i kön", "Anders här", "Löst"),
+    ]
+    assert not [entry.body for entry in told(*LATER) if entry.body]
+
+
+def test_an_end_for_good_says_that_the_customer_has_written_since() -> None:
+    *_, last = told(
+        *LATER[:10],
+        inbound(50, text("Vänta!")),
+        outbound(45, event("end_session")),
+    )
+    assert last.summary == "ends the chat for good, but the customer has written since"
+    assert describe_transition(last) == "with_agent → bot"
+
+
+@pytest.mark.parametrize(
+    ("code", "summary"),
+    [("stuck", "closes the chat by hand (stuck)"), (None, "closes the chat by hand")],
+)
+def test_a_close_by_hand_says_who_and_why(code: str | None, summary: str) -> None:
+    with ChatEngine("sqlite://") as engine:
+        engine.migrate()
+        engine.handle_many(LATER[:12])
+        receipt = engine.close_chat("web", USER, reason=code, at=at(55))
+        assert receipt is not None
+        assert receipt.after is not None
+        session, rows = receipt.after, list(engine.history(receipt.after.session_id))
+    *_, last = timeline_entries(session, rows, bodies=True)
+    assert words(last) == f"operator → customer: {summary}"
+    assert describe_transition(last) == "queued → closed: an operator closed it by hand"
+    assert (last.body, last.serving, last.reason) == (None, None, "operator")
+    drawn = sequence_diagram(session, rows)
+    assert "    participant O as Operator" in drawn
+    assert f"    O->>C: {summary}" in drawn
+
+
 def test_it_says_where_each_step_took_the_chat() -> None:
     assert [describe_transition(entry) for entry in told(*WHOLE) if entry.moved] == [
         "new chat → open",
@@ -143,7 +250,7 @@ def test_it_says_why_it_closed(last: Line, sweep: float | None, why: str) -> Non
 
 def test_a_reason_that_is_none_of_ours_is_no_error() -> None:
     session, rows = chat(inbound(0, text()), inbound(1, event("client_left")))
-    *_, entry = timeline_entries(session, [*rows[:-1], attrs.evolve(rows[-1], reason=None)])
+    *_, entry = timeline_entries(session, [*rows[:-1], replace(rows[-1], reason=None)])
     assert describe_transition(entry) == "bot → closed: nobody knows why"
 
 
@@ -211,7 +318,7 @@ def test_what_was_read_late_says_when_it_was_received() -> None:
 
 def test_what_was_erased_is_shown_as_such_and_the_facts_stay() -> None:
     session, rows = chat(*WHOLE, sweep=None)
-    erased = [attrs.evolve(row, event=None) for row in rows]
+    erased = [replace(row, event=None) for row in rows]
     entries = list(timeline_entries(session, erased, bodies=True))
     assert {entry.body for entry in entries} == {"[erased]"}
     assert words(entries[6]) == "anan01 → customer: writes"
@@ -222,7 +329,7 @@ def test_a_late_text_is_of_whom_it_says_while_it_is_there() -> None:
     late = outbound(2, text("Varsågod", agent=ANDERS))
     session, rows = chat(inbound(0, text()), inbound(1, event("client_left")), late)
     assert words([*timeline_entries(session, rows)][-1]) == "anan01 → customer late: writes"
-    erased = attrs.evolve(rows[-1], event=None)
+    erased = replace(rows[-1], event=None)
     assert (
         words([*timeline_entries(session, [*rows[:-1], erased])][-1])
         == "agent → customer late: writes"
@@ -238,13 +345,12 @@ def test_every_trigger_has_words_and_somebody_who_did_it() -> None:
     session, (row, *_) = chat(inbound(0, text()))
     for trigger in Trigger:
         for state in State:
-            (entry,) = timeline_entries(
-                session, [attrs.evolve(row, trigger=trigger, to_state=state)]
-            )
+            (entry,) = timeline_entries(session, [replace(row, trigger=trigger, to_state=state)])
             assert entry.summary
             assert entry.actor != entry.recipient or trigger in (
                 Trigger.HANDOVER_TO_AGENT,
                 Trigger.HANDOVER_TO_BOT,
+                Trigger.AGENT_RELEASED,
             )
 
 
@@ -335,7 +441,7 @@ def test_a_chat_that_goes_on_from_another_names_it(tmp_path: Path) -> None:
 def test_the_columns_stay_where_they_are_whatever_is_in_them(tmp_path: Path) -> None:
     url = url_of(tmp_path / "chats.db")
     ids = ("a2", "漢字漢字漢字漢字", "an agent with a long id", "\x1b[2J", "e\u0301" * 12)
-    forever = Policy(idle_timeout=None)
+    forever = Policy(idle_timeout=None, max_ahead=None)
     with ChatEngine(url, policy=forever) as engine:
         engine.migrate()
         for number, agent_id in enumerate(ids):
@@ -508,16 +614,23 @@ def test_only_what_is_beside_the_point_is_dim(
     assert "closed\x1b[0m: the customer left the chat" in screen.getvalue()
 
 
-def test_a_lone_half_of_a_character_goes_into_a_file_as_its_escape(tmp_path: Path) -> None:
+def test_the_command_tells_a_close_by_hand_and_lets_no_code_steer_the_terminal(
+    tmp_path: Path,
+) -> None:
     url = url_of(tmp_path / "chats.db")
     with ChatEngine(url) as engine:
         engine.migrate()
-        engine.handle("inbound", json.dumps(text("a\ud83d")).encode(), received_at=at(0))
-    path = tmp_path / "chat.txt"
-    for name in ("chat.txt", "chat.mmd"):
-        path = tmp_path / name
-        assert sermo("timeline", "web", USER, "--bodies", "-o", path, "--db", url).exit_code == 0
-        assert path.read_text("utf-8")
+        engine.handle("inbound", text(), received_at=at(0))
+        assert engine.close_chat("web", USER, reason="stuck\x1b[2J", at=at(1))
+    *_, row, move = sermo("timeline", "web", USER, "--db", url).stdout.splitlines()
+    assert "operator → customer" in row
+    assert row.endswith(r"closes the chat by hand (stuck\x1b[2J)")
+    assert move.strip() == "── bot → closed: an operator closed it by hand ──"
+
+
+@pytest.mark.parametrize("role", Role)
+def test_every_role_has_a_style_on_a_terminal(role: Role) -> None:
+    assert role in timeline_command._ROLE_STYLES
 
 
 def test_a_row_that_came_too_late_is_marked() -> None:
@@ -541,7 +654,7 @@ def test_the_writer_keeps_one_row_however_many_there_are(db: str) -> None:
     def rows() -> Any:
         for seq in range(1, 50):
             kept.append(seq)
-            yield attrs.evolve(row, seq=seq)
+            yield replace(row, seq=seq)
 
     for entry in timeline_entries(session, rows()):
         assert kept[-1] == entry.seq

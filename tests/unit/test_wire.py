@@ -16,9 +16,11 @@ from typing import Any, cast
 import hypothesis.strategies as st
 import pytest
 from hypothesis import example, given
+from msgspec.structs import replace
 
 from sermo_fsm.errors import InvalidArgument, InvalidEvent
 from sermo_fsm.protocol import wire
+from sermo_fsm.protocol.envelope import arrive_line
 from sermo_fsm.protocol.events import (
     KINDS,
     Agent,
@@ -43,17 +45,17 @@ from sermo_fsm.protocol.events import (
     TypingOn,
     Unknown,
 )
-from sermo_fsm.protocol.json_reader import Limits, Parsed, dump, parse_time
-from sermo_fsm.protocol.message import Message
+from sermo_fsm.protocol.json_reader import Limits, dump, parse_time
+from sermo_fsm.protocol.message import Message, Rejected
 from sermo_fsm.protocol.stored_form import (
     EXCERPT_BYTES,
     Image,
     excerpt,
-    fingerprint,
     image_of,
+    same_json,
     stored_form,
 )
-from sermo_fsm.protocol.wire import encode
+from sermo_fsm.protocol.wire import encode, sent_at
 from tests.support import CHECKOUT, START
 
 IN, OUT, INTERNAL = Direction.INBOUND, Direction.OUTBOUND, Direction.INTERNAL
@@ -122,6 +124,11 @@ SPEC_IMAGE = "data:image/jpeg;base64,/9j/4AAQSkZJRgAB+UinhpBuBqJlnCSSdoePgIDo//2
 
 def on_18th(hour: int, minute: int, second: int, milliseconds: int) -> datetime:
     return datetime(2020, 2, 18, hour, minute, second, milliseconds * 1000, tzinfo=UTC)
+
+
+def as_sent(event: Event) -> Event:
+    """*event* with the sender's time as one that is made in Python has it."""
+    return replace(event, at=sent_at(event))
 
 
 EXPECTED: list[tuple[str, str, Event, str]] = [
@@ -226,13 +233,13 @@ def test_the_examples_of_the_specification_are_accepted_as_they_stand(
     direction, _, event, trigger = expected
     for raw in (block, block.encode(), bytearray(block.encode()), memoryview(block.encode())):
         message = decode(Direction(direction), raw)
-        assert message.event == event
+        assert as_sent(message.event) == event
         assert type(message.event) is type(event)
         assert message.trigger == trigger
         assert stored(message) == stored_form(json.loads(block))
-    assert decode(Direction(direction), json.loads(block)).event == event
-    if direction == "outbound":
-        assert decode(INTERNAL, block).event == event
+    assert as_sent(decode(Direction(direction), json.loads(block)).event) == event
+    if direction == "outbound" and trigger != "agent_done":
+        assert as_sent(decode(INTERNAL, block).event) == event
         assert decode(INTERNAL, block).trigger == trigger
         assert decode(INTERNAL, block).direction == "internal"
 
@@ -254,6 +261,20 @@ def test_the_image_of_the_specification_is_the_same_on_every_python() -> None:
 NAMES: dict[str, tuple[dict[str, Any], str, str]] = {
     # type              needs             inbound          outbound
     "text": ({"text": "Hej"}, "customer_text", "unattributed_text"),
+    "postback": ({}, "customer_text", "unattributed_text"),
+    "start": ({}, "start", "unknown"),
+    "web_url": ({}, "unknown", "unattributed_text"),
+    "image": ({}, "unknown", "unattributed_text"),
+    "carousel": ({}, "unknown", "unattributed_text"),
+    "info": ({"text": "Hej"}, "unknown", "system_text"),
+    "claim_session": ({"agentId": "anan01"}, "unknown", "claim_session"),
+    "end_session": ({}, "unknown", "end_session"),
+    "handover_to_queue": ({}, "unknown", "handover_to_queue"),
+    "transfer_to_agent_application": ({}, "unknown", "handover_to_queue"),
+    "customer_identified": ({}, "unknown", "unknown"),
+    "application_heartbeat": ({}, "unknown", "unknown"),
+    "close": ({}, "unknown", "unknown"),
+    "agent_released": ({}, "unknown", "unknown"),
     "heartbeat": ({}, "heartbeat", "unknown"),
     "typing": ({}, "typing", "unknown"),
     "messages_read": ({}, "messages_read", "unknown"),
@@ -280,7 +301,8 @@ NAMES: dict[str, tuple[dict[str, Any], str, str]] = {
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_has_its_meaning_on_its_own_direction(name: str) -> None:
     needs, inbound, outbound = NAMES[name]
-    for direction, trigger in ((IN, inbound), (OUT, outbound), (INTERNAL, outbound)):
+    internal = "agent_released" if name == "agent_done" else outbound
+    for direction, trigger in ((IN, inbound), (OUT, outbound), (INTERNAL, internal)):
         message = decode(direction, {"type": name, **WHOSE, **needs})
         assert message.trigger == trigger
         assert message.event.type == name
@@ -323,13 +345,19 @@ def test_inbound_typing_on_carries_the_unsent_text() -> None:
     assert event == Typing(platform_id="web", user_id="u-1", type="typing_on", text="Hej")
 
 
+# Turkish has two letters i; and nobody sees a blank or a zero-width space before a type.
+@pytest.mark.parametrize("name", ["TYPİNG", "typ\u0131ng", "Typing-2", " typing", "\u200btyping"])
+def test_no_spelling_of_typing_keeps_the_unsent_text(name: str) -> None:
+    message = decode(IN, {"type": name, **WHOSE, "text": "Hej"})
+    assert message.trigger == "unknown"
+    assert message.body == {"type": name, **WHOSE}
+
+
 def test_extra_fields_are_kept_as_they_came() -> None:
     extra = {"channel": {"id": [1, 1.0, None, "å\u0000"]}, "": False, "queueNumber": "five"}
     message = decode(IN, {**HEARTBEAT, **extra})
-    assert message.event.extra == extra
-    assert type(message.event) is Heartbeat
+    assert message.event == decode(IN, HEARTBEAT).event
     assert stored(message) == ({**HEARTBEAT, **extra}, None)
-    assert encode(message.event) == {**HEARTBEAT, **extra}
 
 
 def test_extra_fields_of_an_agent_are_stored() -> None:
@@ -349,15 +377,13 @@ def test_an_unknown_event_survives_whatever_it_holds(direction: Direction) -> No
     value = {"type": "weather", **UNREADABLE, "agent": "me", "queueNumber": -1, "text": None}
     message = decode(direction, value)
     assert message.trigger == "unknown"
-    assert message.event == Unknown(
-        type="weather", extra={"agent": "me", "queueNumber": -1, "text": None}
-    )
+    assert as_sent(message.event) == Unknown(type="weather")
     assert stored(message) == (value, None)
 
 
 def test_an_unknown_event_belongs_to_the_user_that_it_names() -> None:
     event = decode(IN, {"type": "weather", **WHOSE, "at": AT}).event
-    assert event == Unknown(
+    assert as_sent(event) == Unknown(
         type="weather", platform_id="web", user_id="u-1", at=on_18th(12, 14, 11, 386)
     )
 
@@ -370,8 +396,44 @@ def test_the_callers_platform_stands_in_only_where_there_is_none(value: dict[str
     assert bare == {name: item for name, item in value.items() if name != "platformId"}
 
 
-def test_a_platform_that_is_null_is_not_a_missing_one() -> None:
-    assert complaint_of(IN, {**HEARTBEAT, "platformId": None}, platform_id="sms").got == "null"
+def test_a_platform_that_is_null_is_as_if_it_were_not_there() -> None:
+    for value in ({**HEARTBEAT, "platformId": None}, {"type": "weather", "platformId": None}):
+        assert decode(IN, value, platform_id="sms").event.platform_id == "sms"
+    assert complaint_of(IN, {**HEARTBEAT, "platformId": None}).got == "nothing"
+
+
+NULLABLE: dict[str, dict[str, Any]] = {
+    "inbound": {"image": None, "at": None, "direction": None, "agent": None},
+    "outbound": {
+        "image": None,
+        "typing": None,
+        "at": None,
+        "flowGroupId": None,
+        "reasonText": None,
+        "agent": {"id": "bot", "name": None, "type": None},
+    },
+}
+
+
+@pytest.mark.parametrize("direction", [IN, OUT])
+def test_a_null_is_as_if_it_were_not_there_and_is_kept(direction: Direction) -> None:
+    value = {**TEXT, **NULLABLE[direction]}
+    message = decode(direction, value)
+    bare = {name: item for name, item in value.items() if item is not None}
+    assert message.event == decode(direction, bare).event
+    assert message.body == value
+
+
+def test_a_needed_field_that_is_null_is_missing() -> None:
+    for direction, name, value in (
+        (IN, "text", {**TEXT, "text": None}),
+        (IN, "userId", {**TEXT, "userId": None}),
+        (IN, "type", {**TEXT, "type": None}),
+        (OUT, "agent.id", {**TEXT, "agent": {"id": None, "name": "Anders"}}),
+        (OUT, "agentId", {"type": "claim_session", **WHOSE, "agentId": None}),
+    ):
+        error = complaint_of(direction, value)
+        assert (error.path, error.wanted, error.got) == (f"$.{name}", "this field", "nothing")
 
 
 @pytest.mark.parametrize("own", ["inbound", "outbound", "internal"])
@@ -379,7 +441,7 @@ def test_a_platform_that_is_null_is_not_a_missing_one() -> None:
 def test_an_event_must_not_contradict_its_queue(direction: Direction, own: str) -> None:
     value = {"type": "weather", "direction": own}
     if own == direction:
-        assert decode(direction, value).event.extra == {"direction": own}
+        assert decode(direction, value).body == value
     else:
         error = complaint_of(direction, value)
         assert (error.path, error.got) == ("$.direction", own)
@@ -388,7 +450,7 @@ def test_an_event_must_not_contradict_its_queue(direction: Direction, own: str) 
 
 @pytest.mark.parametrize("own", ["timer", "north", 5, None, ["inbound"]], ids=str)
 def test_a_direction_that_is_no_queue_is_an_extra_field(own: object) -> None:
-    assert decode(IN, {**HEARTBEAT, "direction": own}).event.extra == {"direction": own}
+    assert decode(IN, {**HEARTBEAT, "direction": own}).body["direction"] == own
 
 
 # --- fields --------------------------------------------------------------------------------------
@@ -404,6 +466,8 @@ INBOUND_FULL: list[dict[str, Any]] = [
     {"type": "client_left", "text": "Kunden har stängt chatten."},
     {"type": "client_closed", "text": "Kunden har stängt chatten."},
     {"type": "client_unload"},
+    {"type": "start", "params": {"flow": "faktura"}},
+    {"type": "postback", "text": "Ja"},
 ]
 OUTBOUND_FULL: list[dict[str, Any]] = [
     {"type": "text", "text": "Hej", "image": PICTURE, "typing": 1000},
@@ -416,6 +480,15 @@ OUTBOUND_FULL: list[dict[str, Any]] = [
     {"type": "handover_to_bot", "flowGroupId": "end"},
     {"type": "handover_to_agent"},
     {"type": "handover_to", "flowGroupId": "end"},
+    {"type": "postback", "text": "Välj:"},
+    {"type": "web_url", "text": "Se här:"},
+    {"type": "image", "text": "Se här:"},
+    {"type": "carousel", "text": "Välj:"},
+    {"type": "info", "text": "Hej"},
+    {"type": "handover_to_queue", "queueId": "faktura"},
+    {"type": "transfer_to_agent_application", "toAgentApplication": "avaya"},
+    {"type": "claim_session", "agentId": "anan01"},
+    {"type": "end_session", "reasonText": "klar"},
 ]
 AGENT = {"id": "anan01", "name": "Anders Andersson", "type": "human"}
 FULL: list[tuple[Direction, dict[str, Any]]] = [
@@ -428,7 +501,6 @@ A_NAME = "a string without NUL or lone surrogates"
 A_TIME = "a timestamp with a zone, such as 2020-02-18T12:14:11.386Z"
 MILLISECONDS = "a number of milliseconds, 0 or more"
 A_PLACE = "an integer from 0 to 9223372036854775807"
-PRESENT = "a value, or no such field"
 WANTED: dict[str, str] = {
     "type": AN_ID,
     "platformId": AN_ID,
@@ -440,13 +512,17 @@ WANTED: dict[str, str] = {
     "typing": MILLISECONDS,
     "queueNumber": A_PLACE,
     "flowGroupId": A_NAME,
-    "agent": "an object or null",
+    "agent": "an object",
+    "agentId": AN_ID,
+    "queueId": A_NAME,
+    "toAgentApplication": A_NAME,
+    "reasonText": "a string",
+    "params": "an object",
     "agent.name": A_NAME,
     "agent.type": A_NAME,
 }
 # One of every JSON type, and how a complaint calls it; the fields that take it.
 SAMPLES: list[tuple[Any, str, set[str]]] = [
-    (None, "null", {"agent"}),
     (True, "a boolean", set()),
     (False, "a boolean", set()),
     (5, "a number", {"typing", "queueNumber"}),
@@ -458,12 +534,13 @@ SAMPLES: list[tuple[Any, str, set[str]]] = [
         {
             *("type", "platformId", "userId", "text", "image", "flowGroupId"),
             *("agent.id", "agent.name", "agent.type"),
+            *("agentId", "queueId", "toAgentApplication", "reasonText"),
         },
     ),
     ([], "an array", set()),
     (["5"], "an array", set()),
-    ({}, "an object", {"agent"}),
-    ({"id": "5"}, "an object", {"agent"}),
+    ({}, "an object", {"agent", "params"}),
+    ({"id": "5"}, "an object", {"agent", "params"}),
 ]
 
 
@@ -496,41 +573,37 @@ class TestFields:
     def test_it_is_valid_as_it_is(self, direction: Direction, value: dict[str, Any]) -> None:
         message = decode(direction, value)
         assert not isinstance(message.event, Unknown)
-        assert message.event.extra == {}
-        assert encode(message.event) == {**value, "at": "2020-02-18T12:14:11.386000Z"}
+        assert encode(message.event) == value
 
     def test_no_value_is_coerced(self, direction: Direction, value: dict[str, Any]) -> None:
         for name in fields_of(value):
             for item, got, fits in SAMPLES:
-                if name in fits:
+                if name in fits or name == "at":
                     continue
                 error = complaint_of(direction, with_field(value, name, item))
                 assert (error.path, error.got) == (f"$.{name}", got)
-                null = item is None and name != "type"
-                assert error.wanted == (PRESENT if null else WANTED[name])
+                assert error.wanted == WANTED[name]
 
     def test_what_it_needs_is_there(self, direction: Direction, value: dict[str, Any]) -> None:
-        needed = {"type", "platformId", "userId", "agent.id", "queueNumber"}
-        if value["type"] in {"text", "system_text"}:
+        needed = {"type", "platformId", "userId", "agent.id", "queueNumber", "agentId"}
+        if value["type"] in {"text", "system_text", "info"}:
             needed.add("text")
         for name in fields_of(value):
             less = without_field(value, name)
             if name in needed:
                 error = complaint_of(direction, less)
-                assert (error.path, error.wanted, error.got) == (
-                    f"$.{name}",
-                    "this field",
-                    "nothing",
-                )
+                assert (error.path, error.got) == (f"$.{name}", "nothing")
+                assert error.wanted.startswith("this field")
+                assert ("SERMO_PLATFORM" in error.wanted) is (name == "platformId")
             elif not name.startswith("agent."):
                 assert decode(direction, less).trigger != "unknown"
 
     def test_no_id_is_empty_too_long_or_unstorable(
         self, direction: Direction, value: dict[str, Any]
     ) -> None:
-        ids = {"platformId", "userId", "agent.id"} & set(fields_of(value))
+        ids = {"platformId", "userId", "agent.id", "agentId"} & set(fields_of(value))
         for name in (*ids, "type"):
-            for item in ("", "x" * 256, "a\0b", "\ud800", "å\udfff"):
+            for item in ("", "x" * 256, "a\0b"):
                 error = complaint_of(direction, with_field(value, name, item))
                 assert error.path == f"$.{name}"
                 assert error.wanted == AN_ID
@@ -540,16 +613,15 @@ class TestFields:
                 decode(direction, with_field(value, name, item))
 
     def test_no_name_is_unstorable(self, direction: Direction, value: dict[str, Any]) -> None:
-        names = {"flowGroupId", "agent.name", "agent.type"} & set(fields_of(value))
-        for name in names:
-            for item in ("a\0b", "\ud800"):
-                error = complaint_of(direction, with_field(value, name, item))
-                assert (error.path, error.wanted) == (f"$.{name}", A_NAME)
+        names = {"flowGroupId", "queueId", "toAgentApplication", "agent.name", "agent.type"}
+        for name in names & set(fields_of(value)):
+            error = complaint_of(direction, with_field(value, name, "a\0b"))
+            assert (error.path, error.wanted) == (f"$.{name}", A_NAME)
             decode(direction, with_field(value, name, ""))
 
     def test_free_text_may_hold_anything(self, direction: Direction, value: dict[str, Any]) -> None:
         for name in {"text", "image"} & set(value):
-            for item in ("", "\0", "\ud800", "\udfff x \ud800", "å" * 20_000):
+            for item in ("", "\0", "\x7f", "😀", "å" * 10_000):
                 raw = json.dumps({**value, name: item})
                 event = decode(direction, raw).event
                 assert getattr(event, name) == item
@@ -604,6 +676,7 @@ NO_MOMENTS = [
     "2020-02-18\0" + "12:14:11Z",
     "2020-02-18å12:14:11Z",
     "2020-02-18\ud80012:14:11Z",
+    "2016-12-31T23:59:60Z",
     "２０２０-02-18T12:14:11Z",  # noqa: RUF001 - digits, but not these
 ]
 
@@ -613,14 +686,24 @@ def test_a_timestamp_is_a_moment(text: str) -> None:
     moment = parse_time(text, "$.at")
     assert moment == MOMENTS[text]
     assert moment.tzinfo is UTC
-    assert cast("Heartbeat", decode(IN, {**HEARTBEAT, "at": text}).event).at == moment
+    assert sent_at(decode(IN, {**HEARTBEAT, "at": text}).event) == moment
 
 
 @pytest.mark.parametrize("text", NO_MOMENTS, ids=ascii)
 def test_anything_else_is_none(text: str) -> None:
-    error = complaint_of(IN, {**HEARTBEAT, "at": text})
-    assert (error.path, error.wanted) == ("$.at", A_TIME)
-    assert decode(IN, {"type": "weather", "at": text}).event == Unknown(type="weather")
+    with pytest.raises(InvalidEvent) as caught:
+        parse_time(text, "$.at")
+    assert (caught.value.path, caught.value.wanted) == ("$.at", A_TIME)
+
+
+@pytest.mark.parametrize(
+    "item", ["2016-12-31T23:59:60Z", "yesterday", "2020-02-18", "", 5, [], {"a": 1}, True], ids=str
+)
+def test_a_senders_time_that_cannot_be_read_is_as_if_it_were_not_there(item: object) -> None:
+    for value in (HEARTBEAT, TEXT, {"type": "weather"}):
+        message = decode(IN, {**value, "at": item})
+        assert as_sent(message.event) == decode(IN, value).event
+        assert message.body["at"] == item
 
 
 @given(st.text() | st.text("0123456789TZW+-:., \0", max_size=40))
@@ -655,8 +738,8 @@ def test_a_bot_may_type_for_any_time(number: str) -> None:
 
 # --- what is no event at all ---------------------------------------------------------------------
 
-JSON_, UTF8, OBJECT, ONCE = "JSON", "text in UTF-8", "an object", "every field once"
-SANE, DOUBLE = "numbers of a sane length", "numbers within the range of a double"
+JSON_, UTF8, OBJECT = "JSON", "text in UTF-8", "an object"
+SANE = "numbers of a sane size"
 NESTING = "nesting of at most 32 levels"
 RAWS: dict[str, tuple[bytes | str, str]] = {
     "nothing": (b"", JSON_),
@@ -684,35 +767,32 @@ RAWS: dict[str, tuple[bytes | str, str]] = {
     "hexadecimal": (b'{"type":"a","b":0x1}', JSON_),
     "a leading zero": (b'{"type":"a","b":01}', JSON_),
     "other digits": ('{"type":"a","b":１}', JSON_),  # noqa: RUF001 - that they look alike
-    "1e999": (b'{"type":"a","b":1e999}', DOUBLE),
-    "-1e999": (b'{"type":"a","b":[-1e999]}', DOUBLE),
-    "400 digits and a point": (b'{"type":"a","b":' + b"9" * 400 + b".0}", DOUBLE),
+    "1e999": (b'{"type":"a","b":1e999}', SANE),
+    "-1e999": (b'{"type":"a","b":[-1e999]}', SANE),
+    "400 digits and a point": (b'{"type":"a","b":' + b"9" * 400 + b".0}", SANE),
     "5000 digits": (b'{"type":"a","b":' + b"9" * 5000 + b"}", SANE),
     "-5000 digits": (b'{"type":"a","b":-' + b"9" * 5000 + b"}", SANE),
     "latin-1": ('{"type":"väder"}'.encode("latin-1"), UTF8),
-    "UTF-16": ('{"type":"a"}'.encode("utf-16"), UTF8),
+    "UTF-16": ('{"type":"a"}'.encode("utf-16"), JSON_),
     "UTF-16 without a mark": ('{"type":"a"}'.encode("utf-16-le"), JSON_),
-    "UTF-32": ('{"type":"a"}'.encode("utf-32"), UTF8),
-    "half a character": ('{"type":"å"}'.encode()[:10], UTF8),
+    "UTF-32": ('{"type":"a"}'.encode("utf-32"), JSON_),
+    "half a character": ('{"type":"å"}'.encode()[:10], JSON_),
     "a surrogate in UTF-8": (b'{"type":"a","b":"\xed\xa0\x80"}', UTF8),
     "an overlong slash": (b'{"type":"a","b":"\xc0\xaf"}', UTF8),
     "a lone surrogate": ('{"type":"a","b":"\ud800"}', UTF8),
+    "a lone surrogate, escaped": (b'{"type":"a","b":"\\ud800"}', JSON_),
+    "a lone low surrogate, escaped": (b'{"type":"a","b":"x\\udfff x"}', JSON_),
     "null": (b"null", OBJECT),
     "true": (b"true", OBJECT),
     "a number": (b"5", OBJECT),
     "a real number": (b"5.5", OBJECT),
     "a string": (b'"type"', OBJECT),
     "an array": (b'[{"type":"a"}]', OBJECT),
-    "a key twice": (b'{"type":"a","type":"a"}', ONCE),
-    "a key twice, once escaped": (b'{"type":"a","typ\\u0065":"a"}', ONCE),
-    "a key twice in an object": (b'{"type":"a","b":{"c":1,"c":1}}', ONCE),
-    "a key twice in an array": (b'{"type":"a","b":[[{"c":1,"d":2,"c":1}]]}', ONCE),
-    "a key twice in an agent": (b'{"type":"a","agent":{"id":"a","id":"b"}}', ONCE),
     "33 levels": (b'{"a":' + b"[" * 32 + b"]" * 32 + b"}", NESTING),
     "33 levels of objects": (b'{"a":' * 32 + b"{}" + b"}" * 32, NESTING),
     "900 levels": (b'{"a":' + b"[" * 899 + b"]" * 899 + b"}", NESTING),
     "5000 levels": (b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}", NESTING),
-    "100 000 brackets": (b"[" * 100_000, NESTING),
+    "100 000 brackets": (b"[" * 100_000, OBJECT),
     "100 000 braces": (b'{"a":' * 100_000, NESTING),
     "100 000 levels in an event": (b'{"type":"a","b":' + b"[" * 100_000, NESTING),
 }
@@ -727,19 +807,24 @@ def test_what_is_no_event_gets_an_answer(name: str) -> None:
 
 
 def test_an_answer_says_where() -> None:
-    assert complaint_of(IN, b'{\n  "type" heartbeat}').got == (
-        "something else at line 2, column 10"
-    )
-    assert complaint_of(IN, b'{"type":"\xff"}').got == "something else at position 9"
+    assert complaint_of(IN, b'{\n  "type" heartbeat}').got == ("something else at byte 11")
     assert complaint_of(IN, b'["hemligt"]').got == "an array"
-    assert complaint_of(IN, b'{"b":NaN}').got == "NaN, which JSON does not have"
+    assert complaint_of(IN, b'{"b":NaN}').got == "something else at byte 5"
+    assert complaint_of(IN, b'{"b":').got == "something else, or a part of it"
+
+
+def test_of_a_field_that_is_given_twice_the_last_one_counts() -> None:
+    raw = b'{"type":"text","type":"weather","agent":{"id":"a"},"agent":{"id":"b","\\u0069d":"c"}}'
+    message = decode(OUT, raw)
+    assert message.event == Unknown(type="weather")
+    assert message.body == {"type": "weather", "agent": {"id": "c"}}
 
 
 def test_32_levels_are_read() -> None:
     deepest = json.loads("[" * 31 + "]" * 31)
     message = decode(IN, {"type": "weather", "deep": deepest})
-    assert message.event.extra == {"deep": deepest}
-    fingerprint(message.body)
+    assert message.body["deep"] == deepest
+    assert same_json(message.body, message.body)
 
 
 CIRCLE: dict[str, Any] = {"type": "a"}
@@ -793,12 +878,9 @@ def test_any_view_of_memory_will_do() -> None:
     assert complaint_of(IN, wide, limits=Limits(event_bytes=399)).got == "400 or more"
 
 
-def test_a_mapping_may_hold_lone_surrogates() -> None:
-    message = decode(IN, {**TEXT, "text": "a\ud800", "b\udfff": 1})
-    assert cast("CustomerText", message.event).text == "a\ud800"
-    assert message.event.extra == {"b\udfff": 1}
-    assert dump(message.body).encode()  # as the escapes that they came as
-    fingerprint(message.body)
+def test_a_mapping_holds_no_lone_surrogates() -> None:
+    for value in ({**TEXT, "text": "a\ud800"}, {**TEXT, "b\udfff": 1}):
+        assert complaint_of(IN, value).wanted == UTF8
 
 
 # --- sizes ---------------------------------------------------------------------------------------
@@ -856,19 +938,24 @@ def test_an_event_with_an_image_takes_16_mib(filler: str) -> None:
     assert too_large(raw) == most
     whole = f"wanted an event of at most {16 * MIB} bytes in all, got {16 * MIB + 1} bytes"
     assert too_large(raw.decode()) == (most if filler == "x" else whole)
-    assert too_large(Parsed(json.loads(raw), len(raw))) == whole
 
 
-def test_space_between_fields_does_not_count() -> None:
-    value = {**TEXT, "text": "x" * 1000}
-    raw = json.dumps(value, indent=300)
+def test_an_event_is_as_large_as_it_came() -> None:
+    raw = json.dumps({**TEXT, "text": "x" * 1000}, indent=300)
     assert len(raw) > 2000
-    assert decode(IN, raw, limits=Limits(bare_bytes=1200))
+    assert "without its image" in too_large(raw, bare_bytes=1200)
 
 
-def test_the_shorter_way_to_write_a_number_counts() -> None:
-    raw = b'{"type":"weather","b":[' + b",".join([b"1e15"] * 100) + b'],"image":"' + b"x" * 900
-    decode(IN, raw + b'"}', limits=Limits(bare_bytes=600))
+def test_a_large_line_is_measured_without_its_envelope() -> None:
+    def line(size: int, around: int) -> bytes:
+        event = json.loads(padded(TEXT, size))
+        return compact({"direction": "inbound", "event": event, "x": "y" * around})
+
+    assert isinstance(arrive_line(line(64 * KIB, 1000), Limits(), START), Message)
+    assert isinstance(arrive_line(line(64 * KIB + 1, 1000), Limits(), START), Rejected)
+    message = arrive_line(line(64 * KIB, 20_000), Limits(), START)
+    assert isinstance(message, Rejected)
+    assert message.error.wanted == f"at most {16 * KIB} bytes around the event"
 
 
 def test_an_events_size_is_settable() -> None:
@@ -885,9 +972,9 @@ def test_depth_is_settable() -> None:
     assert decode(IN, "{" + '"a":{' * 255 + "}" * 255 + ',"type":"a"}', limits=Limits(depth=256))
 
 
-@pytest.mark.parametrize("name", ["platformId", "userId", "agent.id"])
+@pytest.mark.parametrize("name", ["platformId", "userId", "agent.id", "agentId"])
 def test_the_length_of_ids_is_settable(name: str) -> None:
-    value = {**TEXT, "agent": {"id": "bot"}}
+    value = {**WHOSE, "type": "claim_session", "agentId": "bo", "agent": {"id": "bot"}}
     limits = Limits(id_characters=4)
     assert decode(OUT, with_field(value, name, "x" * 4), limits=limits)
     error = complaint_of(OUT, with_field(value, name, "x" * 5), limits=limits)
@@ -933,7 +1020,8 @@ def as_utf_16(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 
-free_texts = st.text(st.characters()).map(as_utf_16)  # lone surrogates and NULs too
+any_texts = st.text(st.characters()).map(as_utf_16)  # lone surrogates and NULs too
+free_texts = st.text()
 names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 ids = names.filter(bool).map(lambda text: text[:255]) | st.just("x" * 255)
 zones = st.sampled_from(
@@ -956,11 +1044,9 @@ json_values = st.recursive(
 )  # fmt: skip
 WIRE_NAMES = {
     *("type", "platformId", "userId", "at", "text", "image", "agent", "typing"),
-    *("queueNumber", "flowGroupId", "direction"),
+    *("queueNumber", "flowGroupId", "direction", "agentId", "queueId", "toAgentApplication"),
+    *("reasonText", "params"),
 }
-extras = st.dictionaries(
-    free_texts.filter(lambda name: name not in WIRE_NAMES), json_values, max_size=3
-)
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "text": free_texts,
     "image": st.none() | free_texts,
@@ -968,18 +1054,23 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "typing": st.none() | st.integers(0) | st.floats(0, allow_infinity=False),
     "queue_number": st.integers(0, 2**63 - 1),
     "flow_group_id": st.none() | names,
+    "agent_id": ids,
+    "queue_id": st.none() | names,
+    "to_agent_application": st.none() | names,
+    "reason_text": st.none() | free_texts,
+    "params": st.none() | st.dictionaries(st.text(), json_values, max_size=2),
 }
 
 
 def events_of(kind: type[KnownEvent]) -> st.SearchStrategy[KnownEvent]:
-    known = {attribute: FIELDS[attribute] for attribute in FIELDS if hasattr(kind, attribute)}
+    known = {name: FIELDS[name] for name in FIELDS if name in kind.__struct_fields__}
+    names_of_it = [name for (_, name), one in KINDS.items() if one is kind]
     return st.builds(
         kind,
-        type=st.sampled_from(kind.types),
+        type=st.sampled_from(names_of_it),
         platform_id=ids,
         user_id=ids,
         at=st.none() | moments,
-        extra=extras,
         **known,
     )
 
@@ -991,7 +1082,6 @@ unknown_events = st.builds(
     platform_id=st.none() | ids,
     user_id=st.none() | ids,
     at=st.none() | moments,
-    extra=extras,
 )
 
 
@@ -1001,10 +1091,10 @@ def test_an_event_survives_the_wire(event: Event) -> None:
     value = encode(event)
     raw = json.dumps(value, allow_nan=False)
     for direction in QUEUES:
-        if event.inbound in (None, direction is IN):
-            assert decode(direction, raw).event == event
-            assert decode(direction, value).event == event
-            assert decode(direction, event).event == event
+        if direction in event.queues:
+            assert as_sent(decode(direction, raw).event) == event
+            assert as_sent(decode(direction, value).event) == event
+            assert as_sent(decode(direction, event).event) == event
             assert json.loads(dump(value)) == json.loads(raw)
         else:
             with pytest.raises(InvalidArgument, match="event of this direction") as caught:
@@ -1082,7 +1172,8 @@ def test_nothing_around_an_event_shows_it() -> None:
     message = decode(IN, {**TEXT, "text": SECRET, "image": SECRET, SECRET: SECRET})
     assert SECRET not in repr(message)
     assert SECRET not in repr(message.image)
-    assert SECRET not in repr(Parsed({SECRET: SECRET}, 10))
+    rejected = arrive_line(compact({"type": "text", SECRET: SECRET}), Limits(), START)
+    assert SECRET not in repr(rejected)
 
 
 # --- anyone may send anything --------------------------------------------------------------------
@@ -1097,7 +1188,7 @@ def answer(direction: Direction, raw: Any) -> Message | None:
     else:
         body, image = stored(message)
         assert dump(body).encode()
-        assert len(fingerprint(body)) == 32
+        assert same_json(body, body)
         assert not isinstance(body.get("image"), str)
         assert image is None or body["image"] == image.description
         assert decode(direction, encode(message.event)).event == message.event
@@ -1146,7 +1237,7 @@ def test_any_field_gets_an_answer(
 ) -> None:
     value = case[1]
     for name in data.draw(st.lists(st.sampled_from(fields_of(value)), max_size=3)):
-        item = data.draw(json_values | free_texts | st.sampled_from([-(2**63), 2**64, 1e308]))
+        item = data.draw(json_values | any_texts | st.sampled_from([-(2**63), 2**64, 1e308]))
         if "agent" not in name or isinstance(value["agent"], dict):
             value = with_field(value, name, item)
     for name in data.draw(st.lists(st.sampled_from(fields_of(case[1])), max_size=2)):
@@ -1213,8 +1304,8 @@ def test_unsent_text_is_never_stored(direction: Direction, name: str) -> None:
     message = decode(direction, {**bare, "text": SECRET})
     assert stored(message) == (bare, None)
     other = decode(direction, {**bare, "text": "something else"})
-    assert fingerprint(message.body) == fingerprint(other.body)
-    assert fingerprint(message.body) == fingerprint(decode(direction, bare).body)
+    assert same_json(message.body, other.body)
+    assert same_json(message.body, decode(direction, bare).body)
 
 
 def test_sent_text_is_stored() -> None:
@@ -1222,8 +1313,10 @@ def test_sent_text_is_stored() -> None:
         assert stored(decode(IN, value)) == (value, None)
 
 
-def mark(value: dict[str, Any], direction: Direction = IN) -> bytes:
-    return fingerprint(decode(direction, json.dumps(value)).body)
+def is_same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether what is stored of the one, and read again, is the same as what came."""
+    stored_one = json.loads(dump(decode(IN, json.dumps(one)).body))
+    return same_json(stored_one, decode(IN, json.dumps(other)).body)
 
 
 SAME: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -1252,20 +1345,23 @@ DIFFERENT: dict[str, tuple[Any, Any]] = {
     "the case of a key": ({"x": 1}, {"X": 1}),
     "composed and decomposed": ("\u00e5", "a\u030a"),
     "big integers": (2**53, 2**53 + 1),
-    "a lone surrogate and its escape": ("\ud800", "\\ud800"),
+    "what looks like a lone surrogate": ("\\ud800", "\\udfff"),
 }
 
 
 @pytest.mark.parametrize("name", SAME)
-def test_the_same_event_has_the_same_fingerprint(name: str) -> None:
+def test_an_event_is_the_same_however_it_is_written(name: str) -> None:
     one, other = SAME[name]
-    assert mark(one) == mark(other)
+    assert is_same(one, other)
+    assert is_same(other, one)
 
 
 @pytest.mark.parametrize("name", DIFFERENT)
-def test_another_event_has_another_fingerprint(name: str) -> None:
-    one, other = DIFFERENT[name]
-    assert mark({"type": "a", "b": one}) != mark({"type": "a", "b": other})
+def test_another_event_is_not_the_same(name: str) -> None:
+    one, other = ({"type": "a", "b": value} for value in DIFFERENT[name])
+    assert is_same(one, one)
+    assert not is_same(one, other)
+    assert not is_same(other, one)
 
 
 @pytest.mark.parametrize(
@@ -1279,15 +1375,13 @@ def test_another_event_has_another_fingerprint(name: str) -> None:
     ],
 )
 def test_another_image_is_another_event(image: str) -> None:
-    assert mark({**TEXT, "image": image}) != mark({**TEXT, "image": PICTURE})
+    assert not is_same({**TEXT, "image": image}, {**TEXT, "image": PICTURE})
 
 
 def test_a_number_is_compared_by_value_not_by_how_it_is_written() -> None:
-    marks = {
-        fingerprint(decode(IN, b'{"type":"a","b":%s}' % number).body)
-        for number in (b"100.0", b"1e2", b"1E+2", b"100.00")
-    }
-    assert len(marks) == 1
+    first = decode(IN, b'{"type":"a","b":100.0}').body
+    for number in (b"1e2", b"1E+2", b"100.00"):
+        assert same_json(first, decode(IN, b'{"type":"a","b":%s}' % number).body)
 
 
 def shape(value: Any) -> Any:
@@ -1300,10 +1394,10 @@ def shape(value: Any) -> Any:
 
 
 @given(st.lists(st.dictionaries(st.text(), json_values), min_size=2, max_size=2))
-def test_fingerprints_are_equal_where_the_json_is(values: list[dict[str, Any]]) -> None:
+def test_what_is_the_same_is_equal_as_json(values: list[dict[str, Any]]) -> None:
     one, other = values
-    assert (fingerprint(one) == fingerprint(other)) is (shape(one) == shape(other))
-    assert fingerprint(one) == fingerprint(dict(reversed(one.items())))
+    assert same_json(one, other) is (shape(one) == shape(other))
+    assert same_json(one, dict(reversed(one.items())))
 
 
 DATA = "data:image/png;base64,"
@@ -1360,7 +1454,7 @@ def test_any_picture_is_decoded(content: bytes) -> None:
     assert (image.content, image.media_type) == (content, "image/png")
 
 
-@given(free_texts | free_texts.map(DATA.__add__) | st.text("ABCDabcd01+/=").map(DATA.__add__))
+@given(any_texts | any_texts.map(DATA.__add__) | st.text("ABCDabcd01+/=").map(DATA.__add__))
 def test_any_text_is_an_image(text: str) -> None:
     image = image_of(text)
     assert image.media_type == "image/png" or image.content == text.encode("utf-8", "surrogatepass")
@@ -1374,7 +1468,6 @@ EXCERPTS: dict[str, tuple[Any, str]] = {
     "a view": (memoryview(b'{"type":5}'), '{"type":5}'),
     "a mapping": ({"type": 5, "b": "å"}, '{"type":5,"b":"å"}'),
     "another mapping": (MappingProxyType({"type": 5}), '{"type":5}'),
-    "what was parsed already": (Parsed({"type": 5}, 10), '{"type":5}'),
     "no UTF-8": (b'{"type":"v\xe4der"}', '{"type":"v\\xe4der"}'),
     "NUL": (b"a\0b", "a\\x00b"),
     "a lone surrogate": ("a\ud800b", "a\\ud800b"),
@@ -1417,7 +1510,6 @@ TYPING: dict[str, Any] = {
     "typing_on": {"type": "typing_on", "text": SECRET},
     "typing_off": {"type": "typing_off", "text": SECRET},
     "an envelope": {"event": {"text": SECRET, "type": "typing"}, "direction": 5},
-    "what was parsed already": Parsed({"text": SECRET, "type": "typing"}, 10),
     "another mapping": MappingProxyType({"text": SECRET, "type": "typing"}),
     "an array": json.dumps([{"text": SECRET, "type": "typing"}]),
     "broken off": f'{{"type":"typing","text":"{SECRET}',

@@ -13,7 +13,7 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from sermo_fsm.cli.commands.check import print_checks
 from sermo_fsm.cli.json_output import print_json
-from sermo_fsm.cli.options import json_option
+from sermo_fsm.cli.options import json_option, valid_id
 from sermo_fsm.cli.progress import progress_bar
 from sermo_fsm.cli.shell import Program, Shell
 from sermo_fsm.cli.terminal import console_on
@@ -21,7 +21,7 @@ from sermo_fsm.cli.text import escape_controls, pluralized
 from sermo_fsm.proof.report import Check, Report
 from sermo_fsm.proof.run import run_checks
 from tools.explore.edges import REASONS
-from tools.explore.run import explore
+from tools.explore.run import explore, real_engine
 from tools.explore.streams import Stream, read_stream, short_streams
 
 __all__ = ["main"]
@@ -39,7 +39,8 @@ _StreamGroup = tuple[str, Sequence[Stream]]
     epilog="""
     A FILE holds the chats of one user, as "sermo-fsm ingest" reads them, with a messageId and a
     receivedAt in every line. Without any, the examples and all short streams that there are are
-    explored; that takes some minutes.
+    explored; that takes some minutes. A stream with too many orders is explored in parts, each of
+    which begins in the one before; what was received earlier is read earlier.
     """,
 )
 @click.argument(
@@ -48,29 +49,41 @@ _StreamGroup = tuple[str, Sequence[Stream]]
     nargs=-1,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
 )
+@click.option(
+    "--platform",
+    metavar="ID",
+    type=valid_id,
+    envvar="SERMO_PLATFORM",
+    show_envvar=True,
+    help="Platform of events that have no platformId, in themselves or in their envelope.",
+)
 @json_option
 @click.pass_context
-def main(context: click.Context, files: tuple[Path, ...], *, as_json: bool) -> None:
+def main(
+    context: click.Context, files: tuple[Path, ...], *, platform: str | None, as_json: bool
+) -> None:
     """Read streams in every order, by the real engine, with redeliveries, crashes and sweeps."""
     shell = context.ensure_object(Shell)
-    groups = _stream_groups(files)
+    groups = _stream_groups(files, platform)
     if as_json:
-        report = Report(tuple(chain.from_iterable(_run(groups))))
+        report = Report(tuple(chain.from_iterable(_run(groups, platform))))
         shell.verdict(ok=report.ok)
         print_json(report.view())
         return
-    for checks in _run(groups):
+    for checks in _run(groups, platform):
         print_checks(shell, checks)
 
 
-def _stream_groups(files: Sequence[Path]) -> list[_StreamGroup]:
+def _stream_groups(files: Sequence[Path], platform: str | None) -> list[_StreamGroup]:
     """The streams of *files*; without files those of the examples, and all short ones."""
     paths = files or sorted(_EXAMPLES.glob("*.jsonl"))
-    groups: list[_StreamGroup] = [(path.name, [read_stream(path)]) for path in paths]
+    groups: list[_StreamGroup] = [
+        (path.name, read_stream(path, platform).parts()) for path in paths
+    ]
     return groups if files else [*groups, (_SHORT, list(short_streams()))]
 
 
-def _run(groups: Sequence[_StreamGroup]) -> Iterator[Sequence[Check]]:
+def _run(groups: Sequence[_StreamGroup], platform: str | None) -> Iterator[Sequence[Check]]:
     """Run the proofs, which take seconds, then explore each group, which can take minutes."""
     with progress_bar("situations") as progress:
         report = run_checks(progress)
@@ -81,7 +94,11 @@ def _run(groups: Sequence[_StreamGroup]) -> Iterator[Sequence[Check]]:
         for name, streams in groups:
             expected = REASONS if name == _SHORT else ()
             check = explore(
-                name, streams, on_execution=partial(show, name), expected_edges=expected
+                name,
+                streams,
+                engine_factory=partial(real_engine, platform_id=platform),
+                on_execution=partial(show, name),
+                expected_edges=expected,
             )
             yield [check]
 

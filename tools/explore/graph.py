@@ -49,7 +49,10 @@ class Graph:
             Violation: An action broke a rule. The message has the shortest path to it.
         """
         graph = cls(stream, space)
-        start: Position = (0,) * len(stream.queues), 0
+        number = 0
+        for delivery in stream.before:
+            number = space.read(number, delivery)
+        start: Position = (0,) * len(stream.queues), number
         graph.predecessors[start] = None
         level, last = [start], [start]
         while level:

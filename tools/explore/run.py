@@ -66,9 +66,9 @@ class Exploration(Check):
     forks: Mapping[str, int]
 
 
-def real_engine(database: sa.Engine) -> ChatEngine:
+def real_engine(database: sa.Engine, platform_id: str | None = None) -> ChatEngine:
     """The engine as hosts use it, without retries: there is no other writer."""
-    return ChatEngine(database, attempts=1)
+    return ChatEngine(database, attempts=1, platform_id=platform_id)
 
 
 def interleavings(lengths: Sequence[int]) -> int:

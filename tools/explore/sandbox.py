@@ -20,7 +20,7 @@ from attrs import field, frozen
 from sqlalchemy import event
 from sqlalchemy.pool import StaticPool
 
-from sermo_fsm.core.session import Receipt
+from sermo_fsm.core.history import Receipt
 from sermo_fsm.engine import ChatEngine
 from sermo_fsm.storage.transactions import open_engine
 from tools.explore.streams import Action, Delivery, Sweep
@@ -55,7 +55,10 @@ class SessionRecord:
     row_count: int = field(eq=False)
     effective_at: str = field(eq=False)
     values: tuple[object, ...] = field(repr=False)
-    """All of its columns but the primary key."""
+    """Its columns, but for the primary key, and for when the sweeper looks.
+
+    The latter differs by what happened in between, and decides nothing.
+    """
 
 
 @frozen
@@ -71,7 +74,7 @@ class HistoryRecord:
     from_state: str | None = field(eq=False)
     to_state: str | None = field(eq=False)
     effective_at: str = field(eq=False)
-    fingerprint: bytes | None = field(eq=False, repr=False)
+    event: str | None = field(eq=False, repr=False)
     values: tuple[object, ...] = field(repr=False)
 
 
@@ -85,14 +88,13 @@ class Snapshot:
 
     @property
     def key(self) -> SnapshotKey:
-        """The sessions, and which messages the history has, with fingerprint, trigger and session.
+        """The sessions, and which messages the history has, with body, trigger and session.
 
         The engine looks at nothing else when an event comes. What the rows did and their order
         decide nothing any more, and their ids are left out, too.
         """
         recorded = [
-            (row.direction, row.message_id, row.fingerprint, row.trigger, row.chat)
-            for row in self.rows
+            (row.direction, row.message_id, row.event, row.trigger, row.chat) for row in self.rows
         ]
         return self.chats, frozenset(recorded)
 
@@ -210,7 +212,7 @@ def _dicts(cursor: sqlite3.Cursor) -> list[dict[str, Any]]:
 
 
 def _session_record(values: dict[str, Any]) -> SessionRecord:
-    del values["id"]
+    del values["id"], values["due_at"]
     expires_at = values["expires_at"]
     return SessionRecord(
         user=(values["platform_id"], values["user_id"]),
@@ -236,6 +238,6 @@ def _history_record(values: dict[str, Any]) -> HistoryRecord:
         from_state=values["from_state"],
         to_state=values["to_state"],
         effective_at=values["effective_at"],
-        fingerprint=values["fingerprint"],
+        event=values["event"],
         values=tuple(values.values()),
     )

@@ -10,7 +10,7 @@ import click
 from attrs import frozen
 
 from sermo_fsm.cli.atomic_file import atomic_write
-from sermo_fsm.cli.diagram_files import DiagramFile, format_of, machine_diagrams
+from sermo_fsm.cli.diagram_files import SUFFIXES, DiagramFile, machine_diagrams
 from sermo_fsm.cli.json_output import print_json
 from sermo_fsm.cli.options import (
     ChatSelector,
@@ -19,7 +19,8 @@ from sermo_fsm.cli.options import (
     format_for,
     json_option,
     output_option,
-    utc_time,
+    time_option,
+    typed_zone_option,
     utf8_id,
 )
 from sermo_fsm.cli.progress import progress_bar
@@ -120,16 +121,17 @@ class _Output:
       sermo-fsm diagram -o machine.svg --theme dark
       sermo-fsm diagram --format dot | dot -Tpdf >machine.pdf
       sermo-fsm diagram -o chat.png comviq-web 3f0b7c52-6a1e-4d0f-9b8e-51c7a2d4e690
-      sermo-fsm diagram -o march.svg --traffic --since 2026-03-01T00:00:00Z
+      sermo-fsm diagram -o march.svg --traffic --since 2026-03-01
       sermo-fsm diagram --check
 
-    PNG needs an extra: pip install 'sermo-fsm[diagrams]'. --json prints a PNG in base64.
+    The times in a picture are in UTC. PNG needs an extra: pip install 'sermo-fsm[diagrams]'. --json
+    prints a PNG in base64.
     """
 )
 @chat_options
 @click.option("--traffic", is_flag=True, help="Draw where all chats go, and how often.")
-@click.option("--since", metavar="TIME", type=utc_time, help="Traffic from TIME on.")
-@click.option("--until", metavar="TIME", type=utc_time, help="Traffic before TIME.")
+@time_option("--since", help="Traffic from TIME on.")
+@time_option("--until", help="Traffic before TIME.")
 @click.option(
     "--platform", "of_platform", metavar="ID", type=utf8_id, help="Traffic of this platform."
 )
@@ -151,6 +153,7 @@ class _Output:
     is_flag=True,
     help="Write nothing; check that FILE, or each file in ./diagrams, is up to date.",
 )
+@typed_zone_option
 @database_option
 @json_option
 @click.pass_obj
@@ -191,7 +194,7 @@ def diagram(  # noqa: PLR0913 - one for each option
             raise click.UsageError("--check without -o FILE takes only --format")
         _check_files(shell, list(machine_diagrams(format_)), as_json=as_json)
         return
-    format_ = format_for(path, format_of, format_, FORMATS[0])
+    format_ = format_for(path, SUFFIXES, format_, FORMATS[0])
     if scale is not None and format_ != "png":
         raise click.UsageError("--scale needs --format png")
     if format_ == "png" and path is None and not as_json and sys.stdout.isatty():

@@ -1,21 +1,27 @@
 """``sermo-fsm ingest``: read events and store them."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 import click
 
-from sermo_fsm.cli.json_lines import STDIN, Tally, ingest_files
+from sermo_fsm.cli.input_streams import STDIN
+from sermo_fsm.cli.json_lines import Tally, ingest_files
 from sermo_fsm.cli.json_output import print_json
-from sermo_fsm.cli.options import database_option, json_option, platform_id, policy_file
+from sermo_fsm.cli.options import (
+    database_option,
+    json_option,
+    policy_option,
+    redact_option,
+    valid_id,
+)
 from sermo_fsm.cli.shell import FAILED, Shell
 from sermo_fsm.cli.text import pluralized
 from sermo_fsm.core.policy import Policy
-from sermo_fsm.protocol.events import Direction
+from sermo_fsm.protocol.envelope import QueueName
+from sermo_fsm.protocol.events import QUEUES
 
 __all__ = ["ingest"]
-
-_QUEUES: Final = [queue.value for queue in Direction if queue is not Direction.TIMER]
 
 
 @click.command(
@@ -28,7 +34,11 @@ _QUEUES: Final = [queue.value for queue in Direction if queue is not Direction.T
     Examples
       sermo-fsm ingest events.jsonl
       tail -F inbound.log | sermo-fsm ingest --direction inbound
-      zcat 2026-03-*.gz | sermo-fsm ingest --json --db sqlite:///march.db
+      sermo-fsm ingest --json --db sqlite:///march.db 2026-03-*.jsonl.gz
+
+    Input that is compressed by gzip or zstd is unpacked; zstd needs an extra before Python 3.14:
+    pip install 'sermo-fsm[zstd]'. A JSON array, JSON over several lines, another archive or UTF-16
+    is refused before anything is stored. In any other file a line that is no event is a stray.
 
     An event with a messageId counts only once, so after a failure you can ingest everything again.
     """
@@ -39,18 +49,21 @@ _QUEUES: Final = [queue.value for queue in Direction if queue is not Direction.T
     nargs=-1,
     type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
 )
-@click.option("--direction", type=click.Choice(_QUEUES), help="Queue of bare events.")
 @click.option(
-    "--platform", metavar="ID", type=platform_id, help="Platform of events without a platformId."
+    "--direction",
+    type=click.Choice([queue.value for queue in QUEUES]),
+    help="Queue of bare events.",
 )
 @click.option(
-    "--policy",
-    metavar="FILE",
-    type=policy_file,
-    envvar="SERMO_POLICY",
+    "--platform",
+    metavar="ID",
+    type=valid_id,
+    envvar="SERMO_PLATFORM",
     show_envvar=True,
-    help="How long a silent customer counts as present (TOML).",
+    help="Platform of events that have no platformId, in themselves or in their envelope.",
 )
+@policy_option("How long a silent customer counts as present (TOML).")
+@redact_option
 @database_option
 @json_option
 @click.pass_obj
@@ -58,9 +71,10 @@ def ingest(
     shell: Shell,
     *,
     files: tuple[Path, ...],
-    direction: str | None,
+    direction: QueueName | None,
     platform: str | None,
     policy: Policy | None,
+    redact: Callable[[str], str] | None,
     as_json: bool,
 ) -> None:
     """Read events, one per line, and store them in order.
@@ -68,10 +82,10 @@ def ingest(
     The FILEs are read one after the other. Without any, or for -, standard input is read.
     """
     tally = Tally()
-    with shell.engine(policy) as engine:
+    with shell.engine(policy, redact=redact) as engine:
         shell.so_far = tally.so_far
         ingest_files(engine, files or (STDIN,), tally, direction=direction, platform_id=platform)
-    shell.so_far = lambda: "Every line is in"
+    shell.so_far = lambda: "Every line is stored"
     shell.status = FAILED if tally.rejected else 0
     if as_json:
         print_json(tally.view())

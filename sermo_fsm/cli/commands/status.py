@@ -3,9 +3,8 @@
 import click
 
 from sermo_fsm.cli.json_output import print_json
-from sermo_fsm.cli.options import database_option, json_option, utf8_id
+from sermo_fsm.cli.options import database_option, json_option, utf8_id, zone_option
 from sermo_fsm.cli.shell import Shell
-from sermo_fsm.views.json_views import session_view
 
 __all__ = ["status"]
 
@@ -15,6 +14,7 @@ __all__ = ["status"]
 )
 @click.argument("platform", type=utf8_id)
 @click.argument("user", type=utf8_id)
+@zone_option
 @database_option
 @json_option
 @click.pass_obj
@@ -28,6 +28,6 @@ def status(shell: Shell, *, platform: str, user: str, as_json: bool) -> None:
     if session is None:
         shell.report_not_found(f"no such user: {user} on {platform}", as_json=as_json)
     elif as_json:
-        print_json(session_view(session))
+        print_json(session.as_dict())
     else:
         shell.printer.print_session(session)

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 import click
 
 from sermo_fsm.cli.json_output import print_json
-from sermo_fsm.cli.options import database_option, json_option, utc_time
+from sermo_fsm.cli.options import database_option, json_option, time_option, zone_option
 from sermo_fsm.cli.shell import Shell
 from sermo_fsm.cli.text import pluralized
-from sermo_fsm.views.json_views import time_view
+from sermo_fsm.core.json_form import time_view
 
 __all__ = ["sweep"]
 
@@ -21,15 +21,14 @@ __all__ = ["sweep"]
     \b
     Examples
       sermo-fsm sweep
-      sermo-fsm sweep --up-to 2026-03-04T17:00:00Z
+      sermo-fsm sweep --up-to '5 min ago'
     """
 )
-@click.option(
+@time_option(
     "--up-to",
-    metavar="TIME",
-    type=utc_time,
     help="Time up to which the inbound queue has been read; by default now.",
 )
+@zone_option
 @database_option
 @json_option
 @click.pass_obj
@@ -41,5 +40,5 @@ def sweep(shell: Shell, *, up_to: datetime | None, as_json: bool) -> None:
     if as_json:
         print_json({"upTo": time_view(moment), "closed": closed})
     else:
-        text = f"{pluralized(closed, 'session')} closed, up to {time_view(moment)}"
+        text = f"{pluralized(closed, 'session')} closed, up to {time_view(moment, shell.zone)}"
         shell.printer.print_line(text)

@@ -2,34 +2,38 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from datetime import UTC
+from datetime import datetime, tzinfo
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Final
 
 import click
+from attrs import evolve
 from rich.console import Console
 from rich.text import Text
 
 from sermo_fsm.cli.atomic_file import atomic_write
-from sermo_fsm.cli.diagram_files import format_of
+from sermo_fsm.cli.diagram_files import SUFFIXES
 from sermo_fsm.cli.json_output import print_json_array
 from sermo_fsm.cli.options import (
     ChatSelector,
+    bodies_option,
     chat_options,
     database_option,
     format_for,
-    json_option,
+    json_or_bodies_option,
     limit_option,
     output_option,
+    zone_option,
 )
 from sermo_fsm.cli.printer import Printer
 from sermo_fsm.cli.shell import Shell
 from sermo_fsm.cli.tables import cropped
 from sermo_fsm.cli.terminal import TerminalPrinter
 from sermo_fsm.cli.text import escape_controls, outcome_cell, state_cell, styled
+from sermo_fsm.core.history import HistoryRow
 from sermo_fsm.core.machine import State
-from sermo_fsm.core.session import ChatSession, HistoryRow
+from sermo_fsm.core.session import ChatSession
 from sermo_fsm.picture.sequence import sequence_diagram
 from sermo_fsm.views.durations import format_duration
 from sermo_fsm.views.participants import Participant, Role
@@ -44,6 +48,10 @@ from sermo_fsm.views.timeline import (
 __all__ = ["timeline"]
 
 _FORMATS: Final = ("text", "mermaid")
+_SUFFIXES: Final = {
+    ".txt": "text",
+    **{suffix: kind for suffix, kind in SUFFIXES.items() if kind in _FORMATS},
+}
 
 
 @click.command(
@@ -59,7 +67,8 @@ _FORMATS: Final = ("text", "mermaid")
 
     Texts and agents' names are left out unless you ask for them. Quiet events, such as heartbeats,
     are not stored and do not appear. Mermaid draws at most 50 000 characters: the diagram of a long
-    chat shows its first rows and says how many more there are; the text format has them all.
+    chat shows its first rows and says how many more there are; the text format has them all. The
+    times in a diagram are in UTC.
     """
 )
 @chat_options
@@ -69,11 +78,12 @@ _FORMATS: Final = ("text", "mermaid")
     type=click.Choice(_FORMATS),
     help="By default that of FILE's suffix, or else text.",
 )
-@click.option("--bodies", is_flag=True, help="Include texts and agents' names.")
+@bodies_option
 @output_option
+@zone_option
 @limit_option
 @database_option
-@json_option
+@json_or_bodies_option
 @click.pass_obj
 def timeline(  # noqa: PLR0913 - one for each option
     shell: Shell,
@@ -109,18 +119,19 @@ def timeline(  # noqa: PLR0913 - one for each option
             else:
                 with atomic_write(path) as file:
                     text = TextIOWrapper(file, "utf-8", "backslashreplace", newline="\n")
-                    _write(Printer(text), format_, session, rows, bodies=bodies)
+                    _write(Printer(text, zone=shell.zone), format_, session, rows, bodies=bodies)
                     text.detach()
 
 
 def _format(path: Path | None, option: str | None) -> str:
-    """The format to write; unlike other commands, text for a file of any other name."""
-    if path is None:
+    """The format to write; unlike other commands, text for a file without a suffix."""
+    if path is None or not path.suffix:
         return option or "text"
-    named = "text" if path.suffix.lower() == ".txt" else format_of(path)
-    if named and named not in _FORMATS:
-        raise click.UsageError(f"the name {path} says {named}; a timeline is text or mermaid")
-    return format_for(path, lambda _: named or option or "text", option, "text")
+    if path.suffix.lower() in SUFFIXES.keys() - _SUFFIXES.keys():
+        raise click.UsageError(
+            f"the name {path} says it is a picture; a timeline is text or mermaid"
+        )
+    return format_for(path, _SUFFIXES, option, "text")
 
 
 def _write(
@@ -135,7 +146,8 @@ def _write(
         printer.stream.write(sequence_diagram(session, rows, bodies=bodies))
         return
     console = printer.console if isinstance(printer, TerminalPrinter) else None
-    for line in _lines(session, timeline_entries(session, rows, bodies=bodies), console):
+    entries = timeline_entries(session, rows, bodies=bodies)
+    for line in _lines(session, entries, printer.zone, console):
         line.rstrip()
         printer.print_text(line)
 
@@ -149,11 +161,15 @@ _ROLE_STYLES: Final = {
     Role.AGENT: "green",
     Role.PLATFORM: "yellow",
     Role.CLOCK: "magenta",
+    Role.OPERATOR: "cyan",
 }
 
 
 def _lines(
-    session: ChatSession, entries: Iterable[TimelineEntry], console: Console | None
+    session: ChatSession,
+    entries: Iterable[TimelineEntry],
+    zone: tzinfo | None,
+    console: Console | None,
 ) -> Iterator[Text]:
     """The timeline as text, line by line, with one entry in memory.
 
@@ -161,14 +177,16 @@ def _lines(
     """
     digits = len(str(session.rows))
     margin = " " * (digits + 2)
-    yield from _heading(session)
-    day, shown = f"{session.opened_at.astimezone(UTC):%Y-%m-%d}", 0
-    for entry in entries:
-        today, time = f"{entry.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}".split()
+    opened = session.opened_at.astimezone(zone)
+    yield from _heading(session, opened)
+    day, shown = f"{opened:%Y-%m-%d (%Z)}", 0
+    for in_utc in entries:
+        entry = evolve(in_utc, at=in_utc.at.astimezone(zone))
+        today, time = f"{entry.at:%Y-%m-%d (%Z)}", f"{entry.at:%H:%M:%S}"
         if entry.pause >= NOTABLE_PAUSE:
             yield Text(f"{margin}… {format_duration(entry.pause)} later", "dim")
         if today != day:
-            yield Text(f"{margin}{today} (UTC)", "dim")
+            yield Text(f"{margin}{today}", "dim")
         yield _entry_line(entry, f"{entry.seq:>{digits}}  {time}")
         yield from _said_lines(entry, margin * 2, console)
         if entry.moved:
@@ -190,9 +208,9 @@ def _said_lines(entry: TimelineEntry, margin: str, console: Console | None) -> I
         speaker = Text()  # only before the first line
 
 
-def _heading(session: ChatSession) -> Iterator[Text]:
-    opened = f"{session.opened_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} (UTC)"
-    chat = f"chat {session.ordinal} on {session.platform_id}, opened {opened}"
+def _heading(session: ChatSession, opened: datetime) -> Iterator[Text]:
+    when = f"{opened:%Y-%m-%d %H:%M:%S (%Z)}"
+    chat = f"chat {session.ordinal} on {session.platform_id}, opened {when}"
     yield Text(*styled(chat, "bold"))
     yield Text(*styled(f"session {session.session_id}", "dim"))
     if session.previous_session_id is not None:

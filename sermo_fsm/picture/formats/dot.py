@@ -25,10 +25,11 @@ _TYPEFACES: Final = {
     Direction.INBOUND: "<B>{}</B>",
     Direction.OUTBOUND: "{}",
     Direction.TIMER: "<I>{}</I>",
+    Direction.OPERATOR: "<I>{}</I>",
 }
 _SYMBOLS: Final = {
     LegendSymbol.BADGE: "<B>1</B>",
-    LegendSymbol.COUNT: "<B>12</B>",
+    LegendSymbol.COUNT: "<B>12 · 40%</B>",
     LegendSymbol.CURRENT: "double frame:",
     LegendSymbol.WIDTH: "wide:",
     LegendSymbol.SHADE: "strong colour:",

@@ -80,7 +80,7 @@ def _legend(drawing: Drawing) -> Iterator[str]:
 
 _SYMBOLS: Final = {
     LegendSymbol.BADGE: "(1)",
-    LegendSymbol.COUNT: "(12)",
+    LegendSymbol.COUNT: "(12 · 40%)",
     LegendSymbol.CURRENT: "thick frame:",
     LegendSymbol.WIDTH: "wide:",
     LegendSymbol.SHADE: "strong colour:",

@@ -16,8 +16,13 @@ from sermo_fsm.protocol.events import Direction
 
 __all__ = ["DIRECTION_SYMBOLS", "PALETTES", "Palette", "Theme", "palette_for", "theme_named"]
 
-DIRECTION_SYMBOLS: Final = {Direction.INBOUND: "►", Direction.OUTBOUND: "◄", Direction.TIMER: "○"}
-"""The symbol before a trigger. The characters are in old code pages, so every font has them."""
+DIRECTION_SYMBOLS: Final = {
+    Direction.INBOUND: "►",
+    Direction.OUTBOUND: "◄",
+    Direction.TIMER: "○",
+    Direction.OPERATOR: "■",
+}
+"""The symbol before a trigger. The characters are in old character sets, so every font has them."""
 
 
 class Theme(StrEnum):
@@ -88,6 +93,7 @@ PALETTES: Final[Mapping[str, Palette]] = {
             Direction.INBOUND: "#0a55b8",
             Direction.OUTBOUND: "#1b2431",
             Direction.TIMER: "#8f4700",
+            Direction.OPERATOR: "#0b6350",
         },
         shades=("#f1f5fb", "#d2e4f7", "#a9cef0", "#7cb3e6", "#4a91d4"),
     ),
@@ -106,6 +112,7 @@ PALETTES: Final[Mapping[str, Palette]] = {
             Direction.INBOUND: "#7db8ff",
             Direction.OUTBOUND: "#e6edf3",
             Direction.TIMER: "#f0b165",
+            Direction.OPERATOR: "#62d2b3",
         },
         shades=("#17202b", "#1b324e", "#1f4470", "#255693", "#2d6ab8"),
     ),

@@ -19,7 +19,6 @@ from sermo_fsm.picture.formats.svg_markup import (
 )
 from sermo_fsm.picture.formats.svg_shapes import arrow_shape, loop_label_shape, node_shape
 from sermo_fsm.picture.layout.arrange import Layout, arrange_drawing
-from sermo_fsm.picture.layout.geometry import Box, bounding_box
 from sermo_fsm.picture.layout.routes import Route
 from sermo_fsm.picture.layout.text_blocks import printable, wrap_text
 
@@ -52,7 +51,7 @@ class _SvgDocument:
         self._drawing = drawing
         self._layout = layout
         self._palette = palette
-        self._bounds = _bounds(layout)
+        self._bounds = layout.bounds
         inner = max(_MIN_WIDTH, self._bounds.width)
         self._width = round(inner + 2 * _MARGIN)
         self._title = wrap_text(printable(drawing.title), inner, _TITLE_SIZE, bold=True)
@@ -121,7 +120,7 @@ class _SvgDocument:
         yield from (self._arrow(route) for route in routes if not route.is_loop)
         for state, state_box in self._layout.state_boxes.items():
             shape = node_shape(state_box, self._palette)
-            notes = state_box.notes
+            notes = tuple(filter(None, state_box.notes))
             name_and_notes = f"{state}: {', '.join(notes)}" if notes else str(state)
             title = element("title", {}, escape_text(name_and_notes))
             yield element("g", {"id": f"{name}-{state}"}, title, shape)
@@ -158,10 +157,3 @@ def _describe_arrow(arrow: Arrow) -> str:
     steps = f"steps {', '.join(arrow.badges)}" if arrow.badges else ""
     rest = "; ".join(filter(None, [steps, ", ".join(lines)]))
     return f"{ends}: {rest}" if rest else ends
-
-
-def _bounds(layout: Layout) -> Box:
-    boxes = [state_box.box for state_box in layout.state_boxes.values()]
-    boxes += [route.curve.bounds.grown(route.width / 2 + 1) for route in layout.routes]
-    boxes += [route.marker for route in layout.routes if route.marker]
-    return bounding_box(*boxes, *layout.labels.values(), *layout.pills.values())

@@ -33,8 +33,9 @@ TYPEFACES: Final[Mapping[Direction, dict[str, AttributeValue]]] = {
     Direction.INBOUND: {"font-weight": "bold"},
     Direction.OUTBOUND: {},
     Direction.TIMER: {"font-style": "italic"},
+    Direction.OPERATOR: {"font-style": "italic"},
 }
-"""Font attributes that tell the directions apart without colour."""
+"""Font attributes that, with the symbols, tell the directions apart without colour."""
 
 
 def direction_symbol(direction: Direction, at: Point, colour: str) -> str:
@@ -43,6 +44,8 @@ def direction_symbol(direction: Direction, at: Point, colour: str) -> str:
     if direction is Direction.TIMER:
         circle: dict[str, AttributeValue] = {"cx": x + 4.3, "cy": y, "r": 3.6}
         return element("circle", circle | {"fill": "none", "stroke": colour, "stroke-width": 1.5})
+    if direction is Direction.OPERATOR:
+        return rectangle(Box.centred_at((x + 4.3, y), 7.4, 7.4), 0, fill=colour)
     back, tip = (x, x + 8.4) if direction is Direction.INBOUND else (x + 8.4, x)
     shape = path_data("M", (back, y - 4.6), "L", (tip, y), "L", (back, y + 4.6), "Z")
     return element("path", {"d": shape, "fill": colour})

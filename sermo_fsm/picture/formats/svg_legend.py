@@ -26,7 +26,7 @@ LEGEND_ROW_HEIGHT: Final = 24.0
 _FONT_SIZE: Final = 13.0
 _GAP: Final = 26.0
 _SYMBOL_GAP: Final = 8.0
-_COUNT_PILL: Final = Pill(("12",))
+_COUNT_PILL: Final = Pill(("12 · 40%",))
 _SYMBOL_WIDTHS: Final = {
     LegendSymbol.BADGE: PILL_HEIGHT,
     LegendSymbol.COUNT: _COUNT_PILL.width,

@@ -55,7 +55,7 @@ def node_shape(state_box: StateBox, palette: Palette) -> str:
     style: dict[str, AttributeValue] = {"font_weight": "bold", "text_anchor": "middle"}
     name = escape_text(node.state)
     shapes.append(text_element((middle, top + 17), NAME_FONT_SIZE, ink, name, **style))
-    for number, note in enumerate(map(escape_text, state_box.notes), start=1):
+    for number, note in enumerate(map(escape_text, filter(None, state_box.notes)), start=1):
         at = (middle, top + 18 + number * NOTE_LINE_HEIGHT)
         shapes.append(text_element(at, NOTE_FONT_SIZE, ink, note, text_anchor="middle"))
     return "".join(shapes)

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from sermo_fsm.core.machine import State
 from sermo_fsm.picture.drawing import Arrow
@@ -25,9 +25,15 @@ from sermo_fsm.picture.layout.ports import (
     ports_by_side,
 )
 from sermo_fsm.picture.layout.state_boxes import Gaps, StateBox
-from sermo_fsm.picture.layout.text_blocks import Pill, TextBlock, make_block, make_pill
+from sermo_fsm.picture.layout.text_blocks import (
+    Pill,
+    TextBlock,
+    filled_block,
+    make_block,
+    make_pill,
+)
 
-__all__ = ["Route", "arrow_head_size", "route_arrows"]
+__all__ = ["Route", "arrow_head_size", "fill_routes", "route_arrows"]
 
 
 _MARKER_DISTANCE: Final = 42.0
@@ -82,7 +88,26 @@ def route_arrows(
     router = _Router(
         arrows, {state: state_box.box for state, state_box in state_boxes.items()}, gaps
     )
-    return tuple(map(router.route, arrows))
+    return tuple(router.route(arrow, arrow) for arrow in arrows)
+
+
+def fill_routes(
+    arrows: tuple[Arrow, ...],
+    room: tuple[Route, ...],
+    state_boxes: Mapping[State, StateBox],
+    gaps: Gaps,
+) -> tuple[Route, ...]:
+    """Return the routes of *arrows* where their *room* has them, in the same order."""
+    boxes = {state: state_box.box for state, state_box in state_boxes.items()}
+    router = _Router(tuple(route.arrow for route in room), boxes, gaps)
+    there = {route.arrow.id: route for route in room}
+    return tuple(
+        evolve(
+            router.route(arrow, there[arrow.id].arrow),
+            block=(block := there[arrow.id].block) and filled_block(block, arrow.lines),
+        )
+        for arrow in arrows
+    )
 
 
 def arrow_head_size(width: float) -> tuple[float, float]:
@@ -122,20 +147,20 @@ class _Router:
         y = box.top if side is Side.TOP else box.bottom
         return box.left + share * box.width + offset, y
 
-    def route(self, arrow: Arrow) -> Route:
-        """Return the route of one arrow."""
+    def route(self, arrow: Arrow, known: Arrow) -> Route:
+        """Return the route of one arrow, the same as of *known*, which is one of all arrows."""
         width = line_width(arrow)
         block = make_block(arrow.lines) if arrow.lines and not arrow.is_loop else None
         pill = make_pill(arrow.badges) if arrow.badges and not arrow.is_loop else None
         marker = None
         head = arrow_head_size(width)[0]
         if arrow.source is None or arrow.target is None:
-            marker, heading, start, tip = self._marker_line(arrow)
+            marker, heading, start, tip = self._marker_line(known)
             pieces = [straight(start, _shift(tip, heading, -head + 1))]
         elif arrow.source is arrow.target:
-            pieces, tip, heading = self._loop(arrow.source, self._index(arrow), head)
+            pieces, tip, heading = self._loop(arrow.source, self._index(known), head)
         else:
-            pieces, tip, heading = self._path(arrow, arrow.source, arrow.target, head)
+            pieces, tip, heading = self._path(known, arrow.source, arrow.target, head)
         share = _LANE_LABEL_SHARE if len(pieces) > 1 else _HALF
         return Route(arrow, Curve(tuple(pieces)), tip, heading, width, block, pill, marker, share)
 

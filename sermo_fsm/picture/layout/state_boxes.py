@@ -18,6 +18,7 @@ from sermo_fsm.picture.layout.text_blocks import (
     LINE_HEIGHT,
     Pill,
     TextBlock,
+    filled_block,
     make_block,
     make_pill,
     printable,
@@ -33,6 +34,7 @@ __all__ = [
     "Gaps",
     "LoopLabel",
     "StateBox",
+    "fill_states",
     "place_states",
 ]
 
@@ -73,15 +75,12 @@ class LoopLabel:
     Attributes:
         block: The triggers, if there are any.
         pill: The badges, which stand on the dividing line, if there are any.
+        divider_height: The height reserved for the dividing line and the pill on it.
     """
 
     block: TextBlock | None
     pill: Pill | None
-
-    @property
-    def divider_height(self) -> float:
-        """The height reserved for the dividing line and the pill on it."""
-        return self.pill.height + _PILL_MARGIN if self.pill else _DIVIDER_HEIGHT
+    divider_height: float
 
     @property
     def width(self) -> float:
@@ -132,17 +131,49 @@ def place_states(drawing: Drawing, gaps: Gaps) -> dict[State, StateBox]:
     return state_boxes
 
 
+def fill_states(room: Mapping[State, StateBox], drawing: Drawing) -> dict[State, StateBox]:
+    """Put the texts of a drawing into the states of its room."""
+    return {
+        node.state: evolve(
+            room[node.state],
+            node=node,
+            notes=_as_many(tuple(map(printable, node.notes)), room[node.state]),
+            loop_labels={
+                loop.id: _filled(room[node.state].loop_labels[loop.id], loop)
+                for loop in arrows_between(drawing.arrows, (node.state, node.state))
+            },
+        )
+        for node in drawing.nodes
+    }
+
+
+def _as_many(notes: tuple[str, ...], room: StateBox) -> tuple[str, ...]:
+    """*notes*, with empty ones as far as a label below them has to keep its place."""
+    missing = len(room.notes) - len(notes) if room.loop_labels else 0
+    return (*notes, *([""] * missing))
+
+
+def _filled(room: LoopLabel, loop: Arrow) -> LoopLabel:
+    return evolve(
+        room,
+        block=room.block and filled_block(room.block, loop.lines),
+        pill=make_pill(loop.badges) if loop.badges else None,
+    )
+
+
+def _loop_label(loop: Arrow) -> LoopLabel:
+    pill = make_pill(loop.badges) if loop.badges else None
+    return LoopLabel(
+        make_block(loop.lines, _MAX_BLOCK_WIDTH) if loop.lines else None,
+        pill,
+        pill.height + _PILL_MARGIN if pill else _DIVIDER_HEIGHT,
+    )
+
+
 def _unplaced(node: Node, loops: list[Arrow]) -> StateBox:
     """Return a state at the origin, just large enough for its texts."""
     notes = tuple(map(printable, node.notes))
-    loop_labels = {
-        loop.id: LoopLabel(
-            make_block(loop.lines, _MAX_BLOCK_WIDTH) if loop.lines else None,
-            make_pill(loop.badges) if loop.badges else None,
-        )
-        for loop in loops
-        if loop.lines or loop.badges
-    }
+    loop_labels = {loop.id: _loop_label(loop) for loop in loops if loop.lines or loop.badges}
     widths = [
         text_width(node.state, NAME_FONT_SIZE, bold=True),
         *(text_width(n, NOTE_FONT_SIZE) for n in notes),

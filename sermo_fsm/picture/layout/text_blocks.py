@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from sermo_fsm.picture.drawing import TriggerLine
 from sermo_fsm.picture.layout.font_metrics import text_width
@@ -20,6 +20,7 @@ __all__ = [
     "Pill",
     "TextBlock",
     "TextRow",
+    "filled_block",
     "make_block",
     "make_pill",
     "printable",
@@ -41,7 +42,9 @@ PILL_LINE_HEIGHT: Final = 16.0
 
 _MAX_WIDTH: Final = 206.0
 _MAX_WIDTH_WITH_NOTE: Final = 168.0
-_MAX_PILL_WIDTH: Final = 96.0
+_SHORT_NOTE: Final = 51.0
+"""Up to this width, that of a count, a note stands beside its trigger anyway."""
+_MAX_PILL_WIDTH: Final = 112.0
 _NOTE_GAP: Final = 10.0
 
 # A sign such as = moves to the next row together with its word.
@@ -116,6 +119,21 @@ class TextBlock:
         return LINE_HEIGHT * len(self.rows)
 
 
+def filled_block(room: TextBlock, lines: tuple[TriggerLine, ...]) -> TextBlock:
+    """Return *room* with the notes of *lines*, whose texts are the same, each where it was."""
+    rows: list[TextRow] = []
+    left = iter(lines)
+    for row in room.rows:
+        line = next(left) if row.starts_trigger else rows[-1].line
+        note = printable(line.note)
+        rows.append(
+            evolve(row, line=line, text=note)
+            if row.is_note
+            else evolve(row, line=line, note=note if row.note else "")
+        )
+    return evolve(room, rows=tuple(rows))
+
+
 def make_block(lines: tuple[TriggerLine, ...], max_width: float = _MAX_WIDTH) -> TextBlock:
     """Return the triggers in rows of at most *max_width*; long ones break before the condition."""
     beside = all(_note_fits(line, max_width) for line in lines)  # else all notes go below
@@ -136,7 +154,7 @@ def _note_fits(line: TriggerLine, max_width: float) -> bool:
     first_row = _wrapped_trigger(line, max_width)[0]
     width = text_width(first_row, TRIGGER_FONT_SIZE, bold=_bold(line))
     note_width = text_width(printable(line.note), TRIGGER_FONT_SIZE)
-    return width + _NOTE_GAP + note_width <= _MAX_WIDTH_WITH_NOTE
+    return note_width <= _SHORT_NOTE or width + _NOTE_GAP + note_width <= _MAX_WIDTH_WITH_NOTE
 
 
 def _wrapped_trigger(line: TriggerLine, max_width: float) -> tuple[str, ...]:

@@ -17,7 +17,6 @@ from sermo_fsm.storage.backends.base import Backend, ErrorKind
 from sermo_fsm.storage.backends.statements import Statements, null_column
 
 __all__ = [
-    "ASYNC_DRIVERS",
     "EXAMPLE_URL",
     "KNOWN",
     "SUPPORTED",
@@ -28,6 +27,7 @@ __all__ = [
     "backend_named",
     "by_index",
     "null_column",
+    "right_scheme",
 ]
 
 
@@ -38,12 +38,14 @@ class Known:
     Attributes:
         module: The module in this folder.
         title: The name of the database, for people.
+        driver: The SQLAlchemy name of its plain driver, for people.
         async_driver: The SQLAlchemy name of its driver for asyncio, for people.
         index_hint: How its SQL forces an index; None if its planner needs no hint.
     """
 
     module: str
     title: str
+    driver: str
     async_driver: str
     index_hint: str | None = None
 
@@ -51,12 +53,24 @@ class Known:
 _FORCE_INDEX: Final = "FORCE INDEX ({})"
 
 KNOWN: Final = {
-    "sqlite": Known("sqlite", "SQLite", "sqlite+aiosqlite"),
-    "postgresql": Known("postgresql", "PostgreSQL", "postgresql+psycopg"),
-    "mysql": Known("mysql", "MySQL", "mysql+asyncmy", _FORCE_INDEX),
-    "mariadb": Known("mysql", "MariaDB", "mysql+asyncmy", _FORCE_INDEX),
+    "sqlite": Known("sqlite", "SQLite", "sqlite", "sqlite+aiosqlite"),
+    "postgresql": Known("postgresql", "PostgreSQL", "postgresql+psycopg", "postgresql+psycopg"),
+    "mysql": Known("mysql", "MySQL", "mysql+pymysql", "mysql+asyncmy", _FORCE_INDEX),
+    "mariadb": Known("mysql", "MariaDB", "mariadb+pymysql", "mariadb+asyncmy", _FORCE_INDEX),
 }
 """The supported databases, by the name of their SQLAlchemy dialect."""
+
+
+_ALIASES: Final = {"postgres": "postgresql", "sqlite3": "sqlite"}
+"""Names that other tools give them."""
+
+
+def right_scheme(database: str, *, asynchronous: bool) -> str | None:
+    """What the URL of a *database* begins with; None if we do not know it."""
+    known = KNOWN.get(_ALIASES.get(database, database))
+    if known is None:
+        return None
+    return known.async_driver if asynchronous else known.driver
 
 
 def _one_of(names: list[str]) -> str:
@@ -65,9 +79,6 @@ def _one_of(names: list[str]) -> str:
 
 SUPPORTED: Final = _one_of([known.title for known in KNOWN.values()])
 """The supported databases, for people."""
-
-ASYNC_DRIVERS: Final = _one_of(list(dict.fromkeys(known.async_driver for known in KNOWN.values())))
-"""The drivers for asyncio, for people."""
 
 EXAMPLE_URL: Final = "sqlite:///sermo.db"
 """A database URL, for people."""

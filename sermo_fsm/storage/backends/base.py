@@ -8,32 +8,42 @@ in this order:
 Opening an engine
     From a URL: ``check_url``, ``engine_options``, then ``prepare_engine`` and
     ``configure_engine``, and perhaps ``configure_read_only``. For the host's engine:
-    ``prepare_engine`` only. Then ``check_schema_name`` and ``statements``.
+    ``prepare_engine`` only. Then ``check_schema_name`` and ``statements``. Before each use of a
+    connection that the host's pool lends to several at once: ``check_unused``.
 
 Writing
     Our transaction begins with ``begin_write``, the host's is checked by ``ensure_transaction``
-    and gets a savepoint. Then, on ``Statements``: ``lock``, ``last_two``, ``messages``,
-    ``update_sessions``, ``insert_new`` (sessions), ``insert_missing`` (images) and
-    ``insert_history``. A failed transaction is ended by ``roll_back``.
+    and gets a savepoint. Then, on ``Statements``: ``load`` (by ``lock`` and ``last_two``, if it can
+    do no better), perhaps ``known_messages`` and ``messages``, ``update_sessions``, ``insert_new``
+    (sessions), ``insert_missing`` (images) and ``insert_history``. A failed transaction is ended by
+    ``roll_back``.
 
 Reading
     ``prepare_query`` before one query, ``prepare_snapshot`` before several about one moment;
     ``drop_open_cursor`` after a query whose rows were streamed.
+
+Erasing
+    ``overwrite_deleted`` in the transaction, before anything is deleted, and ``latest`` for what
+    finds it; after our own commit, on a connection without a transaction, ``give_back``.
 
 Errors
     ``redact``, ``classify`` and ``describe`` for each error of the driver. For hooks that wait for
     the host's commit: ``has_rolled_back`` after an error, ``commit_will_fail`` before the commit.
 
 The schema
-    ``is_new_file`` before tables are created unasked, ``migration_lock`` around a migration.
+    ``is_new_file`` before tables are created unasked, ``migration_lock`` around a migration, and
+    ``check_encoding`` with each check of the schema.
 
 The test suite ``tests/storage/test_backend_contract.py`` checks each obligation on every backend.
 Methods that most databases have no need of have a default. All methods run in plain code, or in
 plain code that SQLAlchemy runs for asyncio.
 """
 
+import os
+import re
+import socket
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum, auto
 from pathlib import Path
@@ -60,8 +70,14 @@ class ErrorKind(Enum):
     """A lock was held for too long, a deadlock was broken, or the server is full."""
     CONNECTION_LOST = auto()
     """The server or the connection is gone."""
+    MISSING_SAVEPOINT = auto()
+    """The transaction has ended meanwhile, by a commit or by a rollback."""
     MISSING_TABLE = auto()
     """One of our tables does not exist."""
+    MISSING_COLUMN = auto()
+    """One of our tables is of another release."""
+    UNUSABLE = auto()
+    """The database does not exist, or refuses this user; trying again would not help."""
     OTHER = auto()
     """Anything else; trying again would not help."""
 
@@ -71,6 +87,9 @@ class Backend(ABC):
 
     drivers: ClassVar[Mapping[str, str]] = {}
     """What to do if the Python module of a driver is missing, by the name of the module."""
+
+    quotations: ClassVar[Sequence[tuple[re.Pattern[str], str]]] = ()
+    """Where errors of the database quote values, and what is said there instead."""
 
     # --- engines ---------------------------------------------------------------------------------
 
@@ -84,9 +103,9 @@ class Backend(ABC):
             wanted = "a URL in which an @ of the password is written %40"
             raise InvalidArgument("url", wanted=wanted, got="something else")
 
+    @abstractmethod
     def engine_options(self, url: sa.URL) -> tuple[sa.URL, dict[str, Any]]:
         """The URL and the options to create our own engine with."""
-        return url, {}
 
     def prepare_engine(self, engine: sa.Engine) -> None:  # noqa: B027 - most need nothing
         """Make the transactions of any engine, ours or the host's, begin as SQLAlchemy says.
@@ -125,6 +144,29 @@ class Backend(ABC):
     def drop_open_cursor(self, connection: sa.Connection, cursor: Any) -> None:  # noqa: B027 - see above
         """Close a *cursor* whose closing failed, and drop the *connection* with it."""
 
+    def cut_off(self, connection: sa.Connection) -> None:
+        """Make sure that nothing of *connection* reaches the server, in a forked child.
+
+        Even to be closed it would send something on the socket, which is its parent's as well.
+        """
+        number = self.socket_number(connection.connection.driver_connection)
+        if number is not None:
+            with socket.socket() as nowhere:
+                os.dup2(nowhere.fileno(), number)
+            connection.invalidate()
+
+    def socket_number(self, driver: Any) -> int | None:
+        """The file descriptor by which the *driver*'s connection reaches a server, if it does."""
+        del driver
+        return None
+
+    def check_unused(self, pool: sa.Pool) -> None:  # noqa: B027 - see above
+        """Refuse the only connection of *pool* while it is in a transaction of the host's.
+
+        Raises:
+            StoreError: It is.
+        """
+
     @abstractmethod
     def statements(self, tables: Tables, dialect: sa.Dialect) -> Statements:
         """The SQL of this database, for these tables."""
@@ -153,6 +195,7 @@ class Backend(ABC):
         """Prepare our own connection for several queries.
 
         Afterwards all of them see the database as it was at the first one. ``verify`` rests on it.
+        On a server the transaction can't write.
         """
         connection.execution_options(isolation_level="REPEATABLE READ")
 
@@ -179,6 +222,12 @@ class Backend(ABC):
         connection can be committed without it. Needed for docs/design.md, guarantee 3 and
         docs/design.md, guarantee 7.
         """
+        if isinstance(transaction, sa.NestedTransaction):
+            there = connection.get_nested_transaction() is not None
+        else:
+            there = connection.get_transaction() is transaction
+        if not there:
+            return  # a hook has ended it
         try:
             transaction.rollback()
         except exc.SQLAlchemyError:
@@ -203,6 +252,27 @@ class Backend(ABC):
         del connection
         return False
 
+    # --- erasing ---------------------------------------------------------------------------------
+
+    def overwrite_deleted(self, connection: sa.Connection) -> None:  # noqa: B027 - see above
+        """Have what this *connection* deletes from now on overwritten, if the database can."""
+
+    def latest(self, query: sa.Select[Any]) -> sa.Select[Any]:
+        """*query*, so that it sees what the last holder of the user's lock has committed.
+
+        Whoever uses it has locked the sessions in question. It need not do anything where a
+        transaction that sees an older state can't lock them.
+        """
+        return query
+
+    def give_back(self, connection: sa.Connection) -> bool | None:
+        """After a commit, leave no copy of what was deleted in files beside the tables.
+
+        Returns whether there is none; None if that is the server's own business.
+        """
+        del connection
+        return None
+
     # --- errors ----------------------------------------------------------------------------------
 
     @abstractmethod
@@ -214,13 +284,29 @@ class Backend(ABC):
 
     def describe(self, error: BaseException) -> str:
         """What the driver's own *error* says: one line, without values of rows."""
-        lines = str(error).splitlines()
+        lines = self._unquoted(str(error)).splitlines()
         return lines[0] if lines else type(error).__name__
 
-    def redact(self, error: exc.DBAPIError) -> None:  # noqa: B027 - most need nothing
+    def redact(self, error: exc.DBAPIError) -> None:
         """Remove what people wrote from *error*, which becomes the cause of ours."""
+        for one in filter(None, (error, error.orig)):
+            one.args = tuple(
+                self._unquoted(part) if isinstance(part, str) else part for part in one.args
+            )
+
+    def _unquoted(self, text: str) -> str:
+        for quotation, instead in self.quotations:
+            text = quotation.sub(instead, text)
+        return text
 
     # --- the schema ------------------------------------------------------------------------------
+
+    def check_encoding(self, connection: sa.Connection, tables: Tables) -> None:  # noqa: B027 - most need nothing
+        """Refuse a database or a connection whose encoding can't hold every text.
+
+        Raises:
+            UnusableDatabase: It can't; says what to run.
+        """
 
     def is_new_file(self, connection: sa.Connection) -> bool:
         """Whether the database is a file without any table, ours or anyone's."""

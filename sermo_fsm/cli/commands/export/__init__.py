@@ -11,6 +11,7 @@ __all__ = ["COMMANDS", "export"]
 COMMANDS: Final = {
     "history": "Write the histories of chats as an event log for process mining.",
     "machine": "Write the machine as a statechart.",
+    "person": "Write all that is stored about one person, to hand it over.",
 }
 """The name of each command, and the first line of its help."""
 

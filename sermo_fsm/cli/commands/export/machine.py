@@ -12,7 +12,7 @@ from sermo_fsm.export.statechart import STATECHARTS
 
 __all__ = ["machine"]
 
-_FORMATS: Final = {".scxml": "scxml", ".xml": "scxml", ".json": "xstate"}
+_SUFFIXES: Final = {".scxml": "scxml", ".xml": "scxml", ".json": "xstate"}
 
 
 @click.command(
@@ -38,7 +38,7 @@ def machine(*, format_: str | None, path: Path | None, as_json: bool) -> None:
     that keeps the state is a transition without a target; an ignored event has no transition.
     """
     path = None if path == Path("-") else path
-    format_ = format_for(path, _format_of, format_, next(iter(STATECHARTS)))
+    format_ = format_for(path, _SUFFIXES, format_, next(iter(STATECHARTS)))
     text = STATECHARTS[format_]()
     if path is not None:
         with atomic_write(path) as file:
@@ -47,7 +47,3 @@ def machine(*, format_: str | None, path: Path | None, as_json: bool) -> None:
         print_json({"format": format_, "file": path and str(path), "machine": text})
     elif path is None:
         click.echo(text, nl=False)
-
-
-def _format_of(path: Path) -> str | None:
-    return _FORMATS.get(path.suffix.lower())
