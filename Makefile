@@ -25,7 +25,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test prove coverage check lint types layers diagrams wheel explore mutants docs bench clean FORCE
+.PHONY: help demo demo-worker test prove coverage check lint types layers diagrams wheel soak explore mutants docs bench clean FORCE
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1#\2/p' Makefile | awk -F'#' '{ printf "%-20s%s\n", $$1, $$2 }'
@@ -34,6 +34,9 @@ help: ## what can be made
 
 demo: $(VENV)/.runtime ## play six chats and show what became of them
 	@$(VENV)/bin/python examples/demo.py
+
+demo-worker: $(VENV)/.dev ## read an hour of chats from a RabbitMQ with two workers, and kill one of them
+	@$(VENV)/bin/python examples/demo_worker.py
 
 test: $(VENV)/.dev ## run the tests that show what a change broke (four minutes)
 	$(VENV)/bin/python -m pytest -n $(JOBS) --dist worksteal$(profile)
@@ -86,6 +89,9 @@ wheel: $(VENV)/.dev ## source archive and wheel build, and the wheel works away 
 
 explore: $(VENV)/.dev ## read the examples and all short streams in every order (takes minutes)
 	$(VENV)/bin/python -m tools.explore
+
+soak: $(VENV)/.dev ## kill workers, brokers and databases while messages flow (half an hour)
+	SERMO_SOAK=1 $(VENV)/bin/python -m pytest -m prove -q -s -o timeout=0 tests/worker/test_soak.py
 
 mutants: $(VENV)/.dev ## change every cell of the tables, and see that somebody notices (likewise)
 	$(VENV)/bin/python tools/mutants.py

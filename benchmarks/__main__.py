@@ -24,6 +24,7 @@ BENCHMARKS: Final[Mapping[str, str]] = {
     "peers": "throughput.against_peers",
     "latency": "latency.latency",
     "stages": "stages.stages",
+    "workers": "workers.workers",
     "memory": "memory.memory",
     "imports": "imports.imports",
     "redaction": "redaction.redaction",
@@ -31,11 +32,12 @@ BENCHMARKS: Final[Mapping[str, str]] = {
     "history": "whole_history.whole_history",
     "chain": "chain.chain",
     "plans": "plans.plans",
+    "scale": "scale.scale",
     "erase": "erase.erase",
 }
 """The function of each benchmark, by its name."""
 
-_LONG: Final = ("growth", "history", "chain", "plans", "erase")
+_LONG: Final = ("growth", "history", "chain", "plans", "scale", "erase")
 """Run by name only: they fill databases with millions of rows, or start a broker."""
 
 

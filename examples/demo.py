@@ -1,8 +1,10 @@
 """Play the six chats of this folder and show the outcome of every event (``make demo``).
 
-Events go in by ``handle_many``; everything shown comes from the receipts.
+Events go in through the worker, from a queue in this process; everything shown comes from the
+receipts.
 """
 
+import asyncio
 import io
 import json
 import os
@@ -18,9 +20,12 @@ from attrs import frozen
 from rich.console import Console
 from rich.text import Text
 
-from sermo_fsm import ChatEngine, ChatSession, HistoryRow, Receipt
+from sermo_fsm import AsyncChatEngine, ChatEngine, ChatSession, Direction, HistoryRow, Receipt
 from sermo_fsm.diagram import render
 from sermo_fsm.picture.drawing import machine_drawing
+from sermo_fsm.worker.loop import Result, Settings, Worker
+from sermo_fsm.worker.memory import MemorySource
+from sermo_fsm.worker.source import Delivery
 
 FOLDER: Final = Path(__file__).resolve().parent
 WIDTH: Final = 100
@@ -191,11 +196,40 @@ def describe(event: dict[str, Any]) -> str:
     return f"{event['type']} {next(details, '')}".rstrip()
 
 
-def play(transcript: Transcript, engine: ChatEngine, lines: Sequence[bytes]) -> None:
-    """Hand in the lines of a file, and print every event."""
+def delivery(line: bytes) -> Delivery:
+    """A line as a broker would deliver it."""
+    envelope = json.loads(line)
+    return Delivery(
+        Direction(envelope["direction"]),
+        json.dumps(envelope["event"]).encode(),
+        envelope["direction"],
+        datetime.fromisoformat(envelope["receivedAt"]),
+        message_id=envelope.get("messageId"),
+        platform_id=envelope.get("platformId"),
+    )
+
+
+async def read(database: str, lines: Sequence[bytes]) -> list[Receipt]:
+    """Let a worker read the lines, and stop when it has."""
+    receipts: list[Receipt] = []
+    async with AsyncChatEngine(database) as engine:
+
+        def observe(results: Sequence[Result]) -> None:
+            receipts.extend(receipt for _, receipt in results if isinstance(receipt, Receipt))
+            if len(receipts) == len(lines):
+                worker.stop()
+
+        source = MemorySource(map(delivery, lines))
+        worker = Worker(engine, source, Settings(linger=0.0), observe=observe)
+        await worker.run()
+    return receipts
+
+
+def play(transcript: Transcript, engine: ChatEngine, database: str, lines: Sequence[bytes]) -> None:
+    """Let the worker read the lines of a file, and print every event."""
     latest, outcome = "", ""
     quiet: Counter[str] = Counter()
-    for line, receipt in zip(lines, engine.handle_many(lines), strict=True):
+    for line, receipt in zip(lines, asyncio.run(read(database, lines)), strict=True):
         envelope = json.loads(line)
         if receipt.rows and quiet:
             transcript.quiet(quiet, outcome)
@@ -227,14 +261,16 @@ def ending(chat: ChatSession) -> str:
     return f"{resumed}closed at {clock(chat.closed_at)} by {chat.close_reason}{served}"
 
 
-def show(console: Console, engine: ChatEngine, scenario: Scenario, expected: Any) -> None:
+def show(
+    console: Console, engine: ChatEngine, database: str, scenario: Scenario, expected: Any
+) -> None:
     """Show one scenario, from its title to the end of its chats."""
     lines = (FOLDER / scenario.name).read_bytes().splitlines()
     console.rule(Text(scenario.title, "bold"), align="left", style="dim")
     console.print(Text(scenario.story), width=min(console.width, WIDTH))
     console.print()
     transcript = Transcript(console)
-    play(transcript, engine, lines)
+    play(transcript, engine, database, lines)
     if expected["sweepUpTo"] is not None:
         up_to = datetime.fromisoformat(expected["sweepUpTo"])
         closed = engine.sweep(up_to)
@@ -286,7 +322,7 @@ def main() -> None:
         console.print()
         for scenario in SCENARIOS:
             known = expected[scenario.name]
-            show(console, engine, scenario, known)
+            show(console, engine, f"sqlite+aiosqlite:///{folder}/demo.db", scenario, known)
     outlook(console)
 
 

@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "history": "Show what happened in a chat, row by row.",
     "hold": "Hold a person back: neither erase nor age out.",
     "ingest": "Read events, one per line, and store them in order.",
+    "publish": "Put events on the exchanges of a broker.",
     "release": "Hold a person back no longer.",
     "retain": "Erase what is older than it is to be kept.",
     "sessions": "List chat sessions, the last opened first.",
@@ -34,6 +35,7 @@ COMMANDS: Final = {
     "timeline": "Tell a chat as a conversation: who did what to whom, and when.",
     "verify": "Replay the stored history and check that it is consistent.",
     "waiting": "List who waits in the queue now, the longest first.",
+    "worker": "Read the queues of a broker, and keep the database true.",
 }
 """The name of each command, and the first line of its help."""
 
@@ -55,6 +57,7 @@ class _Main(Program, LazyGroup):
       2    wrong usage, or a file that can't be read or written
       3    database error; nothing of the failed transaction is stored
       4    no such user or session, no live chat, or no hold
+      5    the broker can't be reached, or refused
       130  Ctrl-C
 
     \b

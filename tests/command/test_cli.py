@@ -72,8 +72,8 @@ COMMANDS = [
     "figures",
     "history",
 ]
-COMMANDS += ["hold", "ingest", "release", "retain"]
-COMMANDS += ["sessions", "status", "strays", "sweep", "timeline", "verify", "waiting"]
+COMMANDS += ["hold", "ingest", "publish", "release", "retain"]
+COMMANDS += ["sessions", "status", "strays", "sweep", "timeline", "verify", "waiting", "worker"]
 ASKING = {
     "ingest": (["ingest"], 0),
     "status": (["status", "web", "anna"], 4),
@@ -177,12 +177,13 @@ def test_help_names_every_command_and_every_exit_status() -> None:
     assert re.findall(r"^  (\w+)  +\S", commands, re.MULTILINE) == COMMANDS
     assert "..." not in commands
     statuses = re.findall(r"^    (\d+)  ", text, re.MULTILINE)
-    assert statuses == ["0", "1", "2", "3", "4", "130"]
+    assert statuses == ["0", "1", "2", "3", "4", "5", "130"]
 
 
 GROUPS = {
     "db": ("upgrade", "current", "chain"),
     "export": ("machine", "history", "person"),
+    "worker": ("topology",),
 }
 INNER = [f"{group} {name}" for group, names in GROUPS.items() for name in names]
 

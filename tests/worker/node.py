@@ -1,0 +1,109 @@
+"""A RabbitMQ node of one's own, to be killed and started again with what it had."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from tests.databases import skip_without
+from tests.servers import a_folder, free_port, wait_until
+
+_SERVER: Final = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+
+
+class Node:
+    """One node, in a folder and on ports of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        if not _SERVER.exists() or shutil.which("epmd") is None:
+            skip_without("no RabbitMQ; apt install rabbitmq-server")
+        self.folder = folder
+        self.port = free_port()
+        (folder / "plugins").write_text("[rabbitmq_sharding].")
+        (folder / "rabbitmq.conf").write_text(f"listeners.tcp.1 = 127.0.0.1:{self.port}\n")
+        settings: dict[str, Any] = {
+            "HOME": folder,
+            "RABBITMQ_NODENAME": f"sermo{self.port}@localhost",
+            "RABBITMQ_DIST_PORT": free_port(),
+            "RABBITMQ_MNESIA_BASE": folder / "data",
+            "RABBITMQ_LOG_BASE": folder,
+            "RABBITMQ_PID_FILE": folder / "pid",
+            "RABBITMQ_LOGS": folder / "log",
+            "RABBITMQ_CONFIG_FILE": folder / "rabbitmq.conf",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": folder / "plugins",
+            "ERL_EPMD_PORT": free_port(),
+        }
+        self.environment = {**os.environ, **{name: str(one) for name, one in settings.items()}}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/"
+
+    def start(self) -> None:
+        """Start it; back when it listens."""
+        (self.folder / "pid").unlink(missing_ok=True)
+        with (self.folder / "out").open("ab") as out:
+            self.process = subprocess.Popen(
+                [_SERVER], env=self.environment, stdout=out, stderr=out, start_new_session=True
+            )
+
+        def listens() -> bool:
+            if not (self.folder / "pid").exists():
+                return False
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+                return True
+            return False
+
+        wait_until(listens, "the node listens")
+
+    def stop(self) -> None:
+        """Stop it as one should."""
+        self._end(signal.SIGTERM)
+
+    def crash(self) -> None:
+        """Kill it, as if the power were gone."""
+        self._end(signal.SIGKILL)
+
+    def control(self, *arguments: str) -> None:
+        """Tell it something by ``rabbitmqctl``."""
+        command = [
+            str(_SERVER.with_name("rabbitmqctl")),
+            "-n",
+            self.environment["RABBITMQ_NODENAME"],
+        ]
+        subprocess.run([*command, *arguments], env=self.environment, check=True)
+
+    def _end(self, how: signal.Signals) -> None:
+        assert self.process is not None
+        with suppress(ProcessLookupError, FileNotFoundError):
+            # The server is a child of the script that was started.
+            number = int((self.folder / "pid").read_text())
+            os.kill(number, how)
+            wait_until(lambda: not Path(f"/proc/{number}").exists(), "the node is gone")
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@contextmanager
+def a_node() -> Iterator[Node]:
+    """A node that runs; it is gone afterwards."""
+    with a_folder() as folder:
+        node = Node(folder)
+        node.start()
+        try:
+            yield node
+        finally:
+            node.crash()
+            subprocess.run(
+                ["epmd", "-kill"],  # noqa: S607 - of Erlang, wherever that is
+                env=node.environment,
+                capture_output=True,
+                check=False,
+            )
