@@ -25,6 +25,7 @@ BENCHMARKS: Final[Mapping[str, str]] = {
     "latency": "latency.latency",
     "stages": "stages.stages",
     "workers": "workers.workers",
+    "board": "board.board",
     "memory": "memory.memory",
     "imports": "imports.imports",
     "redaction": "redaction.redaction",

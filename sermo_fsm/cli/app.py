@@ -14,6 +14,7 @@ from sermo_fsm.cli.shell import Program
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS: Final = {
+    "board": "Show who waits, and what becomes of chats, in a browser.",
     "check": "Prove what the machine guarantees, case by case.",
     "close": "Close a user's live chat by hand.",
     "counts": "Count the live chats by platform and state.",

@@ -62,6 +62,7 @@ ROW_KEYS = [
     "event",
 ]
 COMMANDS = [
+    "board",
     "check",
     "close",
     "counts",

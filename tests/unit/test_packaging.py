@@ -84,6 +84,13 @@ def test_the_migrations_ship_inside_the_package(shipped: set[str]) -> None:
     assert {f"sermo_fsm/migrations/{p.relative_to(migrations)}" for p in sources} <= shipped
 
 
+def test_the_pages_of_the_board_ship(shipped: set[str]) -> None:
+    board = CHECKOUT / "sermo_fsm" / "board"
+    files = [path for name in ("templates", "static") for path in (board / name).rglob("*.*")]
+    assert len(files) > 10
+    assert {str(path.relative_to(CHECKOUT)) for path in files} <= shipped
+
+
 def test_the_fonts_of_the_pictures_ship_with_their_licence(shipped: set[str]) -> None:
     fonts = CHECKOUT / "sermo_fsm" / "picture" / "fonts"
     names = {path.name for path in fonts.iterdir()}
