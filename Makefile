@@ -128,6 +128,11 @@ $(VENV)/.made: FORCE
 	if [ -n "$$(ls -A $(VENV) 2>/dev/null)" ] && [ ! -f $(VENV)/pyvenv.cfg ]; then \
 		echo "$(VENV) is there and is no virtual environment; it is left alone." >&2; exit 1; \
 	fi; \
+	other=$$(cat $@ 2>/dev/null); \
+	if [ -z "$(filter $(CURDIR)/%,$(abspath $(VENV)))" ] \
+		&& [ "$$other" != "$(CURDIR)" ] && [ -f "$$other/Makefile" ]; then \
+		echo "$(VENV) belongs to $$other; it is left alone." >&2; exit 1; \
+	fi; \
 	echo "Making $(VENV) with $$("$$python" --version)"; \
 	"$$python" -m venv --clear $(VENV) && echo "$(CURDIR)" >$@
 
