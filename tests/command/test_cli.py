@@ -235,6 +235,13 @@ def test_wrong_usage_is_2(at_home: Path, arguments: list[str]) -> None:
     assert not [path for path in at_home.iterdir() if not path.name.startswith("sermo.db")]
 
 
+def test_a_command_that_is_nearly_one_is_told_which() -> None:
+    result = sermo("sesions")
+    assert result.exit_code == 2
+    assert "No such command 'sesions'" in result.stderr
+    assert "sessions" in result.stderr.replace("'sesions'", "")
+
+
 @pytest.mark.parametrize(
     ("command", "formats"),
     [
