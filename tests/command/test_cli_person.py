@@ -68,6 +68,13 @@ def test_a_failure_leaves_the_file_as_it_was(
     assert [one.name for one in tmp_path.iterdir() if one.name.endswith(".tmp")] == []
 
 
+def test_a_name_that_promises_another_format_is_refused(db: str, tmp_path: Path) -> None:
+    done = sermo("export", "person", "web", "anna", "-o", tmp_path / "anna.tar", "--db", db)
+    assert done.exit_code == 2
+    assert "'--output': wanted a name that ends in .zip" in done.stderr
+    assert list(tmp_path.glob("anna.*")) == []
+
+
 def test_it_can_be_written_to_a_pipe(db: str, tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path, 0o640)

@@ -16,7 +16,7 @@ __all__ = ["verify"]
 
 def _digest(value: str) -> str:
     if not re.fullmatch("[0-9a-f]{64}", value):
-        raise click.BadParameter("wanted 64 hexadecimal digits, as db chain prints them")
+        raise click.BadParameter("wanted 64 hexadecimal digits, the first word of db chain")
     return value
 
 

@@ -48,6 +48,8 @@ def person(
     That is every chat of USER on PLATFORM with its history, what was written and sent in it, and
     every event that belongs to no chat and names the user.
     """
+    if path.suffix.casefold() not in {"", ".zip"}:
+        raise click.BadParameter("wanted a name that ends in .zip", param_hint="'--output'")
     with shell.engine() as engine:
         found = engine.person(platform, user)
         if found is None:
