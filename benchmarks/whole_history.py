@@ -48,12 +48,21 @@ def _bare(chats: ChatEngine) -> int:
     return read
 
 
+def _figures(chats: ChatEngine, **which: Any) -> int:
+    read = [0]
+    chats.figures(progress=lambda rows, _: read.append(rows), **which)
+    return read[-1]
+
+
 QUESTIONS: Final[Mapping[str, Callable[[ChatEngine], int]]] = {
     "bare `SELECT`": _bare,
     "`verify`": lambda chats: chats.verify().rows,
     "`compare`": lambda chats: chats.compare().rows,
     "`stories`": lambda chats: sum(1 for _ in chats.stories()),
     "`stories` of a platform": lambda chats: sum(1 for _ in chats.stories(platform=PLATFORM)),
+    "`figures`": _figures,
+    "`figures` by hour": lambda chats: _figures(chats, by="hour"),
+    "`figures` of a day": lambda chats: _figures(chats, since=_DAY, until=_DAY + timedelta(days=1)),
     "`traffic`": lambda chats: chats.traffic().rows,
     "`traffic` of a day": lambda chats: (
         chats.traffic(since=_DAY, until=_DAY + timedelta(days=1)).rows
