@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from benchmarks.filled import fill
+from benchmarks.filled import filled
 from benchmarks.options import TITLES, Options
 from benchmarks.results import Result, Spread, Table, conditions
 from sermo_fsm import ChatEngine
@@ -30,8 +30,7 @@ def chain(options: Options) -> Result:
     sessions = options.sessions[-2:][0]
     tables = []
     for kind in options.databases:
-        with options.database(kind) as url, ChatEngine(url) as chats:
-            fill(chats, sessions)
+        with ChatEngine(filled(options, kind, sessions)) as chats:
             found: dict[str, list[tuple[int, float]]] = {name: [] for name in _STEPS}
             for _ in range(options.rounds):
                 _forget(chats)

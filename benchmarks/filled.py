@@ -6,8 +6,9 @@ each; the last session of every tenth user is live. Each copy is an hour later t
 """
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Final
@@ -15,10 +16,11 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from benchmarks.contenders.ours import our_tables
+from benchmarks.options import TITLES, Options
 from benchmarks.traffic import Naming, batches, whole_lives
 from sermo_fsm import ChatEngine
 
-__all__ = ["fill", "id_in_the_middle", "returning"]
+__all__ = ["fill", "filled", "id_in_the_middle", "returning"]
 
 _EACH: Final = 5
 _START: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -75,6 +77,19 @@ def id_in_the_middle(chats: ChatEngine) -> str:
     middle = f"SELECT session_id FROM sermo_session WHERE id >= ({half}) ORDER BY id LIMIT 1"  # noqa: S608 - ours
     with chats._engine.connect() as connection:  # noqa: SLF001 - to use its connections
         return str(connection.exec_driver_sql(middle).scalar_one())
+
+
+def filled(options: Options, kind: str, sessions: int) -> str:
+    """The URL of a database with about this many sessions, for every benchmark of this run."""
+    if (kind, sessions) not in options.filled:
+        url = options.kept.enter_context(options.database(kind))
+        start = time.perf_counter()
+        with ChatEngine(url) as chats:
+            fill(chats, sessions)
+        spent = time.perf_counter() - start
+        print(f"{TITLES[kind]}: {sessions} sessions in {spent:.0f} s", flush=True)
+        options.filled[kind, sessions] = url
+    return options.filled[kind, sessions]
 
 
 def fill(chats: ChatEngine, sessions: int) -> None:
@@ -168,13 +183,16 @@ def _joined(kind: str, *parts: str) -> str:
 def _in_haste(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A connection that is not careful: what is copied can be copied again."""
     kind = _kind(engine)
-    with engine.connect() as connection:
+    with engine.connect() as connection, ExitStack() as stack:
         connection.execution_options(isolation_level="AUTOCOMMIT")
+        stack.callback(connection.invalidate)  # nobody else shall be in a hurry
         for statement in _HASTE[kind]:
             connection.exec_driver_sql(statement)
-        with _without_indexes(connection) if kind == "postgresql" else nullcontext():
-            yield connection
-        connection.invalidate()  # nobody else shall be in a hurry
+        if kind == "postgresql":
+            stack.enter_context(_without_indexes(connection))
+        elif kind == "mysql":
+            stack.enter_context(_with_memory(connection))
+        yield connection
 
 
 _HASTE: Final = {
@@ -211,6 +229,25 @@ def _without_indexes(connection: sa.Connection) -> Iterator[None]:
             f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table}))"  # noqa: S608 - ours
         )
 
+
+@contextmanager
+def _with_memory(connection: sa.Connection) -> Iterator[None]:
+    """Give MariaDB the memory for its indexes, which are spread over all pages, while they grow."""
+    names = ", ".join(f"@@GLOBAL.{name}" for name in _MEMORY)
+    before = connection.exec_driver_sql(f"SELECT {names}").one()
+    try:
+        _set_globals(connection, _MEMORY)
+        yield
+    finally:
+        _set_globals(connection, dict(zip(_MEMORY, before, strict=True)))
+
+
+def _set_globals(connection: sa.Connection, values: Mapping[str, int]) -> None:
+    for name, value in values.items():
+        connection.exec_driver_sql(f"SET GLOBAL {name} = {value}")
+
+
+_MEMORY: Final = {"innodb_buffer_pool_size": 4 << 30, "innodb_flush_log_at_trx_commit": 0}
 
 _UNIQUE: Final = """
     SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint

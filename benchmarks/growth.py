@@ -1,7 +1,6 @@
 """What an event and a query cost when there are many sessions, and how much room they take."""
 
 import random
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import timedelta
@@ -13,7 +12,7 @@ import sqlalchemy as sa
 from attrs import define
 
 from benchmarks.contenders.ours import SESSION, handle, our_tables
-from benchmarks.filled import fill, id_in_the_middle, returning
+from benchmarks.filled import filled, id_in_the_middle, returning
 from benchmarks.latency import bare_status, percentiles, timed
 from benchmarks.options import TITLES, Options
 from benchmarks.results import Result, Spread, Table, conditions
@@ -120,11 +119,8 @@ def growth(options: Options) -> Result:
 
 
 def _opened(stack: ExitStack, kind: str, sessions: int, options: Options) -> _Database:
-    url = stack.enter_context(options.database(kind))
+    url = filled(options, kind, sessions)
     chats = stack.enter_context(ChatEngine(url))
-    start = time.perf_counter()
-    fill(chats, sessions)
-    print(f"{TITLES[kind]}: {sessions} sessions in {time.perf_counter() - start:.0f} s", flush=True)
     stream = messages(chats=options.chats, naming=returning(sessions))
     took: dict[str, list[list[float]]] = {name: [] for name in (_EVENT, _ONE, _STATUS, _BARE)}
     return _Database(chats, sessions, stack.enter_context(bare_status(url)), stream, took)

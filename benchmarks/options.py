@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +31,8 @@ class Options:
         sessions: How many sessions the databases hold that show growth.
         checkout: Another checkout of the library, measured beside this one.
         load: How busy the machine was before.
+        filled: The URLs of databases that are filled, by kind and number of sessions.
+        kept: What lives as long as the run.
     """
 
     folder: Path
@@ -45,6 +47,8 @@ class Options:
     sessions: tuple[int, ...] = (10_000, 100_000, 1_000_000)
     checkout: Path | None = None
     load: float = field(factory=lambda: os.getloadavg()[0])
+    filled: dict[tuple[str, int], str] = field(init=False, factory=dict)
+    kept: ExitStack = field(init=False, factory=ExitStack)
 
     @contextmanager
     def database(self, kind: str) -> Iterator[str]:
@@ -54,11 +58,11 @@ class Options:
         with a_database(kind, self.folder) as url:
             yield url.render_as_string(hide_password=False)
 
-    @staticmethod
-    def clean() -> None:
-        """Drop what the tests' helpers have kept."""
+    def clean(self) -> None:
+        """Drop what was kept here, and by the tests' helpers."""
         from tests.databases import drop_all
 
+        self.kept.close()
         drop_all()
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from benchmarks.contenders.ours import handle, our_tables
-from benchmarks.filled import fill, id_in_the_middle, returning
+from benchmarks.filled import filled, id_in_the_middle, returning
 from benchmarks.options import TITLES, Options
 from benchmarks.results import Result, Table, conditions
 from benchmarks.traffic import PLATFORM, START, messages
@@ -52,8 +52,7 @@ def plans(options: Options) -> Result:
     page = [_HEAD.format(sessions=f"{sessions:,}".replace(",", " "))]
     tables = []
     for kind in options.databases:
-        with options.database(kind) as url, ChatEngine(url) as chats:
-            fill(chats, sessions)
+        with ChatEngine(filled(options, kind, sessions)) as chats:
             found = [*_explained(chats, sessions, options)]
             indexes = _indexes(chats)
         page += [f"## {TITLES[kind]}", ""]

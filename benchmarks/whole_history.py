@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from benchmarks.filled import fill
+from benchmarks.filled import filled
 from benchmarks.memory import peak_of_this_process
 from benchmarks.options import TITLES, Options
 from benchmarks.results import Result, Spread, Table, conditions
@@ -76,13 +76,11 @@ def whole_history(options: Options) -> Result:
     sessions = options.sessions[-2:][0]
     tables = []
     for kind in options.databases:
-        with options.database(kind) as url:
-            with ChatEngine(url) as chats:
-                fill(chats, sessions)
-            found: dict[str, list[dict[str, float]]] = {name: [] for name in QUESTIONS}
-            for _ in range(options.rounds):
-                for name in QUESTIONS:
-                    found[name].append(_asked(url, name))
+        url = filled(options, kind, sessions)
+        found: dict[str, list[dict[str, float]]] = {name: [] for name in QUESTIONS}
+        for _ in range(options.rounds):
+            for name in QUESTIONS:
+                found[name].append(_asked(url, name))
         tables.append(
             Table(
                 TITLES[kind],
