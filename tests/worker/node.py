@@ -1,5 +1,6 @@
 """A RabbitMQ node of one's own, to be killed and started again with what it had."""
 
+import logging
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ from tests.databases import skip_without
 from tests.servers import a_folder, free_port, wait_until
 
 _SERVER: Final = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+_ATTEMPTS: Final = 3
 
 
 class Node:
@@ -48,19 +50,24 @@ class Node:
     def start(self) -> None:
         """Start it; back when it listens."""
         (self.folder / "pid").unlink(missing_ok=True)
-        with (self.folder / "out").open("ab") as out:
-            self.process = subprocess.Popen(
-                [_SERVER], env=self.environment, stdout=out, stderr=out, start_new_session=True
-            )
+        self._run()
 
         def listens() -> bool:
+            assert self.process is not None
+            if self.process.poll() is not None:
+                self._run()  # it gives up if Erlang's epmd, which it starts, is not there at once
             if not (self.folder / "pid").exists():
                 return False
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
                 return True
             return False
 
-        wait_until(listens, "the node listens")
+        try:
+            wait_until(listens, "the node listens")
+        except AssertionError as error:
+            self.leave()
+            error.add_note((self.folder / "out").read_text()[-5000:])
+            raise
 
     def stop(self) -> None:
         """Stop it as one should."""
@@ -70,6 +77,16 @@ class Node:
         """Kill it, as if the power were gone."""
         self._end(signal.SIGKILL)
 
+    def leave(self) -> None:
+        """Be gone, with all that was started for it."""
+        self.crash()
+        subprocess.run(
+            ["epmd", "-kill"],  # noqa: S607 - of Erlang, wherever that is
+            env=self.environment,
+            capture_output=True,
+            check=False,
+        )
+
     def control(self, *arguments: str) -> None:
         """Tell it something by ``rabbitmqctl``."""
         command = [
@@ -78,6 +95,12 @@ class Node:
             self.environment["RABBITMQ_NODENAME"],
         ]
         subprocess.run([*command, *arguments], env=self.environment, check=True)
+
+    def _run(self) -> None:
+        with (self.folder / "out").open("ab") as out:
+            self.process = subprocess.Popen(
+                [_SERVER], env=self.environment, stdout=out, stderr=out, start_new_session=True
+            )
 
     def _end(self, how: signal.Signals) -> None:
         assert self.process is not None
@@ -91,19 +114,26 @@ class Node:
         self.process.wait()
 
 
+def _started(folder: Path) -> Node:
+    """A node that runs: of hundreds one has not listened within a minute, nobody knows why."""
+    for attempt in range(_ATTEMPTS):
+        (folder / str(attempt)).mkdir()
+        node = Node(folder / str(attempt))
+        try:
+            node.start()
+        except AssertionError as error:
+            logging.getLogger(__name__).warning("%s: %s", error, error.__notes__)
+        else:
+            return node
+    raise AssertionError("no node could be started")
+
+
 @contextmanager
 def a_node() -> Iterator[Node]:
     """A node that runs; it is gone afterwards."""
     with a_folder() as folder:
-        node = Node(folder)
-        node.start()
+        node = _started(folder)
         try:
             yield node
         finally:
-            node.crash()
-            subprocess.run(
-                ["epmd", "-kill"],  # noqa: S607 - of Erlang, wherever that is
-                env=node.environment,
-                capture_output=True,
-                check=False,
-            )
+            node.leave()
