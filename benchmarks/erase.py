@@ -25,7 +25,7 @@ erased by `erase`, and another one by plain DELETEs of all that is stored about 
 transaction: medians of {users} users of each kind, with the lowest and the highest. Then `retain`
 ages out the older half, first the bodies, then the people, and plain DELETEs take the younger half,
 each in one statement. The longest portion is how long others may wait for a lock: of the plain
-DELETEs that is all of their time.
+DELETEs that is all of their time. Of more than {aged_out} sessions nothing is aged out.
 """
 _USERS: Final = 20
 _EACH: Final = 5
@@ -69,7 +69,7 @@ def erase(options: Options) -> Result:
             cells += [""] * (len(_COLUMNS) - 1 - len(cells))
             rows.append([f"{sessions:,}".replace(",", " "), *cells])
         found.append(Table(TITLES[kind], _COLUMNS, rows))
-    about = _ABOUT.strip().format(users=_USERS)
+    about = _ABOUT.strip().format(users=_USERS, aged_out=f"{_AGED_OUT:,}".replace(",", " "))
     return Result("Erasing", about, found, {}, conditions(options))
 
 

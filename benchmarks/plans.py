@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
+from inspect import cleandoc
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -42,6 +43,10 @@ _VERBS: Final = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
 _WHOLE_TABLE: Final = r"SCAN sermo_\w+$|Seq Scan on sermo_|^sermo_\w+: access_type = ALL"
 _LONGEST: Final = 1_500
 """Characters of a statement that are shown."""
+
+_PARAMETER: Final = r"(?:\?|%s|%\(\w+\)s)"
+_VALUE: Final = rf"(?:{_PARAMETER}|\({_PARAMETER}(?:, {_PARAMETER})*\))"
+_MANY_ALIKE: Final = re.compile(rf"({_VALUE}, )(?:{_VALUE}, ){{3,}}")
 
 _Sent = tuple[str, Any]
 
@@ -189,7 +194,7 @@ def _users(index: str, found: list[tuple[str, str, str]]) -> str:
 
 
 def _shortened(statement: str) -> str:
-    text = "\n".join(line.rstrip() for line in statement.strip().splitlines())
+    text = _MANY_ALIKE.sub(r"\1…, ", cleandoc(statement))
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
 
 

@@ -134,7 +134,10 @@ def _compare(runs: Mapping[str, Run], course: Course) -> None:
         wrong = {
             user: run.ends.get(user) for user in expected if run.ends.get(user) != expected[user]
         }
-        if wrong or len(run.ends) != len(expected):
+        if name == BEFORE:
+            if wrong:  # its rules may be others
+                print(f"{name}: {len(wrong)} of {len(expected)} users ended otherwise", flush=True)
+        elif wrong or len(run.ends) != len(expected):
             user = next(iter(wrong), None)
             said = (
                 f"{user}: {wrong.get(user)} instead of {expected.get(user)}"
@@ -142,7 +145,7 @@ def _compare(runs: Mapping[str, Run], course: Course) -> None:
                 else "more users"
             )
             raise AssertionError(f"{name} did not end where {OURS} did: {said}")
-        if name != BEFORE and run.digest not in (None, ours.digest):
+        elif run.digest not in (None, ours.digest):
             raise AssertionError(f"{name} did not write the rows that {OURS} wrote")
 
 
