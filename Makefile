@@ -38,7 +38,7 @@ demo: $(VENV)/.runtime ## play six chats and show what became of them
 demo-worker: $(VENV)/.dev ## read an hour of chats from a RabbitMQ with two workers, and kill one of them
 	@$(VENV)/bin/python examples/demo_worker.py
 
-test: $(VENV)/.dev ## run the tests that show what a change broke (four minutes)
+test: $(VENV)/.dev ## run the tests that show what a change broke (eight minutes on two cores)
 	$(VENV)/bin/python -m pytest -n $(JOBS) --dist worksteal$(profile)
 
 prove: $(VENV)/.dev ## run the tests that search and take longer
