@@ -227,7 +227,7 @@ def test_a_body_that_can_not_be_read_is_not_repeated(how: str, tmp_path: Path) -
         session = chats.handle("inbound", text()).after
         assert session is not None
         with host.begin() as connection:
-            connection.exec_driver_sql(f"UPDATE sermo_body SET event = {value}")  # noqa: S608
+            connection.exec_driver_sql(f"UPDATE sermo_body SET event = {value}")  # noqa: S608 - our own words
         with pytest.raises(StoreError, match=said) as caught:
             list(chats.history(session.session_id))
         assert SECRET not in everything(caught.value)

@@ -401,7 +401,7 @@ def test_who_is_held_back_is_not_erased(chats: ChatEngine, database: sa.Engine) 
         "legal",
     )
     assert f"since {hold.since.isoformat()} by legal (court)" in str(caught.value)
-    assert "since 2026-01-01T00:00:00 (x)" in str(PersonHeld(datetime(2026, 1, 1), "x", None))  # noqa: DTZ001
+    assert "since 2026-01-01T00:00:00 (x)" in str(PersonHeld(datetime(2026, 1, 1), "x", None))  # noqa: DTZ001 - the words are looked at
     assert dump(database) == before
     assert hold.as_dict()["userId"] == USER
     assert chats.release(PLATFORM, USER) == hold

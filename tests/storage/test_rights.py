@@ -129,7 +129,7 @@ def test_a_reader_changes_nothing(server: Server, table: sa.Table) -> None:
         name = f"{schema}.{table.name}"
         first = next(iter(table.columns)).name
         check_refused(server, "chat_reader", f"DELETE FROM {name}")  # noqa: S608 - our own names
-        check_refused(server, "chat_reader", f"UPDATE {name} SET {first} = NULL")  # noqa: S608
+        check_refused(server, "chat_reader", f"UPDATE {name} SET {first} = NULL")  # noqa: S608 - our own words
 
 
 def test_a_writer_does_what_events_need(server: Server, writer: ChatEngine) -> None:

@@ -173,7 +173,7 @@ def where(which: str) -> str:
 def test_a_session_that_its_rows_contradict_is_found(
     played: ChatEngine, which: str, change: str, complaint: str
 ) -> None:
-    found = tampered(played, f"UPDATE sermo_session SET {change} WHERE {where(which)}")  # noqa: S608
+    found = tampered(played, f"UPDATE sermo_session SET {change} WHERE {where(which)}")  # noqa: S608 - our own words
     assert any(complaint in what for what in found), found
 
 
@@ -247,10 +247,10 @@ OF_ROWS = [
 def test_a_row_that_is_not_what_came_of_it_is_found(
     played: ChatEngine, which: str, seq: int, change: str, complaint: str
 ) -> None:
-    of = f"(SELECT id FROM sermo_session WHERE {where(which)})"  # noqa: S608
+    of = f"(SELECT id FROM sermo_session WHERE {where(which)})"  # noqa: S608 - our own words
     found = tampered(
         played,
-        f"UPDATE sermo_history SET {change} WHERE seq = {seq} AND session_key = {of}",  # noqa: S608
+        f"UPDATE sermo_history SET {change} WHERE seq = {seq} AND session_key = {of}",  # noqa: S608 - our own words
     )
     assert any(complaint in what for what in found), found
 
@@ -297,8 +297,8 @@ def test_live_beside_another_state_is_found(played: ChatEngine) -> None:
 def test_a_session_before_that_is_live_is_found(played: ChatEngine) -> None:
     found = tampered(
         played,
-        f"UPDATE sermo_session SET state = 'closed', live = NULL WHERE {where('left 2')}",  # noqa: S608
-        f"UPDATE sermo_session SET state = 'bot', live = 1 WHERE {where('left 1')}",  # noqa: S608
+        f"UPDATE sermo_session SET state = 'closed', live = NULL WHERE {where('left 2')}",  # noqa: S608 - our own words
+        f"UPDATE sermo_session SET state = 'bot', live = 1 WHERE {where('left 1')}",  # noqa: S608 - our own words
     )
     assert "the session before it is still live" in found
 
@@ -306,7 +306,7 @@ def test_a_session_before_that_is_live_is_found(played: ChatEngine) -> None:
 def test_what_was_erased_is_no_fault(played: ChatEngine) -> None:
     assert not tampered(played, "DELETE FROM sermo_body", "DELETE FROM sermo_image")
     # What the rows still say is compared all the same.
-    change = f"UPDATE sermo_session SET last_reply_at = {EARLY} WHERE {where('done')}"  # noqa: S608
+    change = f"UPDATE sermo_session SET last_reply_at = {EARLY} WHERE {where('done')}"  # noqa: S608 - our own words
     (found,) = tampered(played, change)
     assert "last_reply_at is 2020" in found
 
