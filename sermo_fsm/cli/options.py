@@ -36,6 +36,7 @@ __all__ = [
     "limit_option",
     "main_database_option",
     "output_option",
+    "platform_option",
     "policy_option",
     "redact_option",
     "schema_option",
@@ -294,6 +295,14 @@ bodies_option = click.option(
 )
 by_option = click.option(
     "--by", metavar="NAME", type=valid_id, help="Who asks for it; kept in the database."
+)
+platform_option = click.option(
+    "--platform",
+    metavar="ID",
+    type=valid_id,
+    envvar="SERMO_PLATFORM",
+    show_envvar=True,
+    help="Platform of events that have no platformId, in themselves or in what they came in.",
 )
 limit_option = click.option(
     "--limit", metavar="N", type=click.IntRange(0, MAX_ROWS), help="Print at most N."

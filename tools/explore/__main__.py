@@ -13,7 +13,7 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from sermo_fsm.cli.commands.check import print_checks
 from sermo_fsm.cli.json_output import print_json
-from sermo_fsm.cli.options import json_option, valid_id
+from sermo_fsm.cli.options import json_option, platform_option
 from sermo_fsm.cli.progress import progress_bar
 from sermo_fsm.cli.shell import Program, Shell
 from sermo_fsm.cli.terminal import console_on
@@ -49,14 +49,7 @@ _StreamGroup = tuple[str, Sequence[Stream]]
     nargs=-1,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
 )
-@click.option(
-    "--platform",
-    metavar="ID",
-    type=valid_id,
-    envvar="SERMO_PLATFORM",
-    show_envvar=True,
-    help="Platform of events that have no platformId, in themselves or in their envelope.",
-)
+@platform_option
 @json_option
 @click.pass_context
 def main(

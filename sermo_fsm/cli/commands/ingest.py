@@ -11,9 +11,9 @@ from sermo_fsm.cli.json_output import print_json
 from sermo_fsm.cli.options import (
     database_option,
     json_option,
+    platform_option,
     policy_option,
     redact_option,
-    valid_id,
 )
 from sermo_fsm.cli.shell import FAILED, Shell
 from sermo_fsm.cli.text import pluralized
@@ -54,14 +54,7 @@ __all__ = ["ingest"]
     type=click.Choice([queue.value for queue in QUEUES]),
     help="Queue of bare events.",
 )
-@click.option(
-    "--platform",
-    metavar="ID",
-    type=valid_id,
-    envvar="SERMO_PLATFORM",
-    show_envvar=True,
-    help="Platform of events that have no platformId, in themselves or in their envelope.",
-)
+@platform_option
 @policy_option("How long a silent customer counts as present (TOML).")
 @redact_option
 @database_option

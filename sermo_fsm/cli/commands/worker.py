@@ -19,7 +19,13 @@ from sermo_fsm.cli.broker import (
     only_rabbitmq,
 )
 from sermo_fsm.cli.json_output import print_json
-from sermo_fsm.cli.options import database_option, length, policy_option, redact_option, valid_id
+from sermo_fsm.cli.options import (
+    database_option,
+    length,
+    platform_option,
+    policy_option,
+    redact_option,
+)
 from sermo_fsm.cli.shell import Shell
 from sermo_fsm.cli.text import pluralized
 from sermo_fsm.core.policy import Policy
@@ -99,14 +105,7 @@ _name_option = click.option(
     help="A receive time further ahead of this machine's clock is invalid; by default as the "
     "policy file says, and 60 without one.",
 )
-@click.option(
-    "--platform",
-    metavar="ID",
-    type=valid_id,
-    envvar="SERMO_PLATFORM",
-    show_envvar=True,
-    help="Platform of events without a platformId.",
-)
+@platform_option
 @policy_option("How long a silent customer counts as present, and what is kept (TOML).")
 @redact_option
 @click.option(
