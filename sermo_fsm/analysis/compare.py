@@ -40,7 +40,7 @@ from sermo_fsm.analysis.comparison import (
     KeptStateDifference,
     UndecidedChat,
 )
-from sermo_fsm.analysis.full_scan import Scan, ScanProgress, scan_all
+from sermo_fsm.analysis.full_scan import Scan, ScanProgress, scan_all, with_neighbours
 from sermo_fsm.analysis.table_replay import TransitionResult, replay_opening
 from sermo_fsm.core.machine import State
 from sermo_fsm.core.ownership import Ending
@@ -76,21 +76,7 @@ def _compare(
 def _scan(tables: Tables) -> Scan:
     """Scan sessions by key: a user's earlier sessions come first, as they were written first."""
     session, history = tables.session, tables.history.c
-    before, following = session.alias("before"), session.alias("following")
-    opening = tables.history.alias("opening")
-
-    def of_the_same_user(other: sa.FromClause, ordinal: Any) -> sa.ColumnElement[bool]:
-        return sa.and_(
-            other.c.platform_id == session.c.platform_id,
-            other.c.user_id == session.c.user_id,
-            other.c.ordinal == ordinal,
-        )
-
-    joined = (
-        session.outerjoin(before, of_the_same_user(before, session.c.ordinal - 1))
-        .outerjoin(following, of_the_same_user(following, session.c.ordinal + 1))
-        .outerjoin(opening, sa.and_(opening.c.session_key == following.c.id, opening.c.seq == 1))
-    )
+    joined, before, opening = with_neighbours(tables)
     query = sa.select(
         *(session.c[name] for name in SESSION_COLUMNS),
         before.c.id.label("key_before"),

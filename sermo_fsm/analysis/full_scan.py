@@ -18,7 +18,7 @@ from sermo_fsm.storage.backends import by_index
 from sermo_fsm.storage.schema import Tables
 from sermo_fsm.storage.transactions import streamed
 
-__all__ = ["Scan", "ScanProgress", "scan_all", "scan_by_opening"]
+__all__ = ["Scan", "ScanProgress", "scan_all", "scan_by_opening", "with_neighbours"]
 
 ScanProgress = Callable[[int, int | None], object]
 """Called from time to time with the number of rows read, and about how many there are.
@@ -121,6 +121,31 @@ def scan_all(
     """Scan all sessions, in the order in which they were written."""
     key = tables.session.c.id
     return Scan(tables, sessions.order_by(key), lambda last: key > last.id, columns, whole=True)
+
+
+def with_neighbours(tables: Tables) -> tuple[sa.FromClause, sa.FromClause, sa.FromClause]:
+    """Join each session with the one before it of its user, and with the row that opened the next.
+
+    Returns:
+        What to select from, the session before, and the row of the history.
+    """
+    session = tables.session
+    before, following = session.alias("before_it"), session.alias("following")
+    opening = tables.history.alias("opening")
+
+    def of_the_same_user(other: sa.FromClause, ordinal: Any) -> sa.ColumnElement[bool]:
+        return sa.and_(
+            other.c.platform_id == session.c.platform_id,
+            other.c.user_id == session.c.user_id,
+            other.c.ordinal == ordinal,
+        )
+
+    joined = (
+        session.outerjoin(before, of_the_same_user(before, session.c.ordinal - 1))
+        .outerjoin(following, of_the_same_user(following, session.c.ordinal + 1))
+        .outerjoin(opening, sa.and_(opening.c.session_key == following.c.id, opening.c.seq == 1))
+    )
+    return joined, before, opening
 
 
 def scan_by_opening(

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from attrs import define, field, frozen
 from msgspec.structs import replace
 
-from sermo_fsm.analysis.full_scan import Scan, scan_all
+from sermo_fsm.analysis.full_scan import Scan, scan_all, with_neighbours
 from sermo_fsm.analysis.session_replay import TELLING, SessionReplay
 from sermo_fsm.core.history import Outcome
 from sermo_fsm.core.machine import State
@@ -169,21 +169,7 @@ _BEFORE: Final = "before_"
 def _scan(tables: Tables) -> Scan:
     """All sessions, each with the one before it of this user, and when the next one opened."""
     session, history, body = tables.session, tables.history.c, tables.body.c
-    before, following = session.alias("before_it"), session.alias("following")
-    opening = tables.history.alias("opening")
-
-    def of_the_same_user(other: sa.FromClause, ordinal: Any) -> sa.ColumnElement[bool]:
-        return sa.and_(
-            other.c.platform_id == session.c.platform_id,
-            other.c.user_id == session.c.user_id,
-            other.c.ordinal == ordinal,
-        )
-
-    joined = (
-        session.outerjoin(before, of_the_same_user(before, session.c.ordinal - 1))
-        .outerjoin(following, of_the_same_user(following, session.c.ordinal + 1))
-        .outerjoin(opening, sa.and_(opening.c.session_key == following.c.id, opening.c.seq == 1))
-    )
+    joined, before, opening = with_neighbours(tables)
     query = sa.select(
         session,
         *(column.label(_BEFORE + column.name) for column in before.c),
