@@ -196,8 +196,11 @@ def _quoted_body(text: str) -> str:
     return "<br/>".join(map(_escaped, [f"“{lines[0]}", *lines[1:]])) + "”" if lines else ""
 
 
-# Every ASCII character that may mean something to Mermaid, and the first letter of "end".
-_SPECIAL: Final = re.compile(r"[^\w .,()/'!?=+×→-]|_|\b[eE](?=[nN][dD]\b)", re.ASCII)
+# Every ASCII character that may mean something to Mermaid, and the first letter of "end", also
+# where an underscore is beside it: that will be a number between other signs.
+_SPECIAL: Final = re.compile(
+    r"[^\w .,()/'!?=+×→-]|_|(?<![^\W_])[eE](?=[nN][dD](?![^\W_]))", re.ASCII
+)
 
 
 def _escaped(text: str) -> str:

@@ -167,6 +167,7 @@ SAFE = re.compile(r"(?:[^\x00-\x1f#;<>&\"`$%{}\[\]|\\_*~@^:]|#\d+;)*")
 @given(st.text(max_size=80))
 @example("end")
 @example("friend ends; END")
+@example("END_ _end")
 def test_what_means_something_to_mermaid_is_written_as_a_number(words: str) -> None:
     drawn = sequence_diagram(*nasty_chat(words), bodies=True)
     for said in re.findall(
