@@ -30,6 +30,7 @@ __all__ = [
 QueueName = Literal["inbound", "outbound", "internal"] | Direction
 """What a caller may write for a queue: anything else is found by a type checker."""
 
+_QUEUES: Final = {queue.value: queue for queue in QUEUES}
 _A_QUEUE: Final = "inbound, outbound or internal"
 
 # Every deadline that follows from such a time is still within the calendar.
@@ -46,8 +47,9 @@ def as_direction(value: QueueName) -> Direction:
     Raises:
         InvalidArgument: It is none.
     """
-    if value in QUEUES:
-        return Direction(str(value))
+    given: object = value
+    if isinstance(given, str) and given in _QUEUES:
+        return _QUEUES[given]
     raise InvalidArgument("direction", wanted=_A_QUEUE, got=value)
 
 
@@ -221,8 +223,8 @@ def _queue_of(event: Mapping[str, Any], direction: Direction | None) -> Directio
 
 
 def _queue(value: object) -> Direction:
-    if value in QUEUES:
-        return Direction(str(value))
+    if isinstance(value, str) and value in _QUEUES:
+        return _QUEUES[value]
     got = "another string" if isinstance(value, str) else kind_of_value(value)
     raise InvalidEvent("$.direction", wanted=_A_QUEUE, got=got)
 

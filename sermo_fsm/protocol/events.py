@@ -561,11 +561,9 @@ def is_about_no_chat(kind: str, queue: Direction) -> bool:
 
 def trigger_of(event: Event) -> Trigger:
     """Return what *event* means to the machine (docs/design.md, section 3)."""
-    match event:
-        case Reply() | RichReply():
-            return _TEXT_OF[event.sender]
-        case HandoverTo():
-            to_bot = who_is(event.agent) is Who.BOT
-            return Trigger.HANDOVER_TO_BOT if to_bot else Trigger.HANDOVER_TO_AGENT
-        case _:
-            return event.trigger or Trigger.UNKNOWN
+    if event.trigger is not None:
+        return event.trigger
+    who = who_is(getattr(event, "agent", None))
+    if isinstance(event, HandoverTo):
+        return Trigger.HANDOVER_TO_BOT if who is Who.BOT else Trigger.HANDOVER_TO_AGENT
+    return _TEXT_OF[who]

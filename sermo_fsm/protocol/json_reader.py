@@ -66,8 +66,12 @@ def parse(raw: Json, limits: Limits, *, line: bool = False) -> dict[str, Any]:
     Raises:
         InvalidEvent: Not UTF-8, not JSON, not an object, too deep, too large.
     """
-    data = _as_bytes(raw, limits.event_bytes + _SLACK * line)
-    if len(data) > min(limits.bare_bytes, limits.event_bytes):
+    data: bytes | bytearray
+    if type(raw) is bytes and len(raw) <= limits.bare_bytes:  # nearly all that comes
+        data = raw
+    else:
+        data = _as_bytes(raw, limits.event_bytes + _SLACK * line)
+    if len(data) > limits.bare_bytes or len(data) > limits.event_bytes:
         value = _decode_large(data, limits, line=line)
     else:
         value = _decode(_ANYTHING, data, limits.depth)

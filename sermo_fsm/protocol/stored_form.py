@@ -48,16 +48,14 @@ is_typing: Final = re.compile(r"\W*typing", re.IGNORECASE).match
 """Whether a ``text`` beside a type of this name is one that its customer has not sent."""
 
 
-def stored_form(value: Mapping[str, Any]) -> tuple[dict[str, Any], Image | None]:
+def stored_form(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], Image | None]:
     """An event as the history keeps it: without unsent text, its picture described and apart."""
-    kept = dict(value)
-    if "text" in kept and is_typing(str(kept.get("type"))):
-        del kept["text"]
-    if not isinstance(kept.get("image"), str):
-        return kept, None
-    image = image_of(kept["image"])
-    kept["image"] = image.description
-    return kept, image
+    if "text" in value and is_typing(str(value.get("type"))):
+        value = {name: item for name, item in value.items() if name != "text"}
+    if not isinstance(value.get("image"), str):
+        return value, None
+    image = image_of(value["image"])
+    return {**value, "image": image.description}, image
 
 
 def same_json(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
