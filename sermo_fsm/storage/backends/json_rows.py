@@ -1,7 +1,7 @@
-"""Rows as JSON, an array each, for the databases that are on a server.
+"""Rows as JSON, an array each, which msgspec writes and reads in a few microseconds.
 
-Their drivers take longer over 500 rows of 35 values, one by one, than the server takes to write or
-to find them. One text goes by as it is, and msgspec writes and reads it in a few microseconds.
+Drivers, and SQLAlchemy with them, take longer over 500 rows of 35 values, one by one, than the
+database takes to write or to find them. One text goes by as it is.
 """
 
 from collections.abc import Iterator, Sequence
@@ -49,27 +49,34 @@ def _type_in_json(column: sa.Column[Any]) -> Any:
 
 _COLUMNS: Final = tables().session.c
 _TIMES: Final = [at for at, one in enumerate(_COLUMNS) if isinstance(one.type, UtcDateTime)]
+_SINCE: Final = _COLUMNS.keys().index("since")  # no session is without it
 _DECODER: Final = msgspec.json.Decoder(
     GenericAlias(tuple, tuple(map(_type_in_json, _COLUMNS))),
-    strict=False,  # MySQL has numbers instead of booleans
+    strict=False,  # MySQL and SQLite have numbers instead of booleans
 )
 
 
 def session_values(text: str) -> Sequence[Any]:
     """The values of a row of the session table, from an array of them in the order of the table.
 
-    Its times are in UTC, without saying so.
+    Its times are in UTC, and all of them say so or none.
 
     Raises:
         StoreError: One of its times is none that Python has.
     """
+    values: Sequence[Any]
     try:
-        values = [*_DECODER.decode(str(text))]  # without the wrapper that hides it
+        values = _DECODER.decode(str(text))  # without the wrapper that hides it
     except msgspec.DecodeError:
-        values = []
-    if not values:  # outside of the except clause: the error in it may show values
+        values = ()
+    if not values:  # outside of an except clause: the error in it may show values
         raise StoreError("a time in the database can't be read")
+    return values if values[_SINCE].tzinfo is UTC else _in_utc(values)
+
+
+def _in_utc(values: Sequence[Any]) -> Sequence[Any]:
+    said = [*values]
     for at in _TIMES:
-        moment: datetime | None = values[at]
-        values[at] = moment and moment.replace(tzinfo=UTC)
-    return values
+        moment: datetime | None = said[at]
+        said[at] = moment and moment.replace(tzinfo=UTC)
+    return said

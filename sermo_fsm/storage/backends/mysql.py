@@ -197,7 +197,7 @@ class MysqlStatements(Statements):
     def __init__(self, tables: Tables, dialect: sa.Dialect) -> None:
         super().__init__(tables, dialect)
         session, history = tables.session, tables.history
-        values = ", ".join(f"s.{column.name}" for column in session.c)
+        values = ", ".join(map(_selected, session.c))
         # InnoDB locks rows as it reads them. By this index, that is always in the same order.
         index = f"FORCE INDEX (uq_{session.name}_platform_id_user_id_ordinal)"
         lock = (
@@ -374,6 +374,12 @@ _Item = TypeVar("_Item")
 
 def _chunks(items: Sequence[_Item], size: int = MAX_PARAMETERS) -> Iterator[Sequence[_Item]]:
     return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _selected(column: sa.Column[Any]) -> str:
+    """A column of a session; of a time JSON says the zone."""
+    is_time = isinstance(column.type, UtcDateTime)
+    return f"CONCAT(s.{column.name}, 'Z')" if is_time else f"s.{column.name}"
 
 
 @compiles(null_column, "mysql", "mariadb")

@@ -10,7 +10,7 @@ import re
 import sqlite3
 import uuid
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -22,8 +22,11 @@ from sqlalchemy.dialects import sqlite
 
 from sermo_fsm.errors import InvalidArgument, StoreError
 from sermo_fsm.protocol.json_reader import dump
+from sermo_fsm.protocol.message import MessageKey
 from sermo_fsm.storage.backends.base import Backend, ErrorKind
+from sermo_fsm.storage.backends.json_rows import session_values
 from sermo_fsm.storage.backends.statements import Row, Statements
+from sermo_fsm.storage.column_types import PrivateText, UtcDateTime
 from sermo_fsm.storage.schema import Tables
 
 __all__ = ["BACKEND", "SqliteBackend", "SqliteStatements"]
@@ -327,10 +330,12 @@ class SqliteStatements(Statements):
 
     def __init__(self, tables: Tables, dialect: sa.Dialect) -> None:
         super().__init__(tables, dialect)
-        session = tables.session
+        session, history = tables.session.name, tables.history.name
+        # 7 µs a session; its values one by one take 12, most of them in Python.
+        values = f"json_array({', '.join(map(_selected, tables.session.c))})"
         self._known = (
             "SELECT h.message_id FROM json_each(?) AS i"  # noqa: S608 - ours
-            f" CROSS JOIN {tables.history.name} AS h"
+            f" CROSS JOIN {history} AS h"
             " WHERE h.direction = ? AND h.message_id = i.value"
         )
         # With row values in an IN, SQLite would scan the whole table.
@@ -338,19 +343,48 @@ class SqliteStatements(Statements):
             WITH u (platform_id, user_id) AS (
                 SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]')
                 FROM json_each(:users))
-            SELECT s.* FROM u JOIN {session.name} AS s
+            SELECT {values} FROM u JOIN {session} AS s
                 ON s.platform_id = u.platform_id AND s.user_id = u.user_id
             WHERE s.ordinal > (
-                SELECT max(o.ordinal) - 2 FROM {session.name} AS o
+                SELECT max(o.ordinal) - 2 FROM {session} AS o
                 WHERE o.platform_id = u.platform_id AND o.user_id = u.user_id)
             ORDER BY s.ordinal
-        """).columns(*session.c)  # noqa: S608 - the name of our own table
+        """).columns(sa.column("session", PrivateText))  # noqa: S608 - the name of our own table
+        self._one = sa.text(f"""
+            SELECT s.session, m.is_written FROM (SELECT EXISTS (
+                SELECT 1 FROM {history} AS h
+                WHERE h.direction = :direction AND h.message_id = :message) AS is_written) AS m
+            LEFT JOIN (
+                SELECT {values} AS session, s.ordinal FROM {session} AS s
+                WHERE s.platform_id = :platform AND s.user_id = :user
+                ORDER BY s.ordinal DESC LIMIT 2) AS s ON true
+            ORDER BY s.ordinal
+        """).columns(  # noqa: S608 - the names of our own tables
+            sa.column("session", PrivateText), sa.column("is_written", sa.Boolean)
+        )
+
+    def load(
+        self,
+        connection: sa.Connection,
+        users: Sequence[tuple[str, str]],
+        messages: Collection[MessageKey],
+    ) -> tuple[Iterable[Sequence[Any]], Collection[MessageKey]]:
+        """For one event by one statement: each costs 50 µs, most of them in SQLAlchemy."""
+        if len(users) != 1 or len(messages) > 1:
+            return super().load(connection, users, messages)
+        ((platform, user),) = users
+        direction, message = next(iter(messages), (None, None))
+        values = {"platform": platform, "user": user, "direction": direction, "message": message}
+        found = connection.execute(self._one, values).all()
+        sessions = [session_values(text) for text, _ in found if text is not None]
+        return sessions, messages if found[0].is_written else ()
 
     def last_two(
         self, connection: sa.Connection, users: Sequence[tuple[str, str]]
-    ) -> Iterable[sa.Row[Any]]:
+    ) -> Iterable[Sequence[Any]]:
         """By one lookup in the index per user."""
-        return connection.execute(self._last_two, {"users": dump(users)}).all()
+        found = connection.execute(self._last_two, {"users": dump(users)}).scalars()
+        return [*map(session_values, found)]
 
     def known_messages(
         self, connection: sa.Connection, direction: str, ids: Sequence[str]
@@ -381,6 +415,11 @@ class SqliteStatements(Statements):
             "insert missing", table, lambda: sqlite.insert(table).on_conflict_do_nothing()
         )
         insert.run(connection, rows)
+
+
+def _selected(column: sa.Column[Any]) -> str:
+    """A column of a session; of a time JSON says the zone."""
+    return f"s.{column.name}" + (" || 'Z'" if isinstance(column.type, UtcDateTime) else "")
 
 
 _LATEST_ID: Final = "SELECT seq FROM sqlite_sequence WHERE name = ?"
