@@ -14,7 +14,7 @@ from typing import Any, Self
 import sqlalchemy as sa
 from attrs import define, field, frozen
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import force_setattr
 
 from sermo_fsm.core.advance import NO_VISITS, Step, Visits, advance, close, expire
 from sermo_fsm.core.history import HistoryRow, Outcome, Receipt
@@ -266,7 +266,10 @@ def _as_far_as_kept(event: Mapping[str, Any], kept: Mapping[str, Any]) -> Mappin
 
 def numbered(pending: Pending, ids: Iterable[int]) -> list[HistoryRow]:
     """The rows that were written, with the ids that the database gave them."""
-    return [replace(one.row, id=key) for one, key in zip(pending.rows, ids, strict=True)]
+    rows = [one.row for one in pending.rows]
+    for row, key in zip(rows, ids, strict=True):
+        force_setattr(row, "id", key)  # nobody else has seen it yet, and a copy takes longer
+    return rows
 
 
 class _Decision(Struct, frozen=True, gc=False):
@@ -359,7 +362,7 @@ class _Batch:
             self.pending.keep(closed)
 
     def _add(self, message: Message, key: MessageKey | None, row: HistoryRow) -> None:
-        if row.direction is Direction.TIMER:
+        if row.direction is not message.direction:  # of the deadline that came first
             self.pending.add(row)
             return
         if key is not None:

@@ -53,7 +53,8 @@ _WITHOUT_ZONE: Final = len("2020-02-18 12:14:11.386000")
 def _to_text(value: datetime | None) -> str | None:
     if value is None:
         return None
-    return value.astimezone(UTC).isoformat(" ", "microseconds")[:_WITHOUT_ZONE]
+    moment = value if value.tzinfo is UTC else value.astimezone(UTC)
+    return moment.isoformat(" ", "microseconds")[:_WITHOUT_ZONE]
 
 
 @lru_cache(8192)
