@@ -37,6 +37,7 @@ from sermo_fsm.protocol.message import Message, MessageKey, Rejected, UserKey
 from sermo_fsm.protocol.redacted import Redact, redacted_text
 from sermo_fsm.protocol.stored_form import same_json
 from sermo_fsm.storage.arguments import check_given_id, check_id
+from sermo_fsm.storage.kept_sessions import Users
 from sermo_fsm.storage.store import Pending, Store, Stored
 
 __all__ = ["Intake", "Item", "Swept", "close_chat", "handle", "numbered", "sweep"]
@@ -192,7 +193,8 @@ def handle(
     Raises:
         MessageConflict: *raise_conflict* asks for that, and a message id is in conflict.
     """
-    batch = _Batch.load(store, connection, messages, policy)
+    recalled = store.recall(connection) if len(messages) > 1 else Users()
+    batch = _Batch.load(store, connection, messages, policy, recalled)
     decisions = [
         batch.decide(message) if isinstance(message, Message) else batch.reject(message)
         for message in messages
@@ -202,6 +204,8 @@ def handle(
             if isinstance(decision.error, MessageConflict):
                 raise decision.error
     written = numbered(batch.pending, store.write(connection, batch.pending, batch.stored))
+    if len(messages) > 1:
+        store.learn(connection, recalled, batch.stored)
     return [decision.receipt(written) for decision in decisions], written
 
 
@@ -320,6 +324,7 @@ class _Batch:
         connection: sa.Connection,
         messages: Sequence[Message | Rejected],
         policy: Policy,
+        recalled: Users,
     ) -> "_Batch":
         users: set[UserKey] = set()
         ids: set[MessageKey] = set()
@@ -330,7 +335,7 @@ class _Batch:
                 if (key := message.key) is not None:
                     ids.add(key)
         stored: Stored = {}
-        visits, known = store.load(connection, users, ids, stored)
+        visits, known = store.load(connection, users, ids, stored, recalled)
         return cls(policy, stored, visits, {**known})
 
     def decide(self, message: Message) -> _Decision:

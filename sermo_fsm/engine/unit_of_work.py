@@ -18,6 +18,7 @@ from sermo_fsm.engine.hooks import Hooks
 from sermo_fsm.engine.operations import Write
 from sermo_fsm.errors import CommitUnknown, InvalidArgument, StoreError
 from sermo_fsm.storage.driver_errors import ENDED_BY_HOOK, translated, worth_another_try
+from sermo_fsm.storage.kept_sessions import keep
 from sermo_fsm.storage.pages import Read
 from sermo_fsm.storage.schema import Tables
 from sermo_fsm.storage.transactions import (
@@ -183,13 +184,14 @@ def write_own(
     Hooks are *shown* this connection, or the asynchronous one around it. *decided* is called when
     nothing is left to do but to commit.
     """
-    with transaction(connection):
+    with transaction(connection) as ours:
         with translated(connection.dialect):
             result, rows = write(connection)
         if hooks.within_transaction and rows:
             _call_within(connection, rows, hooks, shown or connection)
         if decided is not None:
             decided()
+    keep(connection, ours)
     return result, rows
 
 

@@ -6,6 +6,7 @@ What databases do differently is in :mod:`sermo_fsm.storage.backends`.
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from operator import attrgetter
 from typing import Any, Final, Self
 
@@ -22,6 +23,7 @@ from sermo_fsm.protocol.events import Direction
 from sermo_fsm.protocol.message import MessageKey, UserKey
 from sermo_fsm.protocol.stored_form import Image
 from sermo_fsm.storage.backends import Statements, backend_named
+from sermo_fsm.storage.kept_sessions import Entry, Users, learn, recall
 from sermo_fsm.storage.rows import (
     CHANGING,
     body_values,
@@ -39,11 +41,8 @@ from sermo_fsm.storage.sealing import Sealing
 
 __all__ = ["Pending", "PendingRow", "Store", "Stored"]
 
-Stored = dict[str, tuple[int, ChatSession, datetime | None]]
-"""The sessions that have a row in the database, by session id.
-
-Each with the ``id`` of the row, as it was read, and with the time when the sweeper looks at it.
-"""
+Stored = dict[str, Entry]
+"""The sessions that have a row in the database, by session id, as they stand there."""
 
 
 class PendingRow(Struct, frozen=True, gc=False):
@@ -141,19 +140,23 @@ class Store:
         users: Iterable[UserKey],
         messages: Collection[MessageKey],
         stored: Stored,
+        recalled: Users,
     ) -> tuple[dict[UserKey, Visits], dict[MessageKey, HistoryRow]]:
         """Lock these users, load what events of theirs can belong to, and find these messages.
 
         No other writer changes the users until the transaction ends. Their last two sessions are
-        added to *stored*.
+        added to *stored*. What is *recalled* is not read again.
         """
         wanted = sorted(users)
         loaded = dict.fromkeys(wanted, NO_VISITS)
-        rows, perhaps = self.sql.load(connection, wanted, messages)
-        for row in rows:
-            key, session = session_of(row)
+        kept = [entry for user in wanted for entry in recalled.get(user, ())]
+        unknown = [user for user in wanted if user not in recalled] if recalled else wanted
+        rows, perhaps = self.sql.load(connection, unknown, messages)
+        read = ((*session_of(row), row[_DUE_AT]) for row in rows)
+        for entry in chain(kept, read):
+            session = entry[1]
             user = session.platform_id, session.user_id
-            stored[session.session_id] = key, session, row[_DUE_AT]
+            stored[session.session_id] = entry
             visits, closed = loaded[user], session.state is State.CLOSED
             loaded[user] = (
                 Visits(visits.live, session) if closed else Visits(session, visits.closed)
@@ -161,11 +164,30 @@ class Store:
         # After the lock: another writer of the same message has committed by now.
         return loaded, self.find_messages(connection, perhaps)
 
+    def recall(self, connection: sa.Connection) -> Users:
+        """The sessions that this connection knows without reading them; none in the host's."""
+        if connection.in_nested_transaction():
+            return Users()
+        version = self.sql.version(connection)
+        return Users() if version is None else recall(connection, version)
+
+    def learn(self, connection: sa.Connection, recalled: Users, stored: Stored) -> None:
+        """Let this connection know what is *stored* now, once the transaction is committed."""
+        if connection.in_nested_transaction():
+            return
+        version = self.sql.version(connection)
+        if version is not None:
+            users = Users()
+            for entry in stored.values():
+                user = entry[1].key
+                users[user] = (*users.get(user, ())[-1:], entry)
+            learn(connection, version, recalled, users)
+
     def lock_visits(
         self, connection: sa.Connection, users: Iterable[UserKey], stored: Stored
     ) -> dict[UserKey, Visits]:
         """The same without messages."""
-        return self.load(connection, users, (), stored)[0]
+        return self.load(connection, users, (), stored, Users())[0]
 
     def overdue_users(
         self, connection: sa.Connection, up_to: datetime, limit: int
@@ -186,7 +208,7 @@ class Store:
         """Write everything that is pending, and return the ids of the history rows, in order.
 
         Sessions that close are written before those that open, because at every moment a user may
-        have only one live session.
+        have only one live session. Afterwards *stored* says what is written.
 
         Raises:
             SealingFailed: The host's ``seal`` has failed.
@@ -197,8 +219,10 @@ class Store:
             if session_id in stored:
                 key, before, due = stored[session_id]
                 soonest = None if session_id in pending.later else due
-                now = changing_values(session, due_at(session, soonest))
-                changes.append((key, changing_values(before, due), now))
+                next_due = due_at(session, soonest)
+                changing = changing_values(before, due), changing_values(session, next_due)
+                changes.append((key, *changing))
+                stored[session_id] = key, session, next_due
             else:
                 new.append(session)
         if changes:

@@ -487,6 +487,25 @@ class TestStatements:
         assert [row["ordinal"] for row in found] == sorted(row["ordinal"] for row in found)
         assert {**rows[3], "id": of_anna[-1]["id"]} == of_anna[-1]
 
+    def test_a_version_lasts_until_anybody_writes(
+        self, kind: str, backend: Backend, engine: sa.Engine, host: sa.Engine, sql: Statements
+    ) -> None:
+        def version() -> Any:
+            with writing(backend, engine) as connection:  # always the same one of the driver's
+                found = sql.version(connection)
+                connection.rollback()
+            return found
+
+        found = [version(), version()]
+        for somebody, user in ((engine, ANNA), (host, BERT)):
+            insert(backend, somebody, sql, session_row(user))
+            found += [version(), version()]
+        if kind in SERVERS:
+            assert set(found) == {None}
+        else:
+            assert found[::2] == found[1::2]
+            assert len(set(found)) == 3
+
     @pytest.mark.parametrize("others", [[], [BERT]], ids=["one user", "a batch"])
     def test_so_they_do_where_the_first_is_gone(
         self, backend: Backend, engine: sa.Engine, sql: Statements, others: list[tuple[str, str]]

@@ -15,8 +15,8 @@ Writing
     Our transaction begins with ``begin_write``, the host's is checked by ``ensure_transaction``
     and gets a savepoint. Then, on ``Statements``: ``load`` (by ``lock`` and ``last_two``, if it can
     do no better), perhaps ``known_messages`` and ``messages``, ``update_sessions``, ``insert_new``
-    (sessions), ``insert_missing`` (images) and ``insert_history``. A failed transaction is ended by
-    ``roll_back``.
+    (sessions), ``insert_missing`` (images) and ``insert_history``. Before and after a batch of our
+    own ``version``. A failed transaction is ended by ``roll_back``.
 
 Reading
     ``prepare_query`` before one query, ``prepare_snapshot`` before several about one moment;

@@ -10,7 +10,7 @@ import re
 import sqlite3
 import uuid
 import weakref
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -362,6 +362,12 @@ class SqliteStatements(Statements):
         """).columns(  # noqa: S608 - the names of our own tables
             sa.column("session", PrivateText), sa.column("is_written", sa.Boolean)
         )
+
+    def version(self, connection: sa.Connection) -> Hashable:
+        """By what SQLite counts: commits of others, and rows that this connection has written."""
+        driver: Any = connection.connection.driver_connection
+        others: int = connection.exec_driver_sql("PRAGMA data_version").scalar_one()
+        return others, driver.total_changes
 
     def load(
         self,

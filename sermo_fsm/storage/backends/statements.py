@@ -80,6 +80,14 @@ class Statements(ABC):
 
     # --- reading ---------------------------------------------------------------------------------
 
+    def version(self, connection: sa.Connection) -> Hashable | None:
+        """What is another one as soon as anybody has written a row; None if that is not told.
+
+        Asked in a transaction that only one writer can be in.
+        """
+        del connection
+        return None
+
     def load(
         self,
         connection: sa.Connection,
