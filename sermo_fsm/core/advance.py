@@ -36,6 +36,11 @@ __all__ = [
     "unless_unknown",
 ]
 
+# For every event: Python 3.11 takes ten times as long to find a member in its enum.
+_CLOSED: Final = State.CLOSED
+_MOVE: Final = Effect.MOVE
+_STAYED: Final = Outcome.STAYED
+_UNKNOWN: Final = Trigger.UNKNOWN
 
 OUTCOME_OF: Final = {
     Effect.MOVE: Outcome.MOVED,
@@ -48,13 +53,6 @@ OUTCOME_OF: Final = {
 def unless_unknown(trigger: str, outcome: Outcome) -> Outcome:
     """*outcome*; of an event that is not in the protocol it is ``unknown`` instead."""
     return Outcome.UNKNOWN if trigger == _UNKNOWN else outcome
-
-
-# For every event: Python 3.11 takes ten times as long to find a member in its enum.
-_CLOSED: Final = State.CLOSED
-_MOVE: Final = Effect.MOVE
-_STAYED: Final = Outcome.STAYED
-_UNKNOWN: Final = Trigger.UNKNOWN
 
 
 class Visits(Struct, frozen=True, gc=False):
