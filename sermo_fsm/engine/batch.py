@@ -193,7 +193,7 @@ def handle(
     Raises:
         MessageConflict: *raise_conflict* asks for that, and a message id is in conflict.
     """
-    recalled = store.recall(connection) if len(messages) > 1 else Users()
+    recalled = store.recall(connection) if len(messages) > 1 else None
     batch = _Batch.load(store, connection, messages, policy, recalled)
     decisions = [
         batch.decide(message) if isinstance(message, Message) else batch.reject(message)
@@ -204,7 +204,7 @@ def handle(
             if isinstance(decision.error, MessageConflict):
                 raise decision.error
     written = numbered(batch.pending, store.write(connection, batch.pending, batch.stored))
-    if len(messages) > 1:
+    if recalled is not None:
         store.learn(connection, recalled, batch.stored)
     return [decision.receipt(written) for decision in decisions], written
 
@@ -324,7 +324,7 @@ class _Batch:
         connection: sa.Connection,
         messages: Sequence[Message | Rejected],
         policy: Policy,
-        recalled: Users,
+        recalled: Users | None,
     ) -> "_Batch":
         users: set[UserKey] = set()
         ids: set[MessageKey] = set()

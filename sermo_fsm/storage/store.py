@@ -38,6 +38,7 @@ from sermo_fsm.storage.rows import (
 )
 from sermo_fsm.storage.schema import Tables, tables
 from sermo_fsm.storage.sealing import Sealing
+from sermo_fsm.storage.transactions import is_our_own
 
 __all__ = ["Pending", "PendingRow", "Store", "Stored"]
 
@@ -140,7 +141,7 @@ class Store:
         users: Iterable[UserKey],
         messages: Collection[MessageKey],
         stored: Stored,
-        recalled: Users,
+        recalled: Users | None,
     ) -> tuple[dict[UserKey, Visits], dict[MessageKey, HistoryRow]]:
         """Lock these users, load what events of theirs can belong to, and find these messages.
 
@@ -149,8 +150,11 @@ class Store:
         """
         wanted = sorted(users)
         loaded = dict.fromkeys(wanted, NO_VISITS)
-        kept = [entry for user in wanted for entry in recalled.get(user, ())]
-        unknown = [user for user in wanted if user not in recalled] if recalled else wanted
+        kept: list[Entry] = []
+        unknown = wanted
+        if recalled is not None:
+            kept = [entry for user in wanted for entry in recalled.of(user)]
+            unknown = [user for user in wanted if user not in recalled]
         rows, perhaps = self.sql.load(connection, unknown, messages)
         read = ((*session_of(row), row[_DUE_AT]) for row in rows)
         for entry in chain(kept, read):
@@ -164,30 +168,23 @@ class Store:
         # After the lock: another writer of the same message has committed by now.
         return loaded, self.find_messages(connection, perhaps)
 
-    def recall(self, connection: sa.Connection) -> Users:
-        """The sessions that this connection knows without reading them; none in the host's."""
-        if connection.in_nested_transaction():
-            return Users()
+    def recall(self, connection: sa.Connection) -> Users | None:
+        """The sessions that *connection* knows without reading them; None if it keeps none."""
+        if connection.in_nested_transaction() or not is_our_own(connection):
+            return None
         version = self.sql.version(connection)
-        return Users() if version is None else recall(connection, version)
+        return None if version is None else recall(connection, version)
 
     def learn(self, connection: sa.Connection, recalled: Users, stored: Stored) -> None:
-        """Let this connection know what is *stored* now, once the transaction is committed."""
-        if connection.in_nested_transaction():
-            return
-        version = self.sql.version(connection)
-        if version is not None:
-            users = Users()
-            for entry in stored.values():
-                user = entry[1].key
-                users[user] = (*users.get(user, ())[-1:], entry)
-            learn(connection, version, recalled, users)
+        """Let *connection* know what is *stored* now, once the transaction is committed."""
+        recalled.update(stored.values())
+        learn(connection, self.sql.version(connection), recalled)
 
     def lock_visits(
         self, connection: sa.Connection, users: Iterable[UserKey], stored: Stored
     ) -> dict[UserKey, Visits]:
         """The same without messages."""
-        return self.load(connection, users, (), stored, Users())[0]
+        return self.load(connection, users, (), stored, None)[0]
 
     def overdue_users(
         self, connection: sa.Connection, up_to: datetime, limit: int

@@ -41,6 +41,7 @@ __all__ = [
     "check_schema_is_kept",
     "committing",
     "held",
+    "is_our_own",
     "join",
     "open_by",
     "open_engine",
@@ -133,6 +134,11 @@ def open_by(
     event.listen(plain(engine), "connect", _note_process)
     _OUR_ENGINES.add(plain(engine))
     return engine
+
+
+def is_our_own(connection: sa.Connection) -> bool:
+    """Whether *connection* is of an engine that we made, and that nobody else has."""
+    return connection.engine in _OUR_ENGINES
 
 
 def adopt_engine(engine: sa.Engine, schema: str | None) -> "HostEngine":

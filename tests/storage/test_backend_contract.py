@@ -537,7 +537,7 @@ class TestStatements:
         with writing(backend, engine) as connection:
             for statement in NO_TIME[kind]:
                 connection.exec_driver_sql(statement)
-            with pytest.raises(StoreError, match=r"^a time in the database can't be read$"):
+            with pytest.raises(StoreError, match=r"^a session in the database can't be read"):
                 list(sql.load(connection, [ANNA, *others], [])[0])
             connection.invalidate()  # its settings are nobody else's
 

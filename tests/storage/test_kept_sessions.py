@@ -1,6 +1,7 @@
 """Sessions that a connection keeps, on SQLite, are those that it would read."""
 
-from collections.abc import Callable, Iterator
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -11,8 +12,9 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given
 
-from sermo_fsm import ChatEngine, State
+from sermo_fsm import ChatEngine, Outcome, SealingFailed, State, StoreError
 from sermo_fsm.storage import kept_sessions
+from sermo_fsm.storage.kept_sessions import Users
 from tests.databases import a_database, dump, empty
 from tests.doors import open_door
 from tests.storage.test_model import INBOUND, OUTBOUND
@@ -105,15 +107,78 @@ def test_what_was_rolled_back_is_not_kept_by_a_later_commit(database: sa.URL) ->
         assert chats.verify().ok
 
 
-def test_in_the_hosts_transaction_all_are_read_and_nothing_is_kept(database: sa.URL) -> None:
-    host = sa.create_engine(database)
-    with ChatEngine(host) as chats:
+def test_in_a_transaction_that_others_end_all_are_read_and_nothing_is_kept(
+    database: sa.URL,
+) -> None:
+    with ChatEngine(database) as chats:
         for _ in range(2):
-            with host.begin() as connection:
+            with chats._engine.begin() as connection:
                 join = partial(chats.handle_many, connection=connection)
                 assert reads(chats, partial(join, batch(1, "anna", "bo"))) == 1
         assert reads(chats, lambda: chats.handle_many(batch(2, "anna", "bo"))) == 1
+
+
+def test_a_connection_of_the_hosts_keeps_nothing(database: sa.URL) -> None:
+    host = sa.create_engine(database)
+    with ChatEngine(host) as chats:
+        for _ in range(2):
+            assert reads(chats, lambda: chats.handle_many(batch(1, "anna", "bo"))) == 1
     host.dispose()
+
+
+def test_a_session_that_is_gone_from_under_the_connection_is_a_lost_race(
+    database: sa.URL,
+) -> None:
+    """SQLite counts no rows where a backup is restored into the connection itself."""
+    template = sqlite3.connect(str(database.database))
+    with ChatEngine(database) as chats:
+        chats.handle_many(batch(0, "anna", "bo"))
+        empty_again = sqlite3.connect(":memory:")
+        template.backup(empty_again)
+        for table in ("body", "history", "session"):
+            empty_again.execute(f"DELETE FROM sermo_{table}")  # noqa: S608 - ours
+        empty_again.commit()
+        with chats._engine.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            empty_again.backup(driver)
+        receipts = chats.handle_many(batch(1, "anna", "bo"))
+        assert [receipt.outcome for receipt in receipts] == [Outcome.MOVED] * 2
+        assert [one.ordinal for one in chats.sessions()] == [1, 1]
+        assert chats.verify().ok
+    template.close()
+    empty_again.close()
+
+
+def test_no_report_of_an_error_shows_who_is_kept(database: sa.URL) -> None:
+    def seal(clear: bytes) -> bytes:
+        if b"Hej!" in clear:
+            raise Boom
+        return clear
+
+    with ChatEngine(database, seal=seal, open=bytes) as chats:
+        chats.handle_many(batch(0, "anna", "bo"))
+        with pytest.raises(SealingFailed) as failed:
+            chats.handle_many([envelope("inbound", text(user=user), 1) for user in ("cy", "dora")])
+    frames = [one.frame.f_locals for one in failed.traceback]
+    kept = [value for names in frames for value in names.values() if isinstance(value, Users)]
+    assert kept
+    assert not any(isinstance(one, Mapping) for one in kept)
+    assert {repr(one) for one in kept} == {"<2 users>"}
+
+
+@pytest.mark.parametrize("others", [[], ["bo"]], ids=["one user", "a batch"])
+def test_what_the_driver_can_not_read_is_not_quoted(database: sa.URL, others: list[str]) -> None:
+    with ChatEngine(database) as chats:
+        chats.handle_many(batch(0, "anna", *others))
+        with chats._engine.begin() as connection:
+            connection.exec_driver_sql(
+                "UPDATE sermo_session SET agent_name = CAST(x'41FF' AS TEXT)"
+            )
+            connection.exec_driver_sql("UPDATE sermo_session SET agent_id = 'a'")
+        with pytest.raises(StoreError, match="Could not decode to UTF-8") as failed:
+            chats.handle_many(batch(1, "anna", *others))
+    assert "anna" not in str(failed.value)
+    assert "bot" not in str(failed.value)
 
 
 def test_no_more_users_are_kept_than_there_is_room_for(

@@ -62,7 +62,7 @@ def session_values(text: str) -> Sequence[Any]:
     Its times are in UTC, and all of them say so or none.
 
     Raises:
-        StoreError: One of its times is none that Python has.
+        StoreError: One of its times is none that Python has, or another value is of a wrong type.
     """
     values: Sequence[Any]
     try:
@@ -70,7 +70,7 @@ def session_values(text: str) -> Sequence[Any]:
     except msgspec.DecodeError:
         values = ()
     if not values:  # outside of an except clause: the error in it may show values
-        raise StoreError("a time in the database can't be read")
+        raise StoreError("a session in the database can't be read: a value in it is none")
     return values if values[_SINCE].tzinfo is UTC else _in_utc(values)
 
 

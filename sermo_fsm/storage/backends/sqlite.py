@@ -20,12 +20,12 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import sqlite
 
-from sermo_fsm.errors import InvalidArgument, StoreError
+from sermo_fsm.errors import InvalidArgument, LostRace, StoreError
 from sermo_fsm.protocol.json_reader import dump
 from sermo_fsm.protocol.message import MessageKey
 from sermo_fsm.storage.backends.base import Backend, ErrorKind
 from sermo_fsm.storage.backends.json_rows import session_values
-from sermo_fsm.storage.backends.statements import Row, Statements
+from sermo_fsm.storage.backends.statements import Change, Row, Statements
 from sermo_fsm.storage.column_types import PrivateText, UtcDateTime
 from sermo_fsm.storage.schema import Tables
 
@@ -54,7 +54,8 @@ class SqliteBackend(Backend):
     drivers: ClassVar[Mapping[str, str]] = {"aiosqlite": "pip install 'sermo-fsm[async]'"}
 
     quotations: ClassVar[Sequence[tuple[re.Pattern[str], str]]] = (
-        (re.compile(r"(?s)(Could not decode to UTF-8 column '\w+' with text) '.*'"), r"\1"),
+        # The driver ends the message after some two hundred bytes, within the quotes or before.
+        (re.compile(r"(?s)(Could not decode to UTF-8 column(?: '\w+')?) .*"), r"\1"),
     )
 
     # --- engines ---------------------------------------------------------------------------------
@@ -343,7 +344,7 @@ class SqliteStatements(Statements):
             WITH u (platform_id, user_id) AS (
                 SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]')
                 FROM json_each(:users))
-            SELECT {values} FROM u JOIN {session} AS s
+            SELECT {values} AS session FROM u JOIN {session} AS s
                 ON s.platform_id = u.platform_id AND s.user_id = u.user_id
             WHERE s.ordinal > (
                 SELECT max(o.ordinal) - 2 FROM {session} AS o
@@ -391,6 +392,20 @@ class SqliteStatements(Statements):
         """By one lookup in the index per user."""
         found = connection.execute(self._last_two, {"users": dump(users)}).scalars()
         return [*map(session_values, found)]
+
+    def update_sessions(
+        self, connection: sa.Connection, columns: tuple[str, ...], changes: Sequence[Change]
+    ) -> None:
+        """And notice if one is gone: somebody may have restored a backup into this connection.
+
+        Raises:
+            LostRace: One is.
+        """
+        driver: Any = connection.connection.driver_connection
+        before = driver.total_changes
+        super().update_sessions(connection, columns, changes)
+        if driver.total_changes < before + len(changes):
+            raise LostRace("a session of this batch is not in the database any more")
 
     def known_messages(
         self, connection: sa.Connection, direction: str, ids: Sequence[str]
