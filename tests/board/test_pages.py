@@ -261,12 +261,12 @@ class TestFigures:
     def test_of_days_gone_by_by_agent(self, site: Site, writer: ChatEngine) -> None:
         for name in ("1-standard", "2-transfer"):
             writer.handle_many((EXAMPLES / f"{name}.jsonl").read_text().splitlines())
-        told = words_of(site.get("/figures?from=2026-03-02&to=2026-03-07&by=agent").text)
+        told = words_of(site.get("/figures?from=2026-03-01&to=2026-03-07&by=agent").text)
 
-        assert "opened from 2026-03-02 to 2026-03-07" in told
+        assert "opened from 2026-03-01 to 2026-03-07" in told
         assert re.search(r"anan01 figure part number", told)
         assert re.search(r"handle time anan01 1 ", told)
-        some = site.get("/figures?from=2026-03-02&to=2026-03-07&platform=app").text
+        some = site.get("/figures?from=2026-03-01&to=2026-03-07&platform=app").text
         assert "opened" in some
 
     def test_of_days_without_any(self, site: Site) -> None:
