@@ -70,7 +70,8 @@ def session_values(text: str) -> Sequence[Any]:
     except msgspec.DecodeError:
         values = ()
     if not values:  # outside of an except clause: the error in it may show values
-        raise StoreError("a session in the database can't be read: a value in it is none")
+        reason = "one of its times is no time, or another value has a wrong type"
+        raise StoreError(f"a session in the database can't be read: {reason}")
     return values if values[_SINCE].tzinfo is UTC else _in_utc(values)
 
 
