@@ -369,3 +369,42 @@ def test_a_clock_that_is_wrong_by_ages_does_no_harm(
 
         assert row.at == datetime.fromisoformat(sent)
         assert chats.handle_many([line])[0].outcome is Outcome.DUPLICATE
+
+
+# --- times of other classes ---------------------------------------------------------------------
+
+
+class OtherTime(datetime):
+    """As pandas, pendulum and those who set the clock of a test make it."""
+
+
+def other(moment: datetime) -> datetime:
+    return OtherTime.combine(moment.date(), moment.timetz())
+
+
+def test_a_time_may_be_of_a_class_of_the_hosts(chats: ChatEngine) -> None:
+    chats.handle("inbound", text(), received_at=other(at(0)), message_id="1")
+    receipt = chats.close_chat(PLATFORM, USER, at=other(at(1).astimezone(KOLKATA)))
+    assert receipt is not None
+    assert receipt.after is not None
+    assert (receipt.after.opened_at, receipt.after.closed_at) == (at(0), at(1))
+    chats.handle("inbound", text(), received_at=at(2), message_id="2")
+    assert [row.user_id for row in chats.sweep(other(at(10_000)))] == [USER]
+    assert [one.opened_at for one in chats.sessions(opened_from=other(at(1)))] == [at(2)]
+
+
+def test_the_clock_may_be_set_by_a_class_of_its_own(
+    chats: ChatEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock(OtherTime):
+        @classmethod
+        def now(cls, _: Any = None) -> "Clock":
+            return cls.combine(at(5).date(), at(5).timetz())
+
+    monkeypatch.setattr("sermo_fsm.engine.batch.datetime", Clock)
+    receipt = chats.handle("inbound", text())
+    assert receipt.after is not None
+    assert receipt.after.opened_at == at(5)
+    chat = chats.status(PLATFORM, USER)
+    assert chat is not None
+    assert (chat.opened_at, type(chat.opened_at)) == (at(5), datetime)

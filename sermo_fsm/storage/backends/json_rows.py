@@ -13,18 +13,12 @@ import msgspec
 import sqlalchemy as sa
 
 from sermo_fsm.errors import StoreError
+from sermo_fsm.protocol.json_reader import dump
 from sermo_fsm.storage.backends.statements import Row
 from sermo_fsm.storage.column_types import UtcDateTime
 from sermo_fsm.storage.schema import tables
 
-__all__ = ["documents", "json_text", "session_values"]
-
-_ENCODER: Final = msgspec.json.Encoder()
-
-
-def json_text(values: object) -> str:
-    """*values* as JSON."""
-    return _ENCODER.encode(values).decode()
+__all__ = ["documents", "session_values"]
 
 
 def documents(rows: Sequence[Row], largest: int) -> Iterator[str]:
@@ -32,7 +26,7 @@ def documents(rows: Sequence[Row], largest: int) -> Iterator[str]:
 
     A single row that is larger than that is one of them all the same.
     """
-    document = json_text(rows)
+    document = dump(rows)
     if len(document) <= largest or len(rows) == 1:
         yield document
     else:

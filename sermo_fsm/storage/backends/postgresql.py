@@ -24,9 +24,10 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from sermo_fsm.errors import InvalidArgument, LostRace, UnusableDatabase
+from sermo_fsm.protocol.json_reader import dump
 from sermo_fsm.protocol.message import MessageKey
 from sermo_fsm.storage.backends.base import Backend, ErrorKind
-from sermo_fsm.storage.backends.json_rows import documents, json_text, session_values
+from sermo_fsm.storage.backends.json_rows import documents, session_values
 from sermo_fsm.storage.backends.statements import (
     Change,
     Row,
@@ -401,13 +402,13 @@ class PostgresqlStatements(Statements):
 
     def lock(self, connection: sa.Connection, users: Sequence[tuple[str, str]]) -> None:
         """In the order of the ids."""
-        connection.execute(self._lock, {"users": json_text(users)})
+        connection.execute(self._lock, {"users": dump(users)})
 
     def last_two(
         self, connection: sa.Connection, users: Sequence[tuple[str, str]]
     ) -> Iterable[Sequence[Any]]:
         """By one lookup in the index per user."""
-        found = connection.execute(self._last_two, {"users": json_text(users)})
+        found = connection.execute(self._last_two, {"users": dump(users)})
         return map(session_values, found.scalars())
 
     def messages(
@@ -415,7 +416,7 @@ class PostgresqlStatements(Statements):
     ) -> Iterator[sa.RowMapping]:
         """By one statement, with the ids as JSON."""
         wanted = self.cached("messages", query, lambda: self._by_message_ids(query))
-        yield from connection.execute(wanted, {"ids": json_text(ids)}).mappings()
+        yield from connection.execute(wanted, {"ids": dump(ids)}).mappings()
 
     def _by_message_ids(self, query: sa.Select[Any]) -> sa.Select[Any]:
         """By one lookup in the index per id, whatever the statistics of the table say."""
