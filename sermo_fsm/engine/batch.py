@@ -203,7 +203,8 @@ def handle(
         for decision in decisions:
             if isinstance(decision.error, MessageConflict):
                 raise decision.error
-    written = numbered(batch.pending, store.write(connection, batch.pending, batch.stored))
+    ids = store.write(connection, batch.pending, batch.stored)
+    written = numbered(batch.pending, ids) if ids else []
     if recalled is not None:
         store.learn(connection, recalled, batch.stored)
     return [decision.receipt(written) for decision in decisions], written
@@ -270,9 +271,10 @@ def _as_far_as_kept(event: Mapping[str, Any], kept: Mapping[str, Any]) -> Mappin
 
 def numbered(pending: Pending, ids: Iterable[int]) -> list[HistoryRow]:
     """The rows that were written, with the ids that the database gave them."""
-    rows = [one.row for one in pending.rows]
-    for row, key in zip(rows, ids, strict=True):
-        force_setattr(row, "id", key)  # nobody else has seen it yet, and a copy takes longer
+    rows: list[HistoryRow] = []
+    for one, key in zip(pending.rows, ids, strict=True):
+        force_setattr(one.row, "id", key)  # nobody else has seen it yet, and a copy takes longer
+        rows.append(one.row)
     return rows
 
 

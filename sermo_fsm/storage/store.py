@@ -6,7 +6,6 @@ What databases do differently is in :mod:`sermo_fsm.storage.backends`.
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from functools import partial
-from itertools import chain
 from operator import attrgetter
 from typing import Any, Final, Self
 
@@ -22,7 +21,7 @@ from sermo_fsm.errors import SealingFailed, StoreError
 from sermo_fsm.protocol.events import Direction
 from sermo_fsm.protocol.message import MessageKey, UserKey
 from sermo_fsm.protocol.stored_form import Image
-from sermo_fsm.storage.backends import Statements, backend_named
+from sermo_fsm.storage.backends import Row, Statements, backend_named
 from sermo_fsm.storage.kept_sessions import Entry, Users, learn, recall
 from sermo_fsm.storage.rows import (
     CHANGING,
@@ -150,14 +149,14 @@ class Store:
         """
         wanted = sorted(users)
         loaded = dict.fromkeys(wanted, NO_VISITS)
-        kept: list[Entry] = []
+        entries: list[Entry] = []
         unknown = wanted
         if recalled is not None:
-            kept = [entry for user in wanted for entry in recalled.of(user)]
+            entries = [entry for user in wanted for entry in recalled.of(user)]
             unknown = [user for user in wanted if user not in recalled]
         rows, perhaps = self.sql.load(connection, unknown, messages)
-        read = ((*session_of(row), row[_DUE_AT]) for row in rows)
-        for entry in chain(kept, read):
+        entries += [(*session_of(row), row[_DUE_AT]) for row in rows]
+        for entry in entries:
             session = entry[1]
             user = session.platform_id, session.user_id
             stored[session.session_id] = entry
@@ -166,7 +165,7 @@ class Store:
                 Visits(visits.live, session) if closed else Visits(session, visits.closed)
             )
         # After the lock: another writer of the same message has committed by now.
-        return loaded, self.find_messages(connection, perhaps)
+        return loaded, self.find_messages(connection, perhaps) if perhaps else {}
 
     def recall(self, connection: sa.Connection) -> Users | None:
         """The sessions that *connection* knows without reading them; None if it keeps none."""
@@ -210,6 +209,28 @@ class Store:
         Raises:
             SealingFailed: The host's ``seal`` has failed.
         """
+        self._write_sessions(connection, pending, stored)
+        if not pending.rows:
+            return ()
+        rows: list[Row] = []
+        bodies: list[tuple[int, Row]] = []
+        images: dict[str, Image] = {}
+        for place, one in enumerate(pending.rows):
+            row, image = one.row, one.image
+            of = None if row.session_id is None else stored[row.session_id][0]
+            rows.append(history_values(row, of))
+            if row.event is not None or row.raw is not None:
+                bodies.append((place, body_values(row, image)))
+            if image is not None:
+                images[image.sha256] = image
+        pictures = [image_values(images[sha256]) for sha256 in sorted(images)] if images else []
+        if self.tables.sealing is not None:
+            pictures, bodies = self.tables.sealing.sealed(pictures, bodies)
+        if pictures:
+            self.sql.insert_missing(connection, self.tables.image, pictures)
+        return self.sql.insert_history(connection, rows, bodies)
+
+    def _write_sessions(self, connection: sa.Connection, pending: Pending, stored: Stored) -> None:
         sql = self.sql
         changes, new = [], []
         for session_id, session in pending.sessions.items():
@@ -231,23 +252,3 @@ class Store:
             ids = sql.insert_new(connection, self.tables.session, opened)
             for key, session in zip(ids, new, strict=True):
                 stored[session.session_id] = key, session, due_at(session, None)
-        if not pending.rows:
-            return ()
-        images = {one.image.sha256: one.image for one in pending.rows if one.image is not None}
-        pictures = [image_values(images[sha256]) for sha256 in sorted(images)] if images else []
-        bodies = [
-            (place, body_values(one.row, one.image))
-            for place, one in enumerate(pending.rows)
-            if one.row.event is not None or one.row.raw is not None
-        ]
-        if self.tables.sealing is not None:
-            pictures, bodies = self.tables.sealing.sealed(pictures, bodies)
-        if pictures:
-            sql.insert_missing(connection, self.tables.image, pictures)
-        rows = [
-            history_values(
-                one.row, None if one.row.session_id is None else stored[one.row.session_id][0]
-            )
-            for one in pending.rows
-        ]
-        return sql.insert_history(connection, rows, bodies)

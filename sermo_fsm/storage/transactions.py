@@ -309,6 +309,7 @@ def committing(
         CommitUnknown: The connection was lost during the commit.
         StoreError: The database refused to begin or to commit.
     """
+    backend = backend_named(connection.dialect.name)
     try:
         ours = begin()
     except exc.SQLAlchemyError as error:
@@ -316,17 +317,17 @@ def committing(
     try:
         yield ours
     except BaseException:
-        _backend_of(connection).roll_back(connection, ours)
+        backend.roll_back(connection, ours)
         raise
-    if _backend_of(connection).commit_will_fail(connection):
-        _backend_of(connection).roll_back(connection, ours)
+    if backend.commit_will_fail(connection):
+        backend.roll_back(connection, ours)
         raise StoreError("the transaction was rolled back by somebody else; nothing is written")
     try:
         ours.commit()
     except exc.SQLAlchemyError as error:
         if isinstance(ours, sa.NestedTransaction):
             # Without this, SQLAlchemy would still take the savepoint for the current one.
-            _backend_of(connection).roll_back(connection, ours)
+            backend.roll_back(connection, ours)
             raise translate(error, connection.dialect) from error
         raise _unless_unknown(translate(error, connection.dialect)) from error
 

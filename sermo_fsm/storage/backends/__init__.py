@@ -14,7 +14,7 @@ from attrs import frozen
 
 from sermo_fsm.errors import InvalidArgument
 from sermo_fsm.storage.backends.base import Backend, ErrorKind
-from sermo_fsm.storage.backends.statements import Statements, null_column
+from sermo_fsm.storage.backends.statements import Row, Statements, null_column
 
 __all__ = [
     "EXAMPLE_URL",
@@ -23,6 +23,7 @@ __all__ = [
     "Backend",
     "ErrorKind",
     "Known",
+    "Row",
     "Statements",
     "backend_named",
     "by_index",
