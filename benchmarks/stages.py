@@ -108,10 +108,10 @@ def _stage(frame: FrameType | None) -> str:
     called: str | None = None
     while frame is not None:
         file = frame.f_code.co_filename
-        if file.startswith(_OURS):
-            return called or _folder(file.removeprefix(_OURS))
         if _is_driver(file, frame.f_code.co_name):
             return _DATABASE
+        if file.startswith(_OURS):
+            return called or _folder(file.removeprefix(_OURS))
         if "/sqlalchemy/" in file:
             called = _SQLALCHEMY
         frame = frame.f_back
@@ -119,8 +119,9 @@ def _stage(frame: FrameType | None) -> str:
 
 
 def _is_driver(file: str, function: str) -> bool:
-    """Whether this is a driver, or SQLAlchemy's call of one: C leaves no frame of its own."""
+    """Whether this is a driver, or the call of one: C leaves no frame of its own."""
     calls = "/sqlalchemy/" in file and function.startswith("do_")
+    calls = calls or (file.endswith("/sqlite_statements.py") and function == "execute")
     return calls or any(driver in file for driver in _DRIVERS)
 
 

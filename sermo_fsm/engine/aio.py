@@ -313,7 +313,9 @@ class AsyncChatEngine:
         self, platform_id: str, user_id: str, *, connection: HostConnection | None = None
     ) -> ChatSession | None:
         """Where this user's chat is: the live session, else the last one; None for nobody."""
-        return await self._read(connection, queries.status(self._tables, platform_id, user_id))
+        return await self._read(
+            connection, queries.status(self._intake.store.sql, platform_id, user_id)
+        )
 
     async def session(
         self, session_id: str, *, connection: HostConnection | None = None

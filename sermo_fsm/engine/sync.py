@@ -434,7 +434,7 @@ class ChatEngine:
         connection: "HostConnection | None" = None,
     ) -> ChatSession | None:
         """Where this user's chat is: the live session, else the last one; None for nobody."""
-        return self._read(connection, queries.status(self._tables, platform_id, user_id))
+        return self._read(connection, queries.status(self._intake.store.sql, platform_id, user_id))
 
     def session(
         self,

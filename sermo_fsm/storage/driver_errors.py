@@ -77,17 +77,17 @@ class translated:  # noqa: N801 - used as a function in with statements
             raise translate(error, self.dialect, connecting=self.connecting) from error
         if not isinstance(error, Exception) or isinstance(error, SermoError):
             return
-        if _comes_from_driver(error):
+        if _comes_from_driver(error, backend_named(self.dialect.name)):
             if not self.connecting:
                 _forget_values(error)
             raise StoreError(_describe_failure(error)) from error
 
 
-def _comes_from_driver(error: Exception) -> bool:
-    """Whether SQLAlchemy, or what it called, raised *error*: not our code, nor the host's."""
+def _comes_from_driver(error: Exception, backend: Backend) -> bool:
+    """Whether the driver, or what calls it, raised *error*: not our code, nor the host's."""
     callers = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
-    roots = [name.partition(".")[0] for name in callers]
-    return [root for root in roots if root in ("sermo_fsm", "sqlalchemy")][-1:] == ["sqlalchemy"]
+    known = [name for name in callers if name.partition(".")[0] in ("sermo_fsm", "sqlalchemy")]
+    return bool(known) and known[-1].startswith(backend.call_driver)
 
 
 def _forget_values(error: BaseException | None) -> None:

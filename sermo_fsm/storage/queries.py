@@ -25,7 +25,7 @@ from sermo_fsm.storage.arguments import (
     check_session_id,
     is_session_id,
 )
-from sermo_fsm.storage.backends import by_index, null_column
+from sermo_fsm.storage.backends import Statements, by_index, null_column
 from sermo_fsm.storage.pages import Pages, Read
 from sermo_fsm.storage.rows import history_columns, row_of, session_of
 from sermo_fsm.storage.schema import Tables
@@ -50,30 +50,16 @@ _NOBODY: Final = uuid.UUID(int=0)
 """The id of no session."""
 
 
-def status(tables: Tables, platform_id: str, user_id: str) -> Read[ChatSession | None]:
+def status(statements: Statements, platform_id: str, user_id: str) -> Read[ChatSession | None]:
     """The live session of a user, or else the last one."""
     check_given_id("platform_id", platform_id)
     check_given_id("user_id", user_id)
-    return _one_session(_last(tables), {"platform_id": platform_id, "user_id": user_id})
 
-
-def _one_session(query: sa.Select[Any], values: dict[str, str]) -> Read[ChatSession | None]:
     def read(connection: sa.Connection) -> ChatSession | None:
-        row = connection.execute(query, values).first()
+        row = statements.last(connection, platform_id, user_id)
         return None if row is None else session_of(row)[1]
 
     return read
-
-
-@cache  # building a query takes longer than running it
-def _last(tables: Tables) -> sa.Select[Any]:
-    session = tables.session
-    query = sa.select(session).where(
-        session.c.platform_id == sa.bindparam("platform_id"),
-        session.c.user_id == sa.bindparam("user_id"),
-    )
-    query = by_index(query, session, f"uq_{session.name}_platform_id_user_id_ordinal")
-    return query.order_by(session.c.ordinal.desc()).limit(1)
 
 
 def session_by_id(tables: Tables, session_id: str) -> Read[ChatSession | None]:
@@ -81,10 +67,15 @@ def session_by_id(tables: Tables, session_id: str) -> Read[ChatSession | None]:
     check_session_id(session_id)
     if not is_session_id(session_id):
         return lambda _: None
-    return _one_session(_by_id(tables), {"session_id": session_id})
+
+    def read(connection: sa.Connection) -> ChatSession | None:
+        row = connection.execute(_by_id(tables), {"session_id": session_id}).first()
+        return None if row is None else session_of(row)[1]
+
+    return read
 
 
-@cache
+@cache  # building a query takes longer than running it
 def _by_id(tables: Tables) -> sa.Select[Any]:
     return sa.select(tables.session).where(
         tables.session.c.session_id == sa.bindparam("session_id")

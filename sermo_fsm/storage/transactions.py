@@ -129,7 +129,6 @@ def open_by(
         wanted = "a database URL whose driver is installed"
         got = f"no module {error.name}" + (f"; {remedy}" if remedy else "")
         raise InvalidArgument("url", wanted=wanted, got=got) from None
-    backend.prepare_engine(plain(engine))
     backend.configure_engine(plain(engine))
     event.listen(plain(engine), "connect", _note_process)
     _OUR_ENGINES.add(plain(engine))

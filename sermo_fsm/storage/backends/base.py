@@ -6,10 +6,10 @@ A backend is a module of this folder with one object, ``BACKEND``: an instance o
 in this order:
 
 Opening an engine
-    From a URL: ``check_url``, ``engine_options``, then ``prepare_engine`` and
-    ``configure_engine``, and perhaps ``configure_read_only``. For the host's engine:
-    ``prepare_engine`` only. Then ``check_schema_name`` and ``statements``. Before each use of a
-    connection that the host's pool lends to several at once: ``check_unused``.
+    From a URL: ``check_url``, ``engine_options``, then ``configure_engine``, and perhaps
+    ``configure_read_only``. For the host's engine: ``prepare_engine`` only. Then
+    ``check_schema_name`` and ``statements``. Before each use of a connection that the host's pool
+    lends to several at once: ``check_unused``.
 
 Writing
     Our transaction begins with ``begin_write``, the host's is checked by ``ensure_transaction``
@@ -20,7 +20,7 @@ Writing
 
 Reading
     ``prepare_query`` before one query, ``prepare_snapshot`` before several about one moment;
-    ``drop_open_cursor`` after a query whose rows were streamed.
+    ``drop_open_cursor`` after a query whose rows were streamed. On ``Statements``: ``last``.
 
 Erasing
     ``overwrite_deleted`` in the transaction, before anything is deleted, and ``latest`` for what
@@ -88,6 +88,9 @@ class Backend(ABC):
     drivers: ClassVar[Mapping[str, str]] = {}
     """What to do if the Python module of a driver is missing, by the name of the module."""
 
+    call_driver: ClassVar[tuple[str, ...]] = ("sqlalchemy",)
+    """Packages and modules that call the driver: any error that comes from there is its own."""
+
     quotations: ClassVar[Sequence[tuple[re.Pattern[str], str]]] = ()
     """Where errors of the database quote values, and what is said there instead."""
 
@@ -108,7 +111,7 @@ class Backend(ABC):
         """The URL and the options to create our own engine with."""
 
     def prepare_engine(self, engine: sa.Engine) -> None:  # noqa: B027 - most need nothing
-        """Make the transactions of any engine, ours or the host's, begin as SQLAlchemy says.
+        """Make the transactions of the host's engine begin as SQLAlchemy says.
 
         Afterwards a rollback undoes everything since the begin, savepoints included. A
         second call changes nothing. Needed for docs/design.md, guarantee 3 and docs/design.md,
@@ -116,7 +119,10 @@ class Backend(ABC):
         """
 
     def configure_engine(self, engine: sa.Engine) -> None:  # noqa: B027 - most need nothing
-        """Set up our own engine: above all, no wait for a lock is endless."""
+        """Set up our own engine: above all, no wait for a lock is endless.
+
+        Its transactions begin by ``begin_write`` and ``prepare_snapshot`` alone.
+        """
 
     def configure_read_only(self, engine: sa.Engine) -> None:  # noqa: B027 - most need nothing
         """Make sure that reading through our own engine does not change the database."""

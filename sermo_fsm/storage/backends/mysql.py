@@ -211,9 +211,9 @@ class MysqlStatements(Statements):
             SELECT STRAIGHT_JOIN JSON_ARRAY({values}) FROM (
                 SELECT platform_id, user_id, MAX(ordinal) AS n FROM {session.name} {index}
                 WHERE (platform_id, user_id) IN {{users}} GROUP BY platform_id, user_id) AS w
-            JOIN {session.name} AS s {index} ON s.platform_id = w.platform_id
-                AND s.user_id = w.user_id AND s.ordinal > w.n - 2
-            ORDER BY s.ordinal FOR UPDATE
+            JOIN {session.name} AS sermo_s {index} ON sermo_s.platform_id = w.platform_id
+                AND sermo_s.user_id = w.user_id AND sermo_s.ordinal > w.n - 2
+            ORDER BY sermo_s.ordinal FOR UPDATE
         """  # noqa: S608 - the name of our own table
         session_only = sa.column("session", PrivateText)
         self._lock = sa.text(lock.format(firsts=":users")).bindparams(_USERS)
@@ -224,6 +224,12 @@ class MysqlStatements(Statements):
         self._last_two_of_one = sa.text(last_two.format(users="((:platform, :user))")).columns(
             session_only
         )
+        # By any other index it would sort.
+        self._last = sa.text(
+            f"SELECT JSON_ARRAY({values}) FROM {session.name} AS sermo_s {index}"  # noqa: S608 - ours
+            " WHERE sermo_s.platform_id = :platform AND sermo_s.user_id = :user"
+            " ORDER BY sermo_s.ordinal DESC LIMIT 1"
+        ).columns(session_only)
         self._known_one = sa.text(
             f"SELECT message_id FROM {history.name}"  # noqa: S608 - the name of our own table
             " WHERE direction = :direction AND message_id = :message"
@@ -258,6 +264,12 @@ class MysqlStatements(Statements):
         for some in _chunks(users):
             first = [(*user, 1) for user in some]
             connection.execute(self._lock, {"users": first}).all()
+
+    def last(self, connection: sa.Connection, platform: str, user: str) -> Sequence[Any] | None:
+        """By one lookup in the index."""
+        one = {"platform": platform, "user": user}
+        text = connection.execute(self._last, one).scalar()
+        return None if text is None else session_values(text)
 
     def last_two(
         self, connection: sa.Connection, users: Sequence[tuple[str, str]]
@@ -299,12 +311,12 @@ class MysqlStatements(Statements):
         insert = self.compiled("insert missing", table, partial(_insert_missing, table))
         if missing:
             first = [(*row[:at], row[at] and row[at][:piece], *row[at + 1 :]) for row in missing]
-            insert.run(connection, first)
+            self.run(connection, insert, first)
         append = self.compiled("append", table, partial(_append, table))
         for row in large:
             key, content = row[0], row[at]
             for start in range(piece, len(content), piece):
-                append.run(connection, [(content[start : start + piece], key, start)])
+                self.run(connection, append, [(content[start : start + piece], key, start)])
 
     def existing(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> set[str]:
         """The keys that are in *table* already."""
@@ -379,7 +391,7 @@ def _chunks(items: Sequence[_Item], size: int = MAX_PARAMETERS) -> Iterator[Sequ
 def _selected(column: sa.Column[Any]) -> str:
     """A column of a session; of a time JSON says the zone."""
     is_time = isinstance(column.type, UtcDateTime)
-    return f"CONCAT(s.{column.name}, 'Z')" if is_time else f"s.{column.name}"
+    return f"CONCAT(sermo_s.{column.name}, 'Z')" if is_time else f"sermo_s.{column.name}"
 
 
 @compiles(null_column, "mysql", "mariadb")

@@ -115,6 +115,7 @@ class PostgresqlBackend(Backend):
 
     def configure_engine(self, engine: sa.Engine) -> None:
         """Limit the wait for a lock, unless the URL or the server does; get on with poolers."""
+        self.prepare_engine(engine)
         event.listen(engine, "connect", _set_up)
 
     def check_schema_name(self, schema: str | None) -> None:
@@ -348,14 +349,19 @@ class PostgresqlStatements(Statements):
             SELECT CAST(json_build_array({values}) AS text) FROM {users} CROSS JOIN LATERAL (
                 SELECT * FROM {session} AS o
                 WHERE o.platform_id = w.platform_id AND o.user_id = w.user_id
-                ORDER BY o.ordinal DESC LIMIT 2 FOR NO KEY UPDATE) AS s
-            ORDER BY s.ordinal
+                ORDER BY o.ordinal DESC LIMIT 2 FOR NO KEY UPDATE) AS sermo_s
+            ORDER BY sermo_s.ordinal
         """).columns(sa.column("session", PrivateText))  # noqa: S608 - the name of our own table
         one = "{0}.platform_id = :platform AND {0}.user_id = :user"
+        self._last = sa.text(f"""
+            SELECT CAST(json_build_array({values}) AS text) FROM {session} AS sermo_s
+            WHERE {one.format("sermo_s")} ORDER BY sermo_s.ordinal DESC LIMIT 1
+        """).columns(sa.column("session", PrivateText))  # noqa: S608 - the name of our own table
         # What is asked of f is always so: it only lets the first session be locked first.
         self._one = sa.text(f"""
-            SELECT CASE WHEN s.id IS NOT NULL THEN CAST(json_build_array({values}) AS text) END,
-                s.is_stale, m.is_written
+            SELECT
+                CASE WHEN sermo_s.id IS NOT NULL THEN CAST(json_build_array({values}) AS text) END,
+                sermo_s.is_stale, m.is_written
             FROM (SELECT EXISTS (
                 SELECT FROM {self._name(tables.history)} AS h
                 WHERE h.direction = :direction AND h.message_id = :message) AS is_written) AS m
@@ -368,8 +374,8 @@ class PostgresqlStatements(Statements):
                 FROM (
                     SELECT *, ctid FROM {session} AS k
                     WHERE {one.format("k")} AND coalesce(f.id, 0) >= 0
-                    ORDER BY k.ordinal DESC LIMIT 2 FOR NO KEY UPDATE) AS o) AS s ON true
-            ORDER BY s.ordinal
+                    ORDER BY k.ordinal DESC LIMIT 2 FOR NO KEY UPDATE) AS o) AS sermo_s ON true
+            ORDER BY sermo_s.ordinal
         """).columns(  # noqa: S608 - the names of our own tables
             sa.column("session", PrivateText),
             sa.column("is_stale", sa.Boolean),
@@ -403,6 +409,12 @@ class PostgresqlStatements(Statements):
     def lock(self, connection: sa.Connection, users: Sequence[tuple[str, str]]) -> None:
         """In the order of the ids."""
         connection.execute(self._lock, {"users": dump(users)})
+
+    def last(self, connection: sa.Connection, platform: str, user: str) -> Sequence[Any] | None:
+        """By one lookup in the index."""
+        one = {"platform": platform, "user": user}
+        text = connection.execute(self._last, one).scalar()
+        return None if text is None else session_values(text)
 
     def last_two(
         self, connection: sa.Connection, users: Sequence[tuple[str, str]]
@@ -460,7 +472,7 @@ class PostgresqlStatements(Statements):
         insert = self.compiled(
             "insert missing", table, lambda: postgresql.insert(table).on_conflict_do_nothing()
         )
-        insert.run(connection, rows)
+        self.run(connection, insert, rows)
 
     def update_sessions(
         self, connection: sa.Connection, columns: tuple[str, ...], changes: Sequence[Change]
@@ -525,7 +537,7 @@ class PostgresqlStatements(Statements):
 def _selected(column: sa.Column[Any]) -> str:
     """A column of a session; times in UTC, for in JSON they would be in the connection's zone."""
     in_utc = " AT TIME ZONE 'UTC'" if isinstance(column.type, UtcDateTime) else ""
-    return f"s.{column.name}{in_utc}"
+    return f"sermo_s.{column.name}{in_utc}"
 
 
 _ROWS: Final = "jsonb_array_elements(CAST(:rows AS jsonb))"

@@ -20,8 +20,15 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from sermo_fsm.errors import InvalidArgument, StoreError
+from sermo_fsm.storage.backends import sqlite_statements
 from sermo_fsm.storage.backends.base import Backend, ErrorKind
-from sermo_fsm.storage.backends.sqlite_statements import SqliteStatements
+from sermo_fsm.storage.backends.sqlite_statements import (
+    SqliteStatements,
+    allow_direct,
+    direct,
+    execute,
+    indirect,
+)
 from sermo_fsm.storage.backends.statements import Statements
 from sermo_fsm.storage.schema import Tables
 
@@ -49,6 +56,8 @@ class SqliteBackend(Backend):
 
     drivers: ClassVar[Mapping[str, str]] = {"aiosqlite": "pip install 'sermo-fsm[async]'"}
 
+    call_driver: ClassVar[tuple[str, ...]] = (*Backend.call_driver, sqlite_statements.__name__)
+
     quotations: ClassVar[Sequence[tuple[re.Pattern[str], str]]] = (
         # The driver ends the message after some two hundred bytes, within the quotes or before.
         (re.compile(r"(?s)(Could not decode to UTF-8 column(?: '\w+')?) .*"), r"\1"),
@@ -67,7 +76,11 @@ class SqliteBackend(Backend):
         return url, {}
 
     def prepare_engine(self, engine: sa.Engine) -> None:
-        """Begin SQLite's transaction when SQLAlchemy's begins."""
+        """Begin SQLite's transaction when SQLAlchemy's begins.
+
+        Our own engine has no listener for it: its transactions all begin here, and every event
+        would pay 10 µs for SQLAlchemy to look for listeners everywhere.
+        """
         if not _is_prepared(engine):
             event.listen(engine, "begin", _begin)
             event.listen(engine, "invalidate", _release_lock)
@@ -77,6 +90,8 @@ class SqliteBackend(Backend):
 
         A ``timeout`` in the URL takes precedence over ours.
         """
+        allow_direct(engine)
+        event.listen(engine, "invalidate", _release_lock)
         event.listen(engine, "connect", _set_pragmas)
         if "timeout" not in engine.url.query:
             event.listen(engine, "connect", _set_busy_timeout)
@@ -117,13 +132,13 @@ class SqliteBackend(Backend):
             raise InvalidArgument("database", wanted=wanted, got=True)
         if driver.in_transaction:
             _refuse_shared(connection)
-        connection.execution_options(**{_WRITING: True})
+        connection.execution_options(**{_WRITING: True, **direct(connection)})
         transaction = connection.begin()
         try:
             if driver.in_transaction:
                 # A listener of the host's has just begun it. Nothing has been read in it.
                 connection.exec_driver_sql("ROLLBACK")
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            execute(connection, "BEGIN IMMEDIATE")
         except BaseException:
             self.roll_back(connection, transaction)
             raise
@@ -132,10 +147,12 @@ class SqliteBackend(Backend):
 
     def prepare_query(self, connection: sa.Connection) -> None:
         """Begin nothing: SQLite answers one statement as of one moment."""
-        connection.execution_options(**{_READING: True})
+        connection.execution_options(**{_READING: True, **direct(connection)})
 
     def prepare_snapshot(self, connection: sa.Connection) -> None:
-        """Change nothing: every transaction of SQLite is a snapshot from its first read on."""
+        """Begin: every transaction of SQLite is a snapshot from its first read on."""
+        connection.begin()
+        _begin(connection)
 
     def ensure_transaction(self, connection: sa.Connection) -> bool:
         """Begin SQLite's transaction if the driver has not.
@@ -143,10 +160,13 @@ class SqliteBackend(Backend):
         Raises:
             InvalidArgument: A savepoint of the host's would survive the rollback.
         """
-        if connection.in_nested_transaction() and not _is_prepared(connection.engine):
-            wanted = "a connection of an engine that was given to ChatEngine before its savepoint"
-            raise InvalidArgument("connection", wanted=wanted, got="another engine's")
-        self.prepare_engine(connection.engine)
+        if connection.get_execution_options().get(_WRITING):  # it is ours, shown to a hook
+            indirect(connection)
+        else:
+            if connection.in_nested_transaction() and not _is_prepared(connection.engine):
+                wanted = "a connection of an engine that ChatEngine was given before its savepoint"
+                raise InvalidArgument("connection", wanted=wanted, got="another engine's")
+            self.prepare_engine(connection.engine)
         driver: Any = connection.connection.driver_connection
         if not driver.in_transaction:
             _begin(connection)

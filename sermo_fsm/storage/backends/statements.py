@@ -62,15 +62,11 @@ class Compiled:
     sql: str
     converters: Converters
 
-    def run(self, connection: sa.Connection, rows: Iterable[Row]) -> None:
-        """Run it for each of *rows*, which have its parameters in their order."""
-        connection.exec_driver_sql(self.sql, converted(self.converters, rows))
-
 
 class Statements(ABC):
     """The SQL of one database, on one set of tables.
 
-    Every method runs on a connection that is in a transaction, and never ends it.
+    Every method but ``last`` runs on a connection that is in a transaction, and none ends it.
     """
 
     def __init__(self, tables: Tables, dialect: sa.Dialect) -> None:
@@ -125,6 +121,13 @@ class Statements(ABC):
         docs/design.md, guarantee 5.
         """
 
+    @abstractmethod
+    def last(self, connection: sa.Connection, platform: str, user: str) -> Sequence[Any] | None:
+        """The session of this user that opened last, as a whole row; None if there is none.
+
+        Asked without a lock, perhaps without a transaction.
+        """
+
     def known_messages(
         self, connection: sa.Connection, direction: str, ids: Sequence[str]
     ) -> Sequence[str]:
@@ -171,7 +174,7 @@ class Statements(ABC):
         if bodies:
             table = self.tables.body
             insert = self.compiled("insert", table, table.insert)
-            insert.run(connection, [(ids[index], *body) for index, body in bodies])
+            self.run(connection, insert, [(ids[index], *body) for index, body in bodies])
         return ids
 
     @abstractmethod
@@ -195,13 +198,22 @@ class Statements(ABC):
         for differs, rows in by_changed_columns(changes).items():
             names = tuple(compress(columns, differs))
             update = self.compiled("update", names, partial(self.update_one, names))
-            update.run(connection, rows)
+            self.run(connection, update, rows)
 
     def _ids_on_queue(self, direction: str) -> sa.Select[Any]:
         history = self.tables.history.c
         return sa.select(history.message_id).where(history.direction == direction)
 
     # --- for the backends ------------------------------------------------------------------------
+
+    def run(self, connection: sa.Connection, statement: Compiled, rows: Iterable[Row]) -> None:
+        """Run *statement* for each of *rows*, which have its parameters in their order."""
+        self.execute(connection, statement.sql, converted(statement.converters, rows))
+
+    @staticmethod
+    def execute(connection: sa.Connection, sql: str, values: Any) -> Any:
+        """Run *sql*, for each of *values* if they are a list."""
+        return connection.exec_driver_sql(sql, values)
 
     def update_one(self, columns: tuple[str, ...]) -> sa.Update:
         """An update of these columns of one session, whose ``id`` is the last parameter."""
