@@ -194,7 +194,8 @@ def _users(index: str, found: list[tuple[str, str, str]]) -> str:
 
 
 def _shortened(statement: str) -> str:
-    text = _MANY_ALIKE.sub(r"\1…, ", cleandoc(statement))
+    lines = map(str.rstrip, cleandoc(statement).splitlines())
+    text = _MANY_ALIKE.sub(r"\1…, ", "\n".join(lines))
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
 
 

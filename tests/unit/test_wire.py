@@ -1603,3 +1603,8 @@ def test_unsent_text_is_never_stored_whatever_else_is_wrong(
 def test_the_excerpt_of_a_typed_event_does_not_show_it() -> None:
     event = Typing(platform_id="web", user_id="u-1", text=SECRET)
     assert excerpt(event) == "a Python Typing"
+
+
+def test_nothing_is_written_that_is_not_json() -> None:
+    with pytest.raises(TypeError):
+        dump({"platformId": object()})
