@@ -281,6 +281,7 @@ class TestFigures:
             ("from=2026-01-01&to=2026-02-01", "Those are no days"),
             ("from=yesterday", "Those are no days"),
             ("from=0001-01-01&to=0001-01-01", "Those are no days"),
+            ("from=0001-06-01&to=0001-06-01", "Those are no days"),
             ("from=9999-12-31&to=9999-12-31", "Those are no days"),
             ("by=mood", "There is no such group."),
             (f"platform={'x' * 256}", "can't be an id"),
