@@ -1,7 +1,8 @@
 """The client of RabbitMQ, and what its errors mean.
 
-aiormq tells of a lost connection in three ways: by its own errors, by those of sockets, and by
-cancelling what waits for an answer. All of them become ours here.
+aiormq tells of a lost connection in four ways: by its own errors, by those of sockets, by
+cancelling what waits for an answer, and by an ``Exception`` of no other class. All of them become
+ours here.
 """
 
 import asyncio
@@ -46,6 +47,11 @@ def connected(what: str) -> Iterator[None]:
         raise
     except _Fault as error:
         raise SourceLost(f"{what}: {said(error)}") from error
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        # aiormq has no other for what is sent on a connection that was closed without a reason.
+        raise SourceLost(f"{what}: the connection was lost") from error
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():
