@@ -215,7 +215,7 @@ def dump(value: object) -> str:
 def _subclassed(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
-    raise TypeError
+    raise TypeError(f"{type(value).__name__} can't be written as JSON")
 
 
 _LEAP_SECOND: Final = re.compile(r"(?<=:59):60(?:[.,]\d+)?(?=[Z+-])")

@@ -289,6 +289,21 @@ class TestLock:
             second.result(PATIENCE)
         assert row_counts(engine) == {"anna": 11}
 
+    def test_the_last_session_is_read_whole_while_another_has_the_lock(
+        self, backend: Backend, engine: sa.Engine, sql: Statements
+    ) -> None:
+        later = session_row(ANNA, 2), session_row(ANNA, 3, **LIVE)
+        insert(backend, engine, sql, session_row(ANNA), session_row(BERT), *later)
+        with writing(backend, engine) as connection, engine.connect() as reader:
+            sql.lock(connection, [ANNA])
+            wanted = last_two(sql, connection, [ANNA])[-1]
+            backend.prepare_query(reader)
+            found = sql.last(reader, *ANNA)
+            assert found is not None
+            assert named(found) == wanted
+            assert wanted["ordinal"] == 3
+            assert sql.last(reader, ANNA[0], "nobody") is None
+
     @pytest.mark.parametrize("theirs", [[], [BERT]], ids=["behind one", "behind a batch"])
     @pytest.mark.parametrize("others", [[], [BERT]], ids=["one user", "a batch"])
     def test_who_has_waited_sees_the_session_and_the_message_that_the_first_has_written(

@@ -40,7 +40,7 @@ def test_a_time_comes_back_as_it_went_in(name: str, stored: Any) -> None:
 @given(
     st.datetimes(
         min_value=datetime(1, 1, 2),  # noqa: DTZ001 - the zone is drawn beside it
-        max_value=datetime(9999, 12, 30),  # noqa: DTZ001
+        max_value=datetime(9999, 12, 30),  # noqa: DTZ001 - likewise
         timezones=st.timezones() | st.just(UTC),
     )
 )

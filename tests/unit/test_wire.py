@@ -1606,5 +1606,5 @@ def test_the_excerpt_of_a_typed_event_does_not_show_it() -> None:
 
 
 def test_nothing_is_written_that_is_not_json() -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="object can't be written as JSON"):
         dump({"platformId": object()})
